@@ -1,0 +1,4 @@
+//! The raw kernel ABI behind safe signatures: the only unsafe code of the project.
+
+pub(crate) mod memfd;
+pub mod seccomp;

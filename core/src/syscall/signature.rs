@@ -1,0 +1,1 @@
+//! Signatures: what the arguments of a call mean.

@@ -1,0 +1,2 @@
+//! Declarative scenarios for sandboxes, run as ordinary tests.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The command `assize`.
+#![forbid(unsafe_code)]
+fn main() {}
