@@ -1,2 +1,7 @@
 //! Declarative scenarios for sandboxes, run as ordinary tests.
 #![forbid(unsafe_code)]
+
+pub mod attempt;
+pub mod diagnostic;
+pub mod needs;
+pub mod scenario;
