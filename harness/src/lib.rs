@@ -3,5 +3,6 @@
 
 pub mod attempt;
 pub mod diagnostic;
+pub mod matcher;
 pub mod needs;
 pub mod scenario;
