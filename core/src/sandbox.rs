@@ -215,7 +215,10 @@ impl Sandbox {
     ///
     /// # Errors
     /// As [`run`](Self::run), and [`RunError::Handler`].
-    pub async fn run_with_handlers<S, H>(self, handlers: impl IntoIterator<Item = (S, H)>) -> Result<Outcome, RunError>
+    pub async fn run_with_handlers<S, H>(
+        self,
+        handlers: impl IntoIterator<Item = (S, H)>,
+    ) -> Result<Outcome, RunError>
     where
         S: TryInto<Syscall, Error = SyscallError>,
         H: Handler,

@@ -3,11 +3,12 @@
 //! A diagnostic is data until it is rendered. It decides nothing, and it never reads a file: it carries its source.
 #![forbid(unsafe_code)]
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use annotate_snippets::renderer::{DecorStyle, Renderer};
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Snippet};
 
 use crate::scenario::place::Span;
 
@@ -24,6 +25,8 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// What stands under the marked piece; may be empty.
     pub label: String,
+    /// Further pieces of the file, each with what stands under it.
+    pub others: Vec<(Span, String)>,
     /// Lines below, each shown as `= TEXT`: `seen: #41 openat(...)`, `known keys: ...`.
     pub notes: Vec<String>,
     /// Lines below, each shown as `= help: TEXT`.
@@ -39,6 +42,7 @@ impl Diagnostic {
             source: Arc::from(""),
             span: None,
             label: String::new(),
+            others: Vec::new(),
             notes: Vec::new(),
             help: Vec::new(),
         }
@@ -74,11 +78,15 @@ impl Diagnostic {
         let title = Level::ERROR.primary_title(self.title.as_str());
         let mut group: Group<'_> = match self.span {
             Some(span) if !self.source.is_empty() => {
-                let end = span.end.min(self.source.len());
-                let start = span.start.min(end);
-                let mark = AnnotationKind::Primary.span(start..end);
-                let mark = if self.label.is_empty() { mark } else { mark.label(self.label.as_str()) };
-                title.element(Snippet::source(&*self.source).path(path).annotation(mark))
+                let others = self.others.iter().map(|(other, label)| {
+                    mark(AnnotationKind::Context, first_line(&self.source, *other), label)
+                });
+                title.element(
+                    Snippet::source(&*self.source)
+                        .path(path)
+                        .annotation(mark(AnnotationKind::Primary, first_line(&self.source, span), &self.label))
+                        .annotations(others),
+                )
             }
             Some(span) => title.element(Origin::path(path).line(span.line).char_column(span.column)),
             None => title.element(Origin::path(path)),
@@ -94,4 +102,17 @@ impl Diagnostic {
         text.push('\n');
         text
     }
+}
+
+fn mark<'a>(kind: AnnotationKind, span: Range<usize>, label: &'a str) -> Annotation<'a> {
+    let mark = kind.span(span);
+    if label.is_empty() { mark } else { mark.label(label) }
+}
+
+/// The part of a piece that lies on its first line: a bracket along twenty lines shows less than a mark.
+fn first_line(source: &str, span: Span) -> Range<usize> {
+    let piece = source.get(span.start..span.end.min(source.len())).unwrap_or_default();
+    let line = piece.lines().next().unwrap_or_default();
+    let start = span.start.min(source.len());
+    start..start + line.len()
 }

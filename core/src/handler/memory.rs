@@ -34,7 +34,13 @@ pub enum MemoryError {
 ///
 /// # Errors
 /// [`MemoryError`]; also if the guest died during the read.
-pub fn read_child_mem(notif_fd: RawFd, id: u64, pid: u32, addr: u64, len: usize) -> Result<Vec<u8>, MemoryError> {
+pub fn read_child_mem(
+    notif_fd: RawFd,
+    id: u64,
+    pid: u32,
+    addr: u64,
+    len: usize,
+) -> Result<Vec<u8>, MemoryError> {
     let _ = (notif_fd, id, pid, addr, len);
     Err(MemoryError::Gone)
 }
@@ -43,7 +49,13 @@ pub fn read_child_mem(notif_fd: RawFd, id: u64, pid: u32, addr: u64, len: usize)
 ///
 /// # Errors
 /// [`MemoryError`].
-pub fn read_child_cstr(notif_fd: RawFd, id: u64, pid: u32, addr: u64, max_len: usize) -> Result<Vec<u8>, MemoryError> {
+pub fn read_child_cstr(
+    notif_fd: RawFd,
+    id: u64,
+    pid: u32,
+    addr: u64,
+    max_len: usize,
+) -> Result<Vec<u8>, MemoryError> {
     let _ = (notif_fd, id, pid, addr, max_len);
     Err(MemoryError::Gone)
 }
@@ -52,7 +64,13 @@ pub fn read_child_cstr(notif_fd: RawFd, id: u64, pid: u32, addr: u64, max_len: u
 ///
 /// # Errors
 /// [`MemoryError`].
-pub fn write_child_mem(notif_fd: RawFd, id: u64, pid: u32, addr: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+pub fn write_child_mem(
+    notif_fd: RawFd,
+    id: u64,
+    pid: u32,
+    addr: u64,
+    bytes: &[u8],
+) -> Result<(), MemoryError> {
     let _ = (notif_fd, id, pid, addr, bytes);
     Err(MemoryError::Gone)
 }

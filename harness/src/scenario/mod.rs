@@ -4,8 +4,12 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+mod deserialize;
+pub mod calls;
 pub mod deterministic;
+pub mod each;
 pub mod expect;
+mod fault;
 pub mod files;
 pub mod load;
 pub mod model;

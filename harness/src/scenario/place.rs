@@ -84,7 +84,7 @@ pub struct Span {
 #[derive(Debug)]
 pub struct SourceMap {
     pub(super) text: Arc<str>,
-    pub(super) documents: Vec<Node>,
+    pub(super) documents: Vec<Arc<Node>>,
 }
 
 impl SourceMap {
@@ -107,7 +107,7 @@ impl SourceMap {
     }
 
     fn places(&self, document: usize, path: &YamlPath) -> Option<(Span, Span)> {
-        let mut node = self.documents.get(document)?;
+        let mut node: &Node = self.documents.get(document)?;
         let mut found = (node.span, node.span);
         for step in &path.0 {
             let Some((key, next)) = node.step(step) else { break };
