@@ -4,8 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
-mod deserialize;
 pub mod calls;
+mod deserialize;
 pub mod deterministic;
 pub mod each;
 pub mod expect;
@@ -15,6 +15,7 @@ pub mod load;
 pub mod model;
 pub mod place;
 pub mod policy;
+pub mod policy_file;
 pub mod quantity;
 pub mod template;
 mod tree;

@@ -51,9 +51,10 @@ impl Node {
     /// The key (if the step is one) and the node at `step`.
     pub(super) fn step(&self, step: &Step) -> Option<(Option<Span>, &Node)> {
         match (&self.kind, step) {
-            (Kind::Map(entries), Step::Key(key)) => {
-                entries.iter().find(|entry| entry.key == *key).map(|entry| (Some(entry.key_span), &entry.value))
-            }
+            (Kind::Map(entries), Step::Key(key)) => entries
+                .iter()
+                .find(|entry| entry.key == *key)
+                .map(|entry| (Some(entry.key_span), &entry.value)),
             (Kind::List(items), Step::Index(index)) => items.get(*index).map(|item| (None, item)),
             _ => None,
         }
@@ -230,7 +231,10 @@ impl Builder<'_> {
                 if let Some(tag) = tag.filter(|tag| !(tag.is_yaml_core_schema() && tag.suffix == "str")) {
                     return Err(no_tag(&tag, place));
                 }
-                self.place(Node { span: place, kind: Kind::Scalar { text: text.into_owned(), plain } }, anchor)?;
+                self.place(
+                    Node { span: place, kind: Kind::Scalar { text: text.into_owned(), plain } },
+                    anchor,
+                )?;
             }
             Event::SequenceStart(anchor, tag) => {
                 self.enter(span, anchor, tag.as_deref(), OpenKind::List(Vec::new()))?;
@@ -274,7 +278,9 @@ impl Builder<'_> {
     fn spend(&mut self, node: &Node, place: Span) -> Result<(), Fault> {
         self.aliased += node.size();
         if self.aliased > MAX_ALIASED {
-            return Err(Fault::new(format!("anchors and aliases add more than {MAX_ALIASED} nodes")).at(place));
+            return Err(
+                Fault::new(format!("anchors and aliases add more than {MAX_ALIASED} nodes")).at(place)
+            );
         }
         Ok(())
     }

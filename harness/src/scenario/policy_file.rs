@@ -1,0 +1,93 @@
+//! A policy in a file of its own: the same keys as in a scenario, without one.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use assize_core::Policy;
+use serde::Deserialize;
+
+use super::deserialize::typed;
+use super::deterministic::{Deterministic, DeterministicSpec};
+use super::fault::Fault;
+use super::policy::{EnvName, PolicySpec};
+use super::template::Template;
+use super::tree::{self, MAX_BYTES};
+use crate::diagnostic::Diagnostic;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of `policy`, `deterministic` and `env`")]
+struct Document {
+    policy: PolicySpec,
+    deterministic: DeterministicSpec,
+    env: BTreeMap<EnvName, Template>,
+}
+
+/// A policy in a file of its own.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyFile {
+    /// What the guest may do.
+    pub policy: PolicySpec,
+    /// What is made the same in every run.
+    pub deterministic: Option<Deterministic>,
+    /// The guest's environment, on top of the policy's.
+    pub env: BTreeMap<EnvName, Template>,
+}
+
+impl PolicyFile {
+    /// The sandbox's policy for a run in this work folder.
+    #[must_use]
+    pub fn policy(&self, work: &Path) -> Policy {
+        let mut policy = self.policy.compile(work);
+        for (name, value) in &self.env {
+            policy.env.insert(name.0.clone().into(), value.expand(work));
+        }
+        if let Some(deterministic) = &self.deterministic {
+            policy.seed = Some(deterministic.seed);
+            policy.hostname.get_or_insert_with(|| deterministic.hostname.clone());
+        }
+        policy
+    }
+}
+
+/// Reads one.
+///
+/// # Errors
+/// What is wrong with it, at its place.
+pub fn load(file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {
+    let failed = |title: String| vec![Diagnostic::new(title, file)];
+    let size =
+        std::fs::metadata(file).map_err(|error| failed(format!("the file can't be read: {error}")))?.len();
+    if size > MAX_BYTES as u64 {
+        return Err(failed(format!("the file is larger than {} KiB", MAX_BYTES >> 10)));
+    }
+    let text =
+        std::fs::read_to_string(file).map_err(|error| failed(format!("the file can't be read: {error}")))?;
+    parse(&text).map_err(|fault| vec![fault.diagnostic(file, &Arc::from(text.as_str()))])
+}
+
+fn parse(text: &str) -> Result<PolicyFile, Fault> {
+    let source = tree::parse(text)?;
+    let document: Document = match source.documents.as_slice() {
+        [] => Document::default(),
+        [only] => typed(only)?,
+        [_, second, ..] => return Err(Fault::new("a policy file is one document").at(second.span)),
+    };
+    Ok(PolicyFile { policy: document.policy, deterministic: document.deterministic.0, env: document.env })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_file_has_three_keys_and_no_more() {
+        let file = parse("policy: { fs: { read: [/usr] } }\ndeterministic: { seed: 7 }\nenv: { A: $WORK }\n")
+            .unwrap();
+        let policy = file.policy(Path::new("/w"));
+        assert_eq!((policy.seed, policy.fs.read), (Some(7), vec!["/usr".into()]));
+        assert_eq!(policy.env[std::ffi::OsStr::new("A")], "/w");
+        assert!(parse("run: [sh]").is_err() && parse("---\nenv: {}\n---\nenv: {}\n").is_err());
+    }
+}
