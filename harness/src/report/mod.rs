@@ -59,10 +59,10 @@ fn placed(scenario: &Scenario, finding: &Finding) -> Diagnostic {
     let at = present(scenario, &finding.at);
     let mut diagnostic = scenario.diagnostic(&finding.title, &at, &finding.label);
     diagnostic.notes.clone_from(&finding.notes);
-    if let Some(related) = &finding.related {
-        if let Some(span) = scenario.key_span(&related.at) {
-            diagnostic.others.push((span, format!("{}: {}", related.what, related.says)));
-        }
+    if let Some(related) = &finding.related
+        && let Some(span) = scenario.key_span(&related.at)
+    {
+        diagnostic.others.push((span, format!("{}: {}", related.what, related.says)));
     }
     diagnostic
 }

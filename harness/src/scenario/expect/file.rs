@@ -93,7 +93,7 @@ mod tests {
     fn every_form_is_read() {
         assert!(matches!(parse("absent"), Ok(FilePattern::Absent)));
         assert!(matches!(parse("present"), Ok(FilePattern::Present)));
-        assert!(matches!(parse("total: 3"), Err(_)), "a map by accident names its key");
+        assert!(parse("total: 3").is_err(), "a map by accident names its key");
         assert!(matches!(parse("'total: 3'"), Ok(FilePattern::Text(TextPattern::Whole(_)))));
         let Ok(FilePattern::Is { mode, tests }) = parse("{ mode: 0640, contains: x }") else {
             panic!("a map")
