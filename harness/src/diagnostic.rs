@@ -84,7 +84,11 @@ impl Diagnostic {
                 title.element(
                     Snippet::source(&*self.source)
                         .path(path)
-                        .annotation(mark(AnnotationKind::Primary, first_line(&self.source, span), &self.label))
+                        .annotation(mark(
+                            AnnotationKind::Primary,
+                            first_line(&self.source, span),
+                            &self.label,
+                        ))
                         .annotations(others),
                 )
             }

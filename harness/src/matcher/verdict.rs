@@ -137,10 +137,11 @@ fn arg_matches(wanted: &ArgPattern, arg: &Arg) -> bool {
             Arg::Flags(bits, _) | Arg::Pointer(bits) => bits.cast_signed() == *wanted,
             Arg::Mode(mode) => i64::from(*mode) == *wanted,
             Arg::Path(path) => path.as_bytes() == wanted.to_string().as_bytes(),
+            Arg::Text(text) => text.as_bytes() == wanted.to_string().as_bytes(),
             Arg::Address(_) => false,
         },
         ArgPattern::Text(glob) => match arg {
-            Arg::Path(path) => glob.matches(path.as_bytes()),
+            Arg::Path(text) | Arg::Text(text) => glob.matches(text.as_bytes()),
             other => glob.matches(other.to_string().as_bytes()),
         },
     }

@@ -169,9 +169,11 @@ impl<'a> Deserializer<'a> for Reader<'a> {
                 visitor.visit_enum(Variant { name: text, name_span: self.0.span, content: None })
             }
             Kind::Map(entries) => match entries.as_slice() {
-                [Entry { key, key_span, value }] => {
-                    visitor.visit_enum(Variant { name: key, name_span: *key_span, content: Some(Reader(value)) })
-                }
+                [Entry { key, key_span, value }] => visitor.visit_enum(Variant {
+                    name: key,
+                    name_span: *key_span,
+                    content: Some(Reader(value)),
+                }),
                 _ => Err(Fault::new(format!("expected one key, found {}", entries.len()))),
             },
             _ => Err(Fault::invalid_type(self.unexpected(), &visitor)),
@@ -195,7 +197,10 @@ impl<'a> de::SeqAccess<'a> for Items<'a> {
     type Error = Fault;
 
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        self.0.next().map(|node| seed.deserialize(Reader(node)).map_err(|fault| fault.or_at(node.span))).transpose()
+        self.0
+            .next()
+            .map(|node| seed.deserialize(Reader(node)).map_err(|fault| fault.or_at(node.span)))
+            .transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -259,8 +264,7 @@ impl<'a> de::EnumAccess<'a> for Variant<'a> {
 
 impl<'a> Variant<'a> {
     fn content(self) -> Result<Reader<'a>, Fault> {
-        self.content
-            .ok_or_else(|| Fault::new(format!("`{}` needs a value", self.name)).at(self.name_span))
+        self.content.ok_or_else(|| Fault::new(format!("`{}` needs a value", self.name)).at(self.name_span))
     }
 }
 

@@ -50,7 +50,8 @@ impl<'de> Deserialize<'de> for DeterministicSpec {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DeterministicSpec, A::Error> {
-                Deterministic::deserialize(MapAccessDeserializer::new(map)).map(|map| DeterministicSpec(Some(map)))
+                Deterministic::deserialize(MapAccessDeserializer::new(map))
+                    .map(|map| DeterministicSpec(Some(map)))
             }
         }
         deserializer.deserialize_any(Forms)

@@ -159,8 +159,12 @@ impl de::Error for Fault {
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let fault = Self::new(format!("expected {}, found {}", wanted(expected), found(unexpected)));
         match unexpected {
-            Unexpected::Str("yes" | "on") if expected.to_string() == "a boolean" => fault.help("write `true`"),
-            Unexpected::Str("no" | "off") if expected.to_string() == "a boolean" => fault.help("write `false`"),
+            Unexpected::Str("yes" | "on") if expected.to_string() == "a boolean" => {
+                fault.help("write `true`")
+            }
+            Unexpected::Str("no" | "off") if expected.to_string() == "a boolean" => {
+                fault.help("write `false`")
+            }
             _ => fault,
         }
     }

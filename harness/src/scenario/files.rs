@@ -161,8 +161,12 @@ impl Forms {
     fn file(self) -> Result<FileSpec, FormError> {
         let mode = |plain| self.mode.map_or(plain, |mode| mode.0);
         match (self.text, self.base64, self.symlink, self.dir) {
-            (Some(text), None, None, None) => Ok(FileSpec::File { content: text.into_bytes(), mode: mode(0o644) }),
-            (None, Some(text), None, None) => Ok(FileSpec::File { content: base64(&text)?, mode: mode(0o644) }),
+            (Some(text), None, None, None) => {
+                Ok(FileSpec::File { content: text.into_bytes(), mode: mode(0o644) })
+            }
+            (None, Some(text), None, None) => {
+                Ok(FileSpec::File { content: base64(&text)?, mode: mode(0o644) })
+            }
             (None, None, Some(_), None) if self.mode.is_some() => Err(FormError::LinkMode),
             (None, None, Some(target), None) => Ok(FileSpec::Symlink(target)),
             (None, None, None, Some(true)) => Ok(FileSpec::Dir { mode: mode(0o755) }),

@@ -231,7 +231,8 @@ mod tests {
         assert!(policy.fs.read.iter().all(|path| path.exists()));
         assert_eq!(policy.fs.write, [PathBuf::from("/w")]);
         assert_eq!(policy.fs.exec, None);
-        let env: Vec<_> = policy.env.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
+        let env: Vec<_> =
+            policy.env.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
         assert_eq!(env, ["HOME=/w", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin", "WORK=/w"]);
     }
 }

@@ -16,8 +16,8 @@ use super::place::{SourceMap, Span, Step};
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// The deepest nesting.
 const MAX_DEPTH: usize = 64;
-/// How many nodes the aliases of a file may add: a dozen lines of them could otherwise stand for billions.
-const MAX_ALIASED: usize = 10_000;
+/// What the anchors and aliases of a file may weigh: a dozen lines of them could otherwise stand for billions.
+const MAX_ALIASED: usize = 4 << 20;
 
 /// A node of a document.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,9 +51,10 @@ impl Node {
     /// The key (if the step is one) and the node at `step`.
     pub(super) fn step(&self, step: &Step) -> Option<(Option<Span>, &Node)> {
         match (&self.kind, step) {
-            (Kind::Map(entries), Step::Key(key)) => {
-                entries.iter().find(|entry| entry.key == *key).map(|entry| (Some(entry.key_span), &entry.value))
-            }
+            (Kind::Map(entries), Step::Key(key)) => entries
+                .iter()
+                .find(|entry| entry.key == *key)
+                .map(|entry| (Some(entry.key_span), &entry.value)),
             (Kind::List(items), Step::Index(index)) => items.get(*index).map(|item| (None, item)),
             _ => None,
         }
@@ -78,11 +79,15 @@ impl Node {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    fn size(&self) -> usize {
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        const NODE: usize = size_of::<Entry>();
         match &self.kind {
-            Kind::Scalar { .. } => 1,
-            Kind::List(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
-            Kind::Map(entries) => 1 + entries.iter().map(|entry| 1 + entry.value.size()).sum::<usize>(),
+            Kind::Scalar { text, .. } => NODE + text.len(),
+            Kind::List(items) => NODE + items.iter().map(Self::weight).sum::<usize>(),
+            Kind::Map(entries) => {
+                NODE + entries.iter().map(|entry| entry.key.len() + entry.value.weight()).sum::<usize>()
+            }
         }
     }
 
@@ -230,7 +235,10 @@ impl Builder<'_> {
                 if let Some(tag) = tag.filter(|tag| !(tag.is_yaml_core_schema() && tag.suffix == "str")) {
                     return Err(no_tag(&tag, place));
                 }
-                self.place(Node { span: place, kind: Kind::Scalar { text: text.into_owned(), plain } }, anchor)?;
+                self.place(
+                    Node { span: place, kind: Kind::Scalar { text: text.into_owned(), plain } },
+                    anchor,
+                )?;
             }
             Event::SequenceStart(anchor, tag) => {
                 self.enter(span, anchor, tag.as_deref(), OpenKind::List(Vec::new()))?;
@@ -272,9 +280,9 @@ impl Builder<'_> {
 
     /// Counts a copy of a node.
     fn spend(&mut self, node: &Node, place: Span) -> Result<(), Fault> {
-        self.aliased += node.size();
+        self.aliased += node.weight();
         if self.aliased > MAX_ALIASED {
-            return Err(Fault::new(format!("anchors and aliases add more than {MAX_ALIASED} nodes")).at(place));
+            return Err(Fault::new("the anchors and aliases of this file stand for too much").at(place));
         }
         Ok(())
     }
