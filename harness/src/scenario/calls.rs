@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use assize_core::Syscall;
+use assize_core::syscall::family::{ALL, Family};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::fault::nearest;
@@ -28,7 +29,7 @@ pub enum CallsError {
         near: Option<String>,
     },
     /// No family has this name.
-    #[error("there is no family {name:?}{}\nfamilies: {}", meant(.near.as_deref()), families().join(", "))]
+    #[error("there is no family {name:?}{}\nfamilies: {}", meant(.near.as_deref()), families().collect::<Vec<_>>().join(", "))]
     Family {
         /// The name.
         name: String,
@@ -88,11 +89,11 @@ impl<'de> Deserialize<'de> for Calls {
 }
 
 /// Every spelling of an operation.
-fn family(_name: &str) -> Option<Vec<Syscall>> {
-    None
+fn family(name: &str) -> Option<Vec<Syscall>> {
+    Family::named(name).map(|family| family.syscalls().collect())
 }
 
 /// The names of all families.
-fn families() -> Vec<&'static str> {
-    Vec::new()
+fn families() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|family| family.name)
 }

@@ -7,7 +7,8 @@ pub mod action;
 pub mod calls;
 mod deserialize;
 pub mod deterministic;
-pub mod each;
+mod document;
+mod each;
 pub mod expect;
 mod fault;
 pub mod files;
@@ -21,6 +22,15 @@ pub mod template;
 mod tree;
 
 pub use action::Action;
+pub(crate) use fault::nearest;
 pub use load::{discover, load, load_named};
 pub use model::{Scenario, TestName};
 pub use place::{SourceMap, Span, Step, YamlPath};
+
+/// Attempts from a YAML list alone.
+#[cfg(test)]
+pub(crate) fn attempts(yaml: &str) -> Result<Vec<crate::attempt::Attempt>, String> {
+    let source = tree::parse(yaml).map_err(|fault| fault.to_string())?;
+    let document = source.documents.first().ok_or("no document")?;
+    deserialize::typed(document).map_err(|fault| fault.to_string())
+}

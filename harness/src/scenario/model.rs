@@ -16,7 +16,7 @@ use super::deterministic::Deterministic;
 use super::expect::Expectation;
 use super::files::{FileSpec, WorkPath};
 use super::place::{SourceMap, Span, YamlPath};
-use super::policy::PolicySpec;
+use super::policy::{EnvName, PolicySpec};
 use super::template::Template;
 use crate::diagnostic::Diagnostic;
 use crate::needs::Need;
@@ -64,7 +64,7 @@ pub struct Scenario {
     /// The work folder's content.
     pub files: BTreeMap<WorkPath, FileSpec>,
     /// The guest's environment, on top of the policy's.
-    pub env: BTreeMap<String, Template>,
+    pub env: BTreeMap<EnvName, Template>,
     /// What the command reads.
     pub stdin: Option<String>,
     /// What is run.
@@ -107,7 +107,7 @@ impl Scenario {
     pub fn policy(&self, work: &Path) -> Policy {
         let mut policy = self.policy.compile(work);
         for (name, value) in &self.env {
-            policy.env.insert(name.into(), value.expand(work));
+            policy.env.insert(name.0.clone().into(), value.expand(work));
         }
         if let Some(deterministic) = &self.deterministic {
             policy.seed = Some(deterministic.seed);

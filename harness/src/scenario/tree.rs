@@ -16,8 +16,8 @@ use super::place::{SourceMap, Span, Step};
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// The deepest nesting.
 const MAX_DEPTH: usize = 64;
-/// How many nodes the aliases of a file may add: a dozen lines of them could otherwise stand for billions.
-const MAX_ALIASED: usize = 10_000;
+/// What the anchors and aliases of a file may weigh: a dozen lines of them could otherwise stand for billions.
+const MAX_ALIASED: usize = 4 << 20;
 
 /// A node of a document.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,11 +79,15 @@ impl Node {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    fn size(&self) -> usize {
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        const NODE: usize = size_of::<Entry>();
         match &self.kind {
-            Kind::Scalar { .. } => 1,
-            Kind::List(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
-            Kind::Map(entries) => 1 + entries.iter().map(|entry| 1 + entry.value.size()).sum::<usize>(),
+            Kind::Scalar { text, .. } => NODE + text.len(),
+            Kind::List(items) => NODE + items.iter().map(Self::weight).sum::<usize>(),
+            Kind::Map(entries) => {
+                NODE + entries.iter().map(|entry| entry.key.len() + entry.value.weight()).sum::<usize>()
+            }
         }
     }
 
@@ -276,11 +280,9 @@ impl Builder<'_> {
 
     /// Counts a copy of a node.
     fn spend(&mut self, node: &Node, place: Span) -> Result<(), Fault> {
-        self.aliased += node.size();
+        self.aliased += node.weight();
         if self.aliased > MAX_ALIASED {
-            return Err(
-                Fault::new(format!("anchors and aliases add more than {MAX_ALIASED} nodes")).at(place)
-            );
+            return Err(Fault::new("the anchors and aliases of this file stand for too much").at(place));
         }
         Ok(())
     }
