@@ -63,7 +63,7 @@ pub fn all(root: &Path, judge: &Judge) -> io::Result<Vec<Case>> {
         match scenario::load(root, &file) {
             Ok(scenarios) => cases.extend(scenarios.into_iter().map(|scenario| judged(scenario, judge))),
             Err(diagnostics) => {
-                let name = format!("{}::{LOAD}", test_file(root, &file));
+                let name = format!("{}::{LOAD}", scenario::load::test_file(root, &file));
                 cases.push(Case { name, state: State::Broken(diagnostics) });
             }
         }
@@ -131,9 +131,4 @@ impl Case {
             },
         }
     }
-}
-
-/// A file as test names say it.
-fn test_file(root: &Path, file: &Path) -> String {
-    file.strip_prefix(root).unwrap_or(file).display().to_string()
 }

@@ -99,7 +99,7 @@ fn files_are_judged_by_presence_content_and_mode() {
     let mut seen = quiet();
     let file = FileSeen::File { bytes: b"total: 3\n".to_vec(), mode: 0o644 };
     seen.files.insert("out".into(), file);
-    seen.files.insert("dir".into(), FileSeen::Other { kind: "a folder", mode: 0o755 });
+    seen.files.insert("dir".into(), FileSeen::Other { kind: "a folder".into(), mode: 0o755 });
     seen.files.insert("gone".into(), FileSeen::Absent);
     seen.files.insert("locked".into(), FileSeen::Unreadable("EACCES".into()));
     assert!(
@@ -111,7 +111,7 @@ fn files_are_judged_by_presence_content_and_mode() {
         ("{ gone: present }", "gone is not there", "expect.files.gone"),
         ("{ gone: text }", "gone is not there", "expect.files.gone"),
         ("{ dir: text }", "dir is a folder", "expect.files.dir"),
-        ("{ locked: text }", "locked could not be read: EACCES", "expect.files.locked"),
+        ("{ locked: text }", "locked can't be looked at: EACCES", "expect.files.locked"),
         ("{ out: { mode: 0600 } }", "the mode of out is 0644", "expect.files.out.mode"),
         ("{ out: 'total: 4' }", "out is not what was expected", "expect.files.out"),
     ] {

@@ -96,7 +96,8 @@ pub(super) fn differences(
     if let Some(pid) = pattern.pid.as_ref().filter(|pid| verdict.place.as_ref() != Some(&pid.0)) {
         differs("pid", pid.to_string(), verdict.place.as_ref().map_or_else(unknown, ToString::to_string));
     }
-    let runs = |glob: &Glob| verdict.exe.as_ref().is_some_and(|exe| glob.matches_path(exe.as_bytes(), seen.work()));
+    let runs =
+        |glob: &Glob| verdict.exe.as_ref().is_some_and(|exe| glob.matches_path(exe.as_bytes(), seen.work()));
     if let Some(glob) = pattern.exe.as_ref().filter(|glob| !runs(glob)) {
         differs("exe", glob.to_string(), verdict.exe.as_ref().map_or_else(unknown, ToString::to_string));
     }

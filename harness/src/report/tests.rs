@@ -35,7 +35,11 @@ fn finding() -> Finding {
         at: verdicts.clone(),
         label: "1 pattern, it does not match".into(),
         notes: vec!["seen: #41 openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY|O_CLOEXEC) = 3".into()],
-        related: Some(Related { what: "nearest pattern", at: verdicts.index(0), says: "differs in `path`".into() }),
+        related: Some(Related {
+            what: "nearest pattern",
+            at: verdicts.index(0),
+            says: "differs in `path`".into(),
+        }),
     }
 }
 
@@ -72,7 +76,10 @@ fn what_the_file_does_not_say_is_shown_at_what_is_run() {
 #[test]
 fn a_run_that_did_not_take_place_says_why() {
     let text = broken(&scenario(YAML), &RunnerError::NoProgram, &Started::Command("scenarios".into()), false);
-    assert!(text.contains("error: `run` names no program") && text.contains("assize run scenarios --exact"), "{text}");
+    assert!(
+        text.contains("error: `run` names no program") && text.contains("assize run scenarios --exact"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -86,5 +93,8 @@ fn controls_say_what_was_in_force_and_what_was_not() {
         ],
         events_lost: 0,
     });
-    assert_eq!(text, "  fs         proven: a denied open was denied\n  isolation  NOT available here: no user namespaces\n");
+    assert_eq!(
+        text,
+        "  fs         proven: a denied open was denied\n  isolation  NOT available here: no user namespaces\n"
+    );
 }

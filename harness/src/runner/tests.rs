@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use assize_core::sandbox::{End, Program};
-use assize_core::trace::{Arg, Args, Body, Exit, Memory, Sink};
 use assize_core::trace::{Action as Answer, Origin};
+use assize_core::trace::{Arg, Args, Body, Exit, Memory, Sink};
 
 use super::*;
 use crate::matcher::sample::{denied, events, verdict};
@@ -54,7 +54,7 @@ fn judged(
 
 #[test]
 fn a_run_has_a_fresh_folder_which_is_gone_afterwards() {
-    let yaml = "files: { in/a: text, b: { content: x, mode: 0600 } }\nrun: [x]\nexpect: { files: { out: made, in/a: text, gone: absent } }\n";
+    let yaml = "files: { in/a: text, b: { text: x, mode: 0600 } }\nrun: [x]\nexpect: { files: { out: made, in/a: text, gone: absent } }\n";
     let seen = Mutex::new(Vec::new());
     let (ran, kept) = judged(yaml, |policy, work, _| {
         assert_eq!(fs::read(work.join("in/a")).unwrap(), b"text");
@@ -63,7 +63,7 @@ fn a_run_has_a_fresh_folder_which_is_gone_afterwards() {
         fs::write(work.join("out"), "made").unwrap();
         // What a guest locks must not stay behind.
         fs::create_dir_all(work.join("locked/deep")).unwrap();
-        fs::set_permissions(work.join("locked"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(work.join("locked"), fs::Permissions::from_mode(0o000)).unwrap();
         seen.lock().unwrap().push(work.to_owned());
         ended(0, "")
     });
@@ -89,13 +89,19 @@ fn a_failed_run_keeps_its_artefacts() {
 
 #[test]
 fn a_link_out_of_the_work_folder_is_not_followed() {
-    let (ran, _kept) = judged("run: [x]\nexpect: { files: { out/passwd: present, link: { contains: root } } }\n", |_, work, _| {
-        symlink("/etc", work.join("out")).unwrap();
-        symlink("/etc/passwd", work.join("link")).unwrap();
-        ended(0, "")
-    });
+    let (ran, _kept) = judged(
+        "run: [x]\nexpect: { files: { out/passwd: present, link: { contains: root } } }\n",
+        |_, work, _| {
+            symlink("/etc", work.join("out")).unwrap();
+            symlink("/etc/passwd", work.join("link")).unwrap();
+            ended(0, "")
+        },
+    );
     let titles: Vec<_> = ran.findings.iter().map(|finding| finding.title.as_str()).collect();
-    assert_eq!(titles, ["link is a symbolic link", "out/passwd could not be read: its folder leads out of the work folder"]);
+    assert_eq!(
+        titles,
+        ["link is a symbolic link", "out/passwd can't be looked at: its folder leads out of the work folder"]
+    );
 }
 
 #[test]
@@ -138,7 +144,10 @@ fn repeated_runs_differ_in_numbers_of_the_host_only() {
 fn the_first_event_that_differs_is_shown_of_both_runs() {
     let ran = repeated(|nth| (denied(if nth < 2 { "/b" } else { "/c" }), String::new()));
     let [finding] = ran.findings.as_slice() else { panic!("{:#?}", ran.findings) };
-    assert_eq!((finding.title.as_str(), finding.at.to_string().as_str()), ("run 3 differs from run 1 in event 2", "repeat"));
+    assert_eq!(
+        (finding.title.as_str(), finding.at.to_string().as_str()),
+        ("run 3 differs from run 1 in event 2", "repeat")
+    );
     assert!(finding.notes[0].contains("\"/b\"") && finding.notes[1].contains("\"/c\""), "{finding:#?}");
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, Permissions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -93,20 +93,16 @@ impl Work {
 fn look(at: &Path) -> io::Result<FileSeen> {
     let found = fs::symlink_metadata(at)?;
     let mode = found.permissions().mode() & 0o7777;
-    if found.is_file() {
-        if found.len() > LARGEST {
-            return Ok(FileSeen::Unreadable(format!("it is larger than {} MiB", LARGEST >> 20)));
-        }
-        let mut bytes = Vec::new();
-        fs::File::open(at)?.take(LARGEST).read_to_end(&mut bytes)?;
-        return Ok(FileSeen::File { bytes, mode });
-    }
-    let kind = if found.is_dir() {
-        "a folder"
-    } else if found.is_symlink() {
-        "a symbolic link"
-    } else {
-        "a special file"
+    let kind = match found.file_type() {
+        kind if kind.is_dir() => "a folder".to_owned(),
+        kind if kind.is_symlink() => "a symbolic link".to_owned(),
+        // Opening a FIFO or a device could wait, or do something.
+        kind if !kind.is_file() => "a special file".to_owned(),
+        _ if found.len() > LARGEST => format!("a file larger than {} MiB", LARGEST >> 20),
+        _ => match fs::read(at) {
+            Ok(bytes) => return Ok(FileSeen::File { bytes, mode }),
+            Err(error) => format!("a file that can't be read ({error})"),
+        },
     };
     Ok(FileSeen::Other { kind, mode })
 }
