@@ -13,7 +13,9 @@ pub(super) fn diff(expected: &str, seen: &str, elide: bool) -> String {
     let seen = if elide { aligned(expected, seen) } else { seen.to_owned() };
     let diff = similar::TextDiff::from_lines(expected, &seen);
     let text = diff.unified_diff().context_radius(2).to_string();
-    let mut lines: Vec<&str> = text.lines().collect();
+    // Where in the texts a piece stands is of no use: the line numbers are those of neither file nor scenario.
+    let pieces = text.lines().map(|line| if line.starts_with("@@") { "  ..." } else { line });
+    let mut lines: Vec<&str> = pieces.skip(1).collect();
     let left_out = lines.len().saturating_sub(MOST_LINES);
     lines.truncate(MOST_LINES);
     let mut text = lines.join("\n");
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn lines_that_a_pattern_covers_are_no_difference() {
         let text = diff("rows: 1\ntook [..] ms\n...\nend\n", "rows: 2\ntook 7 ms\na\nb\nend\n", true);
-        assert!(text.contains("-rows: 1\n+rows: 2\n"), "{text}");
+        assert!(text.starts_with("-rows: 1\n+rows: 2\n"), "{text}");
         assert!(text.contains("\n took [..] ms\n") && !text.contains("took 7"), "{text}");
         assert!(text.ends_with("\n ..."), "{text}");
     }

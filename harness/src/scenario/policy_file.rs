@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use assize_core::Policy;
 use serde::Deserialize;
@@ -11,9 +10,10 @@ use serde::Deserialize;
 use super::deserialize::typed;
 use super::deterministic::{Deterministic, DeterministicSpec};
 use super::fault::Fault;
+use super::load::read;
+use super::place::SourceMap;
 use super::policy::{EnvName, PolicySpec};
 use super::template::Template;
-use super::tree::{self, MAX_BYTES};
 use crate::diagnostic::Diagnostic;
 
 #[derive(Default, Deserialize)]
@@ -56,19 +56,11 @@ impl PolicyFile {
 /// # Errors
 /// What is wrong with it, at its place.
 pub fn load(file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {
-    let failed = |title: String| vec![Diagnostic::new(title, file)];
-    let size =
-        std::fs::metadata(file).map_err(|error| failed(format!("the file can't be read: {error}")))?.len();
-    if size > MAX_BYTES as u64 {
-        return Err(failed(format!("the file is larger than {} KiB", MAX_BYTES >> 10)));
-    }
-    let text =
-        std::fs::read_to_string(file).map_err(|error| failed(format!("the file can't be read: {error}")))?;
-    parse(&text).map_err(|fault| vec![fault.diagnostic(file, &Arc::from(text.as_str()))])
+    let source = read(file).map_err(|wrong| vec![wrong.fault.diagnostic(file, &wrong.text)])?;
+    parse(&source).map_err(|fault| vec![fault.diagnostic(file, source.text())])
 }
 
-fn parse(text: &str) -> Result<PolicyFile, Fault> {
-    let source = tree::parse(text)?;
+fn parse(source: &SourceMap) -> Result<PolicyFile, Fault> {
     let document: Document = match source.documents.as_slice() {
         [] => Document::default(),
         [only] => typed(only)?,
@@ -80,6 +72,11 @@ fn parse(text: &str) -> Result<PolicyFile, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::tree;
+
+    fn parse(text: &str) -> Result<PolicyFile, Fault> {
+        super::parse(&tree::parse(text)?)
+    }
 
     #[test]
     fn a_policy_file_has_three_keys_and_no_more() {
