@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::handler::Handler;
 use crate::trace::{Exit, Sink};
-use crate::{HandlerError, Policy, Syscall, SyscallError};
+use crate::{Errno, HandlerError, Policy, Syscall, SyscallError};
 
 /// A command under a policy, ready to run.
 pub struct Sandbox {
@@ -177,8 +177,13 @@ pub enum RunError {
         saw: String,
     },
     /// The supervisor itself failed; the guests were killed.
-    #[error("the supervisor failed: {0}")]
-    Supervisor(String),
+    #[error("the supervisor failed while {doing}: {errno}")]
+    Supervisor {
+        /// What it was doing.
+        doing: &'static str,
+        /// Why.
+        errno: Errno,
+    },
 }
 
 impl Sandbox {

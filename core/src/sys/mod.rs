@@ -1,4 +1,12 @@
 //! The raw kernel ABI behind safe signatures: the only unsafe code of the project.
+//!
+//! Nothing here decides anything: each function is one thing that the kernel does.
 
+pub(crate) mod clone;
+pub(crate) mod image;
 pub(crate) mod memfd;
+pub(crate) mod memory;
+pub(crate) mod ptrace;
 pub mod seccomp;
+pub(crate) mod thread;
+pub(crate) mod vdso;
