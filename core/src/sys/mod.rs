@@ -3,9 +3,11 @@
 //! Nothing here decides anything: each function is one thing that the kernel does.
 
 pub(crate) mod clone;
+pub(crate) mod file;
 pub(crate) mod image;
 pub(crate) mod memfd;
 pub(crate) mod memory;
+pub(crate) mod pidfd;
 pub(crate) mod ptrace;
 pub mod seccomp;
 pub(crate) mod thread;
