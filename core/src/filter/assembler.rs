@@ -73,10 +73,10 @@ struct Tails {
 
 impl Tails {
     fn target(&mut self, cases: Vec<LowCase>) -> Target {
-        if let [LowCase { when, verdict }] = cases.as_slice() {
-            if when.is_empty() {
-                return Target::Return(*verdict);
-            }
+        if let [LowCase { when, verdict }] = cases.as_slice()
+            && when.is_empty()
+        {
+            return Target::Return(*verdict);
         }
         let id = *self.known.entry(cases.clone()).or_insert(self.cases.len());
         if id == self.cases.len() {
@@ -188,14 +188,14 @@ impl Assembler {
 
     /// Places the return instructions that are wanted so far. Jumps only go forward: what comes later has its own.
     fn returns(&mut self) {
-        let (returns, rest) =
-            std::mem::take(&mut self.wanted).into_iter().partition(|target| matches!(target, Target::Return(_)));
-        self.wanted = rest;
-        let returns: Vec<Target> = returns;
-        for target in returns {
-            if let (Some(label), Target::Return(verdict)) = (self.targets.remove(&target), target) {
-                self.bind(label);
-                self.steps.push(Step::Plain(Instruction::plain(code::RET_K, verdict)));
+        for target in std::mem::take(&mut self.wanted) {
+            match (target, self.targets.get(&target)) {
+                (Target::Return(verdict), Some(label)) => {
+                    self.bind(*label);
+                    self.steps.push(Step::Plain(Instruction::plain(code::RET_K, verdict)));
+                    self.targets.remove(&target);
+                }
+                _ => self.wanted.push(target),
             }
         }
     }
@@ -267,7 +267,8 @@ impl Assembler {
                 let Step::Branch { then, otherwise, .. } = step else { continue };
                 // A jump that became long stays long, so that this ends.
                 for (label, long) in [(then, &mut long.0), (otherwise, &mut long.1)] {
-                    if !*long && distance(*at, places.labels[label.0]).is_none_or(|far| far > u8::MAX.into()) {
+                    if !*long && distance(*at, places.labels[label.0]).is_none_or(|far| far > u8::MAX.into())
+                    {
                         *long = true;
                         grown = true;
                     }
@@ -284,7 +285,8 @@ impl Assembler {
     }
 
     fn places(&self, long: &[(bool, bool)]) -> Places {
-        let mut places = Places { steps: Vec::with_capacity(self.steps.len()), labels: vec![0; self.labels], length: 0 };
+        let mut places =
+            Places { steps: Vec::with_capacity(self.steps.len()), labels: vec![0; self.labels], length: 0 };
         for (step, long) in self.steps.iter().zip(long) {
             places.steps.push(places.length);
             match step {
@@ -309,7 +311,8 @@ impl Assembler {
                 Step::Plain(instruction) => out.push(*instruction),
                 Step::Branch { code, k, then, otherwise } => {
                     let short = |label: &Label| {
-                        let far = distance(*at, places.labels[label.0]).and_then(|far| u8::try_from(far).ok());
+                        let far =
+                            distance(*at, places.labels[label.0]).and_then(|far| u8::try_from(far).ok());
                         far.ok_or(lost.clone())
                     };
                     // The plain jumps stand right behind: first that of the one, then that of the other.

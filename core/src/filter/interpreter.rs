@@ -104,7 +104,8 @@ fn compute(code: u16, a: u32, operand: u32) -> Option<u32> {
 
 /// A word of `struct seccomp_data`.
 fn word(data: &NotifData, offset: u32) -> u32 {
-    let half = |value: u64, offset: u32| if offset % 8 == 0 { value as u32 } else { (value >> 32) as u32 };
+    let half =
+        |value: u64, offset: u32| if offset.is_multiple_of(8) { value as u32 } else { (value >> 32) as u32 };
     match offset {
         offset::NUMBER => data.nr as u32,
         offset::ARCH => data.arch,

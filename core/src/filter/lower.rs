@@ -48,7 +48,8 @@ pub(super) struct LowCase {
 impl LowCase {
     /// Where the only word that the case tests lies, if it is the whole word.
     pub(super) fn only_word(&self) -> Option<u32> {
-        let [Condition::All(words) | Condition::Any(words) | Condition::NotAll(words)] = self.when.as_slice() else {
+        let [Condition::All(words) | Condition::Any(words) | Condition::NotAll(words)] = self.when.as_slice()
+        else {
             return None;
         };
         match words.as_slice() {

@@ -163,7 +163,9 @@ impl Spec {
         // `max_by_key` would take the last of equals; the first one added is meant.
         let last = given.iter().filter(|case| case.when.is_empty()).map(|case| case.then).fold(
             Action::Allow,
-            |strictest, then| if then.strictness() > strictest.strictness() { then } else { strictest },
+            |strictest, then| {
+                if then.strictness() > strictest.strictness() { then } else { strictest }
+            },
         );
         let mut cases: Vec<Case> = Vec::new();
         for case in given {

@@ -41,8 +41,11 @@ fn every_word_of_the_data_is_where_the_kernel_has_it() {
 fn arithmetic_is_the_kernels() {
     let on = |a: u32, op: u16, k: u32| {
         let by_operand = result(&[plain(code::LD_IMM, a), plain(code::CLASS_ALU | op, k)]);
-        let by_x =
-            result(&[plain(code::LD_IMM, a), plain(code::LDX_IMM, k), plain(code::CLASS_ALU | op | code::X, 0)]);
+        let by_x = result(&[
+            plain(code::LD_IMM, a),
+            plain(code::LDX_IMM, k),
+            plain(code::CLASS_ALU | op | code::X, 0),
+        ]);
         assert_eq!(by_operand, by_x, "{op:#x}");
         by_x
     };
@@ -57,7 +60,11 @@ fn arithmetic_is_the_kernels() {
     assert_eq!(on(u32::MAX, code::RSH, 31), 1);
     assert_eq!(result(&[plain(code::LD_IMM, 1), plain(code::CLASS_ALU | code::NEG, 0)]), u32::MAX);
     assert_eq!(
-        result(&[plain(code::LD_IMM, 7), plain(code::LDX_IMM, 0), plain(code::CLASS_ALU | code::DIV | code::X, 0)]),
+        result(&[
+            plain(code::LD_IMM, 7),
+            plain(code::LDX_IMM, 0),
+            plain(code::CLASS_ALU | code::DIV | code::X, 0)
+        ]),
         0
     );
 }
@@ -96,7 +103,12 @@ fn jumps_go_where_they_say() {
         let ends = [plain(code::RET_K, 10), plain(code::RET_K, 20)];
         let by_operand = [&[plain(code::LD_IMM, a), jump(code, k, 1, 0)][..], &ends].concat();
         let by_x = [
-            &[plain(code::LD_IMM, a), plain(code::LDX_IMM, k), jump(code | code::X, 0, 1, 0), plain(code::JA, 0)][..],
+            &[
+                plain(code::LD_IMM, a),
+                plain(code::LDX_IMM, k),
+                jump(code | code::X, 0, 1, 0),
+                plain(code::JA, 0),
+            ][..],
             &ends,
         ]
         .concat();
