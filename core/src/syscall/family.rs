@@ -1,9 +1,237 @@
 //! Families: every spelling of one operation.
+//!
+//! A rule names a family, so that a spelling which is added here is added to every rule at once. Nothing here says
+//! what becomes of an operation.
 #![forbid(unsafe_code)]
 
+use super::{Syscall, Sysno, signature};
+
 /// Every spelling of one operation.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Family {
     /// Its name, as in `family(open)`.
     pub name: &'static str,
+    /// What the operation does.
+    pub doc: &'static str,
+    /// Its spellings, by number.
+    pub calls: &'static [Sysno],
+}
+
+impl Family {
+    /// The family of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().copied().find(|family| family.name == name)
+    }
+
+    /// Every family that this call is a spelling in.
+    pub fn of(call: Syscall) -> impl Iterator<Item = &'static Self> {
+        ALL.iter().copied().filter(move |family| family.contains(call))
+    }
+
+    /// Whether this call is a spelling of the operation.
+    #[must_use]
+    pub fn contains(&self, call: Syscall) -> bool {
+        self.calls.contains(&call.sysno())
+    }
+
+    /// Its spellings, by number.
+    pub fn syscalls(&self) -> impl Iterator<Item = Syscall> + use<> {
+        self.calls.iter().copied().map(Syscall::of)
+    }
+
+    /// Its spellings that name a file by path: without those that take a descriptor alone.
+    pub fn by_path(&self) -> impl Iterator<Item = Syscall> + use<> {
+        self.syscalls().filter(|call| signature::path_args(*call).next().is_some())
+    }
+}
+
+macro_rules! families {
+    ($($konst:ident $name:literal: $doc:literal, [$($call:ident),* $(,)?];)*) => {
+        $(
+            #[doc = concat!("`family(", $name, ")`: ", $doc, ".")]
+            pub const $konst: Family = Family { name: $name, doc: $doc, calls: &[$(Sysno::$call),*] };
+        )*
+        /// Every family.
+        pub const ALL: &[&Family] = &[$(&$konst),*];
+    };
+}
+
+families! {
+    OPEN "open": "opens a file by path, or creates it", [open, creat, openat, openat2];
+    STAT "stat": "reads a file's metadata", [stat, fstat, lstat, newfstatat, statx];
+    ACCESS "access": "asks whether a file may be used", [access, faccessat, faccessat2];
+    READLINK "readlink": "reads a symbolic link", [readlink, readlinkat];
+    RENAME "rename": "renames a file, or swaps two", [rename, renameat, renameat2];
+    LINK "link": "gives a file another name", [link, linkat];
+    SYMLINK "symlink": "makes a symbolic link", [symlink, symlinkat];
+    UNLINK "unlink": "removes a file or an empty folder", [rmdir, unlink, unlinkat];
+    MKDIR "mkdir": "makes a folder", [mkdir, mkdirat];
+    MKNOD "mknod": "makes a device, a FIFO, a socket or an empty file", [mknod, mknodat];
+    CHMOD "chmod": "changes permission bits", [chmod, fchmod, fchmodat, fchmodat2];
+    CHOWN "chown": "changes owner and group", [chown, fchown, lchown, fchownat];
+    UTIME "utime": "changes a file's times", [utime, utimes, futimesat, utimensat];
+    XATTR_SET "xattr_set": "sets an extended attribute", [setxattr, lsetxattr, fsetxattr, setxattrat];
+    XATTR_GET "xattr_get": "reads an extended attribute", [getxattr, lgetxattr, fgetxattr, getxattrat];
+    XATTR_LIST "xattr_list": "lists extended attributes", [listxattr, llistxattr, flistxattr, listxattrat];
+    XATTR_REMOVE "xattr_remove": "removes an extended attribute",
+        [removexattr, lremovexattr, fremovexattr, removexattrat];
+    FILE_GETATTR "file_getattr": "reads a file's inode flags", [file_getattr];
+    FILE_SETATTR "file_setattr": "changes a file's inode flags", [file_setattr];
+    TRUNCATE "truncate": "changes a file's length", [truncate, ftruncate];
+    EXEC "exec": "runs a program", [execve, execveat];
+    USELIB "uselib": "maps an old-style shared library", [uselib];
+    CHDIR "chdir": "changes the current folder", [chdir, fchdir];
+    CHROOT "chroot": "changes the root folder", [chroot];
+    STATFS "statfs": "reads a file system's state", [statfs, fstatfs];
+    INOTIFY "inotify": "watches a file", [inotify_add_watch];
+    FANOTIFY "fanotify": "watches files and decides on their use", [fanotify_init, fanotify_mark];
+    READ "read": "reads from a descriptor", [read, pread64, readv, preadv, preadv2];
+    WRITE "write": "writes to a descriptor", [write, pwrite64, writev, pwritev, pwritev2];
+    COPY "copy": "moves data between descriptors inside the kernel",
+        [sendfile, splice, tee, vmsplice, copy_file_range];
+    GETDENTS "getdents": "lists a folder", [getdents, getdents64];
+    GETCWD "getcwd": "asks for the current folder", [getcwd];
+    DUP "dup": "duplicates a descriptor", [dup, dup2, dup3];
+    FCNTL "fcntl": "controls a descriptor", [fcntl];
+    IOCTL "ioctl": "controls a device", [ioctl];
+    MMAP "mmap": "maps memory or a file", [mmap, mremap, remap_file_pages];
+    MPROTECT "mprotect": "changes the protection of memory", [mprotect, pkey_mprotect];
+    MEMFD "memfd": "makes an anonymous file", [memfd_create, memfd_secret];
+    CLONE "clone": "makes a process or a thread", [clone, fork, vfork, clone3];
+    CLONE3 "clone3": "makes a process or a thread, with arguments that a filter cannot read", [clone3];
+    KILL "kill": "sends a signal",
+        [kill, rt_sigqueueinfo, tkill, tgkill, rt_tgsigqueueinfo, pidfd_send_signal];
+    WAIT "wait": "waits for a child", [wait4, waitid];
+    SOCKET "socket": "makes a socket", [socket, socketpair];
+    CONNECT "connect": "connects a socket", [connect];
+    BIND "bind": "gives a socket an address", [bind];
+    LISTEN "listen": "lets a socket take connections", [listen];
+    ACCEPT "accept": "takes a connection", [accept, accept4];
+    SEND "send": "sends through a socket", [sendto, sendmsg, sendmmsg];
+    RECV "recv": "receives from a socket", [recvfrom, recvmsg, recvmmsg];
+    UNAME "uname": "asks for the host's name and the kernel's version", [uname];
+    SET_NAME "set_name": "changes the host's name", [sethostname, setdomainname];
+    GETRANDOM "getrandom": "asks for random bytes", [getrandom];
+    UMASK "umask": "changes the mask of permission bits", [umask];
+    CLOCK_GET "clock_get": "reads a clock", [gettimeofday, time, clock_gettime];
+    CLOCK_SET "clock_set": "changes a clock", [adjtimex, settimeofday, clock_settime, clock_adjtime];
+    SLEEP "sleep": "waits for a time", [nanosleep, clock_nanosleep];
+    SYSINFO "sysinfo": "asks for uptime, load and memory", [sysinfo];
+    GETPID "getpid": "asks for process ids", [getpid, getppid, gettid];
+    IO_URING "io_uring": "makes calls through a ring, past every filter",
+        [io_uring_setup, io_uring_enter, io_uring_register];
+    PTRACE "ptrace": "controls another process", [ptrace];
+    PROCESS_VM_READ "process_vm_read": "reads another process's memory", [process_vm_readv];
+    PROCESS_VM_WRITE "process_vm_write": "writes another process's memory", [process_vm_writev];
+    BPF "bpf": "loads programs into the kernel", [bpf];
+    PERF "perf": "observes the machine through performance counters", [perf_event_open];
+    USERFAULTFD "userfaultfd": "stalls the kernel at a page of one's choice", [userfaultfd];
+    FILE_HANDLE "file_handle": "names a file by handle, past every folder above it",
+        [name_to_handle_at, open_by_handle_at];
+    MOUNT "mount": "changes what is mounted where", [
+        pivot_root, mount, umount2, open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr,
+        open_tree_attr,
+    ];
+    UNSHARE "unshare": "leaves shared namespaces", [unshare];
+    SETNS "setns": "enters another namespace", [setns];
+    KEXEC "kexec": "loads another kernel", [kexec_load, kexec_file_load];
+    MODULE "module": "loads or removes kernel modules",
+        [create_module, init_module, delete_module, get_kernel_syms, query_module, finit_module];
+    KEYRING "keyring": "uses the kernel's keys, which no namespace divides", [add_key, request_key, keyctl];
+    PIDFD_GETFD "pidfd_getfd": "takes a descriptor from another process", [pidfd_getfd];
+    KCMP "kcmp": "compares kernel objects of two processes", [kcmp];
+    SECCOMP "seccomp": "adds a filter of one's own", [seccomp];
+    PERSONALITY "personality": "changes how programs are laid out and run", [personality];
+    PRCTL "prctl": "changes attributes of a process", [prctl];
+    REBOOT "reboot": "stops or restarts the machine", [reboot];
+    SWAP "swap": "changes where memory is swapped to", [swapon, swapoff];
+    ACCT "acct": "writes a record of every process to a file", [acct];
+    QUOTA "quota": "changes disk quotas", [quotactl, quotactl_fd];
+    SYSLOG "syslog": "reads the kernel's log", [syslog];
+    PORT_IO "port_io": "opens the machine's I/O ports", [iopl, ioperm];
+    MODIFY_LDT "modify_ldt": "changes the segments of the processor", [modify_ldt];
+    NUMA "numa": "moves memory of processes between nodes",
+        [mbind, set_mempolicy, migrate_pages, move_pages, set_mempolicy_home_node];
+    VHANGUP "vhangup": "hangs up the terminal", [vhangup];
+    LANDLOCK "landlock": "adds Landlock rules of one's own",
+        [landlock_create_ruleset, landlock_add_rule, landlock_restrict_self];
+    MESSAGE_QUEUE "message_queue": "uses POSIX message queues, which have names of their own",
+        [mq_open, mq_unlink];
+    OBSOLETE "obsolete": "was removed from the kernel, or never was in it",
+        [_sysctl, nfsservctl, getpmsg, putpmsg, afs_syscall, tuxcall, security, lookup_dcookie, epoll_ctl_old,
+         epoll_wait_old, vserver];
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        let names: BTreeSet<_> = ALL.iter().map(|family| family.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for family in ALL {
+            assert_eq!(Family::named(family.name), Some(*family));
+            assert!(!family.calls.is_empty() && !family.doc.is_empty());
+        }
+        assert_eq!(Family::named("opens"), None);
+    }
+
+    #[test]
+    fn a_spelling_stands_once_in_its_family() {
+        for family in ALL {
+            let calls: BTreeSet<_> = family.calls.iter().collect();
+            assert_eq!(calls.len(), family.calls.len(), "{}", family.name);
+        }
+    }
+
+    #[test]
+    fn every_call_with_a_path_is_a_spelling_of_something() {
+        for call in Syscall::all().filter(|call| signature::path_args(*call).next().is_some()) {
+            assert!(Family::of(call).next().is_some(), "{call} takes a path and is in no family");
+        }
+    }
+
+    /// `renameat2` belongs where `rename` does: the same name but for what spellings add to it.
+    #[test]
+    fn spellings_of_one_name_are_in_one_family() {
+        let stem = |name: &str| -> String {
+            let name = name.strip_prefix("new").unwrap_or(name);
+            let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
+            let name =
+                name.strip_suffix("at").filter(|stem| !stem.is_empty() && *stem != "st").unwrap_or(name);
+            // `faccessat`, `fchmodat`, `fchownat`, `fstatat`, `lstat`, `lsetxattr`.
+            name.to_owned()
+        };
+        let stems: BTreeSet<&str> = Syscall::all().map(Syscall::name).collect();
+        for call in Syscall::all().filter(|call| signature::path_args(*call).next().is_some()) {
+            let stem = stem(call.name());
+            let plain = [stem.as_str(), &stem[1..]].into_iter().find(|stem| stems.contains(stem));
+            let Some(plain) = plain.and_then(|plain| Syscall::named(plain).ok()) else { continue };
+            for family in Family::of(plain).filter(|family| family.by_path().any(|other| other == plain)) {
+                assert!(family.contains(call), "{call} is not in the family of {plain}, {}", family.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_known_holes_are_closed() {
+        for (family, calls) in [
+            (OPEN, &["open", "creat", "openat", "openat2"][..]),
+            (RENAME, &["rename", "renameat", "renameat2"]),
+            (CHMOD, &["chmod", "fchmodat", "fchmodat2"]),
+            (UTIME, &["utime", "utimes", "futimesat", "utimensat"]),
+            (XATTR_SET, &["setxattr", "lsetxattr", "setxattrat"]),
+            (EXEC, &["execve", "execveat"]),
+            (CLONE, &["clone", "fork", "vfork", "clone3"]),
+        ] {
+            let known: BTreeSet<_> = family.by_path().chain(family.syscalls()).map(Syscall::name).collect();
+            for call in calls {
+                assert!(known.contains(call), "{call} in {}", family.name);
+            }
+        }
+    }
 }

@@ -4,8 +4,11 @@
 //! [`Family`] of spellings. Nothing here decides anything.
 #![forbid(unsafe_code)]
 
+pub mod decode;
+pub mod encode;
 mod errno;
 pub mod family;
+pub mod flags;
 pub mod signature;
 
 use std::fmt;
@@ -78,7 +81,8 @@ impl Syscall {
 
     /// All syscalls of this architecture, by number.
     pub fn all() -> impl Iterator<Item = Self> {
-        Sysno::iter().map(Self)
+        // Not `Sysno::iter`, which leaves out the last one.
+        (0..Sysno::table_size()).filter_map(Sysno::new).map(Self)
     }
 }
 

@@ -57,6 +57,8 @@ pub enum Arg {
     Fd(i32),
     /// A path, as the guest wrote it.
     Path(BytesText),
+    /// A string that names no file, or none that the kernel follows: a symlink's target, an attribute's name.
+    Text(BytesText),
     /// Flags: the number, and its bits by name (`O_RDONLY|O_CLOEXEC`).
     Flags(u64, String),
     /// Permission bits.
@@ -73,7 +75,7 @@ impl fmt::Display for Arg {
             Self::Int(value) => write!(f, "{value}"),
             Self::Fd(libc::AT_FDCWD) => f.write_str("AT_FDCWD"),
             Self::Fd(fd) => write!(f, "{fd}"),
-            Self::Path(path) => write!(f, "{path:?}"),
+            Self::Path(text) | Self::Text(text) => write!(f, "{text:?}"),
             Self::Flags(_, names) => f.write_str(names),
             Self::Mode(mode) => write!(f, "{mode:#o}"),
             Self::Address(address) => f.write_str(address),
