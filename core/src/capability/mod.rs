@@ -55,6 +55,11 @@ pub trait Capability: Sized + Send + Sync + 'static {
         true
     }
 
+    /// Whether [`AT_EXEC`](Self::AT_EXEC) matters under this policy, so that guests must be followed.
+    fn follows_guests(&self) -> bool {
+        Self::AT_EXEC.is_some()
+    }
+
     /// Adds the calls that will show, inside the sandbox and before the command, that it is in force.
     fn prove(&self, proof: &mut Proof<'_>) {
         let _ = proof;
@@ -178,17 +183,12 @@ pub struct VirtualFile<S: 'static> {
 }
 
 /// A capability that was asked for and can't be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A path of the policy can't be used.
-    #[error("{path:?}: {errno}")]
-    Path {
-        /// The path.
-        path: std::path::PathBuf,
-        /// Why.
-        errno: Errno,
-    },
+    /// A path can't be denied.
+    #[error(transparent)]
+    Denied(#[from] crate::guest::DeniedError),
     /// A value of the policy is out of range.
     #[error("{what} {why}")]
     Value {
@@ -336,7 +336,7 @@ pub(crate) trait Active: Send + Sync {
     fn files(&self) -> Vec<ActiveFile>;
     fn open(&self, file: usize, call: &mut Call) -> Answer;
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno>;
-    fn has_at_exec(&self) -> bool;
+    fn follows_guests(&self) -> bool;
     fn prove(&self, probes: &mut Vec<Probe>, checks: &mut Vec<Check>);
 }
 
@@ -412,8 +412,8 @@ impl<C: Capability> Active for Started<C> {
         C::AT_EXEC.map_or(Ok(()), |at_exec| at_exec(&self.0, stop))
     }
 
-    fn has_at_exec(&self) -> bool {
-        C::AT_EXEC.is_some()
+    fn follows_guests(&self) -> bool {
+        self.0.follows_guests()
     }
 
     fn prove(&self, probes: &mut Vec<Probe>, checks: &mut Vec<Check>) {

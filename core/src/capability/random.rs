@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use chacha20::ChaCha20;
-use chacha20::cipher::{KeyIvInit, StreamCipher};
+use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 use sha2::{Digest, Sha256};
 
 use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then, VirtualFile};
@@ -102,12 +102,12 @@ impl Random {
         while done < len {
             let piece = (len - done).min(PIECE);
             let result = self.with(&place, |drawn| {
-                // What can't be delivered isn't drawn: a faulty call leaves the stream where it was.
-                let mut ahead = drawn.stream.clone();
-                draw(&mut ahead, &mut buffer[..piece]);
+                let before: u64 = drawn.stream.current_pos();
+                draw(&mut drawn.stream, &mut buffer[..piece]);
                 let written = call.write(address.wrapping_add(done as u64), &buffer[..piece]);
-                if written.is_ok() {
-                    drawn.stream = ahead;
+                if written.is_err() {
+                    // What can't be delivered isn't drawn.
+                    drawn.stream.seek(before);
                 }
                 written
             });

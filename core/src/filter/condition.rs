@@ -4,7 +4,10 @@
 //! compared that the kernel looks at.
 #![forbid(unsafe_code)]
 
-use crate::syscall::signature::Width;
+use std::fmt;
+
+use crate::Syscall;
+use crate::syscall::signature::{self, Width};
 
 /// What is tested of an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +71,27 @@ impl Match {
     #[must_use]
     pub const fn no_bit(arg: u8, bits: u64) -> Self {
         Self::masked_eq(arg, bits, 0)
+    }
+}
+
+impl Match {
+    /// Whether it holds for this call with this register, in the bits that the kernel looks at. Not for an argument that
+    /// the call doesn't have.
+    #[must_use]
+    pub fn holds(&self, call: Syscall, register: u64) -> bool {
+        signature::width(call, usize::from(self.arg)).is_some_and(|width| self.test.holds(register, width))
+    }
+}
+
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let arg = self.arg;
+        match self.test {
+            Test::Eq(value) => write!(f, "arg{arg} == {value:#x}"),
+            Test::Ne(value) => write!(f, "arg{arg} != {value:#x}"),
+            Test::MaskedEq { mask, value } => write!(f, "arg{arg} & {mask:#x} == {value:#x}"),
+            Test::AnyBit(bits) => write!(f, "arg{arg} & {bits:#x} != 0"),
+        }
     }
 }
 

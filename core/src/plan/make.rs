@@ -44,11 +44,17 @@ impl Plan {
         let (files, pins) = making.add_files(&capabilities);
         making.settle_performing();
         let attached = making.attach(handlers)?;
-        let tracked = policy.observe.processes || capabilities.iter().any(|capability| capability.has_at_exec());
+        let tracked = policy.observe.processes || capabilities.iter().any(|capability| capability.follows_guests());
         if tracked && policy.syscalls.allow.contains(&Syscall::of(Sysno::ptrace)) {
             return Err(PlanError::Ptrace.into());
         }
-        let program = assemble(&Spec { calls: making.spec }).map_err(PlanError::from)?;
+        let mut spec = Spec::new();
+        for (call, cases) in making.spec {
+            for case in cases {
+                spec.add(call, case).map_err(PlanError::from)?;
+            }
+        }
+        let program = assemble(&spec).map_err(PlanError::from)?;
         let mut checks = Vec::new();
         let mut probes = Vec::new();
         for capability in &capabilities {

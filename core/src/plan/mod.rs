@@ -105,6 +105,17 @@ impl Plan {
         &self.program
     }
 
+    /// The program as the kernel takes it.
+    pub(crate) fn filter(&self) -> Vec<libc::sock_filter> {
+        let kernel = |this: &crate::filter::Instruction| libc::sock_filter {
+            code: this.code,
+            jt: this.jt,
+            jf: this.jf,
+            k: this.k,
+        };
+        self.program.instructions().iter().map(kernel).collect()
+    }
+
     /// Whether guests are followed by ptrace from birth to end.
     #[must_use]
     pub fn is_tracked(&self) -> bool {

@@ -124,6 +124,11 @@ impl Run {
         }
     }
 
+    /// No more events will come. How many were lost.
+    pub(crate) fn close_trace(&self) -> u64 {
+        self.recorder.as_ref().map_or(0, Recorder::close)
+    }
+
     /// No guest is left: whatever still works for one may stop.
     pub(crate) fn end(&self) {
         self.ended.send_replace(true);

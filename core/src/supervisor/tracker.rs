@@ -160,7 +160,7 @@ impl Tracker {
     }
 
     fn born(&mut self, parent: u32, child: u32) {
-        let tgid = guest::process_of(child).unwrap_or(child);
+        let tgid = guest::Guest::of(child).map_or(child, |guest| guest.tgid);
         if tgid == child {
             if let Some(place) = self.run.processes().born(parent, child) {
                 self.run.record(|| Body::Start { pid: child, place });

@@ -64,8 +64,14 @@ pub(crate) fn work(mut work: Work) {
             return;
         }
     };
+    let init = started.init();
     serve(&work.run, started);
     work.run.end();
+    // init dies with this thread, and it still has to say how the command ended.
+    if let Some(init) = init {
+        let mut gone = [PollFd::new(&init, PollFlags::IN)];
+        while poll(&mut gone, None) == Err(rustix::io::Errno::INTR) {}
+    }
 }
 
 /// Why a start failed, when the child is not who failed.
@@ -93,7 +99,7 @@ fn begin(work: &mut Work) -> Result<Starting, Failure> {
     let listener = fetch_fd(pidfd.as_fd(), number).map_err(failure(Step::Listener))?;
     work.run.set_listener(Listener::new(listener));
     let root = guest::process::info(&pidfd).map_err(failure(Step::Listener))?.pid;
-    let init = starting.take_init().ok_or(Failure { step: Step::Lost, errno: Errno::ECHILD })?;
+    let init = starting.init().ok_or(Failure { step: Step::Lost, errno: Errno::ECHILD })?;
     ask(work, Told::Ready { init, init_pid: starting.init_pid, root })?;
     if work.performer {
         perform::start_performer(&work.run).map_err(failure(Step::Domain))?;

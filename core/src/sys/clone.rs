@@ -333,8 +333,8 @@ impl Starting {
         self.frame.start.namespaces
     }
 
-    /// init's pidfd, which is given away once.
-    pub(crate) fn take_init(&mut self) -> Option<OwnedFd> {
+    /// A further pidfd of init.
+    pub(crate) fn init(&self) -> Option<OwnedFd> {
         self.init_pidfd.try_clone().ok()
     }
 
@@ -465,7 +465,8 @@ impl Probe {
         let memory = expect.memory.as_ref().is_none_or(|(arg, start, bytes)| match self.args.get(*arg) {
             // SAFETY: only the calling child writes to it, and it does not now.
             Some(ProbeArg::Memory(seen)) => unsafe {
-                (*seen.get()).get(*start..start.saturating_add(bytes.len())) == Some(bytes)
+                let seen: &[u8] = &*seen.get();
+                seen.get(*start..start.saturating_add(bytes.len())) == Some(bytes)
             },
             _ => false,
         });

@@ -132,6 +132,23 @@ impl Kind {
             | Self::Pointer => Width::W64,
         }
     }
+
+    /// Whether the register only says where the argument lies.
+    #[must_use]
+    pub const fn is_pointer(self) -> bool {
+        matches!(
+            self,
+            Self::Path
+                | Self::Text
+                | Self::Address { .. }
+                | Self::Message
+                | Self::OpenHow { .. }
+                | Self::Input { .. }
+                | Self::Output { .. }
+                | Self::Buffer(_)
+                | Self::Pointer
+        )
+    }
 }
 
 /// A path among a call's arguments.
@@ -170,6 +187,12 @@ pub fn params(call: Syscall) -> &'static [Param] {
 #[must_use]
 pub fn width(call: Syscall, arg: usize) -> Option<Width> {
     params(call).get(arg).map(|param| param.kind.width())
+}
+
+/// Whether this argument's meaning lies in the register itself, where a filter can see it, and not behind a pointer.
+#[must_use]
+pub fn is_scalar(call: Syscall, arg: u8) -> bool {
+    params(call).get(usize::from(arg)).is_some_and(|param| !param.kind.is_pointer())
 }
 
 /// Every path among the arguments of this call. A folder's descriptor that stands right before a path belongs to it.
