@@ -4,12 +4,10 @@
 //! operation: an argument that only other spellings have is accepted where leaving it out changes nothing.
 #![forbid(unsafe_code)]
 
-use std::net::{SocketAddr, SocketAddrV6};
-
 use super::decode::creates;
 use super::flags::{self, FlagError, FlagSet, number};
 use super::signature::{self, Kind, Param, Width};
-use super::{Family, Syscall};
+use super::{Family, Syscall, address};
 
 /// An argument as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +145,7 @@ pub fn encode(call: Syscall, args: &[(&str, Given<'_>)]) -> Result<Encoded, Enco
                 how
             }
             Kind::Address { len } => {
-                let register = given.map_or(Ok(Register::Number(0)), |given| address(param, given))?;
+                let register = given.map_or(Ok(Register::Number(0)), |given| socket_address(param, given))?;
                 if let Register::Bytes(bytes) = &register {
                     sizes[len] = Some(bytes.len());
                 }
@@ -359,44 +357,11 @@ fn pointer(param: &Param, given: Given<'_>) -> Result<Register, EncodeError> {
     }
 }
 
-fn address(param: &Param, given: Given<'_>) -> Result<Register, EncodeError> {
+fn socket_address(param: &Param, given: Given<'_>) -> Result<Register, EncodeError> {
     let Given::Text(text) = given else { return value(param, given).map(Register::Number) };
-    sockaddr(text)
+    address::parse(text)
         .map(Register::Bytes)
         .ok_or_else(|| EncodeError::NotAnAddress { argument: param.name.to_owned(), text: text_of(text) })
-}
-
-/// A `struct sockaddr` from text: `127.0.0.1:80`, `[::1]:80`, `unix:/run/x`, `unix:@abstract`.
-#[must_use]
-pub fn sockaddr(text: &[u8]) -> Option<Vec<u8>> {
-    const UNIX_PATH_MAX: usize = 108;
-    let family = |family: i32| (family as u16).to_ne_bytes().to_vec();
-    if let Some(name) = text.strip_prefix(b"unix:") {
-        let path = match name.strip_prefix(b"@") {
-            Some(name) => [b"\0", name].concat(),
-            None if name.is_empty() => Vec::new(),
-            None if name.contains(&0) => return None,
-            None => [name, b"\0"].concat(),
-        };
-        return (path.len() <= UNIX_PATH_MAX).then(|| [family(libc::AF_UNIX), path].concat());
-    }
-    match std::str::from_utf8(text).ok()?.parse().ok()? {
-        SocketAddr::V4(addr) => Some(
-            [&family(libc::AF_INET)[..], &addr.port().to_be_bytes(), &addr.ip().octets(), &[0; 8]].concat(),
-        ),
-        SocketAddr::V6(addr) => Some(inet6(family(libc::AF_INET6), &addr)),
-    }
-}
-
-fn inet6(family: Vec<u8>, addr: &SocketAddrV6) -> Vec<u8> {
-    [
-        &family[..],
-        &addr.port().to_be_bytes(),
-        &addr.flowinfo().to_be_bytes(),
-        &addr.ip().octets(),
-        &addr.scope_id().to_ne_bytes(),
-    ]
-    .concat()
 }
 
 #[cfg(test)]
@@ -521,15 +486,17 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_as_they_are_shown() {
-        for address in ["127.0.0.1:80", "[::1]:443", "[fe80::1%3]:1", "unix:/run/x", "unix:@name", "unix:"] {
-            assert_eq!(decode::address(&sockaddr(address.as_bytes()).unwrap()), address);
+    fn a_mode_is_for_what_is_created() {
+        let mut args = [("path", text("/x")), ("flags", text("O_RDONLY")), ("mode", text("600"))];
+        for (flags, mode) in
+            [("O_RDONLY", 0), ("O_WRONLY|O_CREAT", 0o600), ("O_RDWR|O_TMPFILE", 0o600), ("O_DIRECTORY", 0)]
+        {
+            args[1].1 = text(flags);
+            let Register::Bytes(how) = &encode(call("openat2"), &args).unwrap().registers[2] else {
+                panic!()
+            };
+            assert_eq!(how[8..16], u64::to_ne_bytes(mode), "{flags}");
         }
-        for bad in ["127.0.0.1", "::1:80", "unix", "localhost:80", "1.2.3.4:70000"] {
-            assert_eq!(sockaddr(bad.as_bytes()), None, "{bad}");
-        }
-        let long = [b"unix:/".to_vec(), vec![b'x'; 108]].concat();
-        assert_eq!(sockaddr(&long), None);
     }
 
     #[test]

@@ -172,6 +172,12 @@ pub fn width(call: Syscall, arg: usize) -> Option<Width> {
     params(call).get(arg).map(|param| param.kind.width())
 }
 
+/// Where this call has the argument of this name: spellings of one operation differ in that.
+#[must_use]
+pub fn position(call: Syscall, name: &str) -> Option<u8> {
+    params(call).iter().position(|param| param.name == name).and_then(|place| u8::try_from(place).ok())
+}
+
 /// Every path among the arguments of this call. A folder's descriptor that stands right before a path belongs to it.
 pub fn path_args(call: Syscall) -> impl Iterator<Item = PathArg> {
     let params = params(call);
@@ -256,6 +262,10 @@ mod tests {
         // The kernel takes an unsigned long and keeps its lower half.
         assert_eq!(width(call("clone"), 0), Some(Width::W32));
         assert_eq!(width(call("clone"), 5), None);
+        assert_eq!(
+            ["open", "openat", "creat"].map(|name| position(call(name), "flags")),
+            [Some(1), Some(2), None]
+        );
     }
 
     #[test]

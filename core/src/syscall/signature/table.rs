@@ -337,6 +337,7 @@ signatures! {
     io_pgetevents(ctx_id: Ulong, min_nr: Long, nr: Long, events: Pointer, timeout: Pointer, sigmask: Pointer);
     rseq(rseq: Pointer, rseq_len: Uint, flags: Int, sig: Uint);
     uretprobe();
+    uprobe();
     pidfd_send_signal(pidfd: Fd, sig: Flags(&flags::SIGNAL), info: Pointer, flags: Uint);
     io_uring_setup(entries: Uint, p: Buffer(120));
     io_uring_enter(fd: Fd, to_submit: Uint, min_complete: Uint, flags: Uint, arg: Pointer, argsz: Size);
