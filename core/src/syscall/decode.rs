@@ -73,7 +73,11 @@ pub fn decode(call: Syscall, registers: &[u64; 6], memory: &mut dyn Memory) -> A
                     None => pointer,
                 }
             }
-            Kind::Input { .. } | Kind::Output { .. } | Kind::Buffer(_) | Kind::Pointer => pointer,
+            Kind::XattrArgs { .. }
+            | Kind::Input { .. }
+            | Kind::Output { .. }
+            | Kind::Buffer(_)
+            | Kind::Pointer => pointer,
         };
         args.push((param.name, arg));
     }

@@ -65,6 +65,11 @@ pub enum Kind {
     },
     /// `struct msghdr`, which can hold a socket address.
     Message,
+    /// `struct xattr_args`, whose size is argument `size`.
+    XattrArgs {
+        /// The argument that holds its size.
+        size: usize,
+    },
     /// `struct open_how` whose size is argument `size`.
     OpenHow {
         /// The argument that holds its size.
@@ -125,6 +130,7 @@ impl Kind {
             | Self::Flags64(_)
             | Self::Address { .. }
             | Self::Message
+            | Self::XattrArgs { .. }
             | Self::OpenHow { .. }
             | Self::Input { .. }
             | Self::Output { .. }
@@ -217,7 +223,7 @@ mod tests {
                 );
                 let size = match param.kind {
                     Kind::Address { len } | Kind::Input { len } | Kind::Output { len } => Some(len),
-                    Kind::OpenHow { size } => Some(size),
+                    Kind::OpenHow { size } | Kind::XattrArgs { size } => Some(size),
                     _ => None,
                 };
                 if let Some(size) = size {
