@@ -309,7 +309,16 @@ fn describe<S>(rule: &Rule<S>) -> Described {
         Then::Ask { grounds, .. } => ("asked".to_owned(), Some(*grounds)),
         Then::Perform { .. } => ("performed".to_owned(), Some(Grounds::Pinned)),
     };
-    let when = rule.when.iter().map(ToString::to_string).collect();
+    // The conditions read the same for every spelling that has them.
+    let spelled = match rule.calls {
+        Calls::Family(family) => {
+            family.syscalls().find(|call| rule.when.iter().all(|test| signature::is_scalar(*call, test.arg)))
+        }
+        Calls::Listed(_) => None,
+    };
+    let when = spelled
+        .map(|call| rule.when.iter().map(|test| test.describe(call)).collect())
+        .unwrap_or_default();
     Described { calls, spellings, when, then, grounds, doc: rule.doc }
 }
 

@@ -4,10 +4,8 @@
 //! compared that the kernel looks at.
 #![forbid(unsafe_code)]
 
-use std::fmt;
-
 use crate::Syscall;
-use crate::syscall::signature::{self, Width};
+use crate::syscall::signature::{self, Kind, Width};
 
 /// What is tested of an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,6 +70,30 @@ impl Match {
     pub const fn no_bit(arg: u8, bits: u64) -> Self {
         Self::masked_eq(arg, bits, 0)
     }
+
+    /// The condition in words, with the names that this call has: `request is TIOCSTI`.
+    #[must_use]
+    pub fn describe(self, call: Syscall) -> String {
+        let param = signature::params(call).get(usize::from(self.arg));
+        let name = param.map_or_else(|| format!("arg{}", self.arg), |param| param.name.to_owned());
+        let show = |value: u64| match param.map(|param| param.kind) {
+            Some(Kind::Flags(set) | Kind::Flags64(set)) => set.render(value),
+            Some(Kind::Mode) => format!("{value:#o}"),
+            Some(Kind::DirFd) if value == Self::eq_int(0, libc::AT_FDCWD).test.bits() => {
+                "AT_FDCWD".to_owned()
+            }
+            Some(Kind::Int | Kind::Fd | Kind::DirFd | Kind::Pid) => (value as u32 as i32).to_string(),
+            _ => format!("{value:#x}"),
+        };
+        match self.test {
+            Test::Eq(value) => format!("{name} is {}", show(value)),
+            Test::Ne(value) => format!("{name} is not {}", show(value)),
+            Test::MaskedEq { mask, value: 0 } => format!("{name} has none of {}", show(mask)),
+            Test::MaskedEq { mask, value } if mask == value => format!("{name} has {}", show(value)),
+            Test::MaskedEq { mask, value } => format!("{name} under {} is {}", show(mask), show(value)),
+            Test::AnyBit(bits) => format!("{name} has any of {}", show(bits)),
+        }
+    }
 }
 
 impl Match {
@@ -80,18 +102,6 @@ impl Match {
     #[must_use]
     pub fn holds(&self, call: Syscall, register: u64) -> bool {
         signature::width(call, usize::from(self.arg)).is_some_and(|width| self.test.holds(register, width))
-    }
-}
-
-impl fmt::Display for Match {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let arg = self.arg;
-        match self.test {
-            Test::Eq(value) => write!(f, "arg{arg} == {value:#x}"),
-            Test::Ne(value) => write!(f, "arg{arg} != {value:#x}"),
-            Test::MaskedEq { mask, value } => write!(f, "arg{arg} & {mask:#x} == {value:#x}"),
-            Test::AnyBit(bits) => write!(f, "arg{arg} & {bits:#x} != 0"),
-        }
     }
 }
 

@@ -65,6 +65,11 @@ pub enum Kind {
     },
     /// `struct msghdr`, which can hold a socket address.
     Message,
+    /// `struct xattr_args`, whose size is argument `size`.
+    XattrArgs {
+        /// The argument that holds its size.
+        size: usize,
+    },
     /// `struct open_how` whose size is argument `size`.
     OpenHow {
         /// The argument that holds its size.
@@ -125,6 +130,7 @@ impl Kind {
             | Self::Flags64(_)
             | Self::Address { .. }
             | Self::Message
+            | Self::XattrArgs { .. }
             | Self::OpenHow { .. }
             | Self::Input { .. }
             | Self::Output { .. }
@@ -195,6 +201,12 @@ pub fn is_scalar(call: Syscall, arg: u8) -> bool {
     params(call).get(usize::from(arg)).is_some_and(|param| !param.kind.is_pointer())
 }
 
+/// Where this call has the argument of this name: spellings of one operation differ in that.
+#[must_use]
+pub fn position(call: Syscall, name: &str) -> Option<u8> {
+    params(call).iter().position(|param| param.name == name).and_then(|place| u8::try_from(place).ok())
+}
+
 /// Every path among the arguments of this call. A folder's descriptor that stands right before a path belongs to it.
 pub fn path_args(call: Syscall) -> impl Iterator<Item = PathArg> {
     let params = params(call);
@@ -234,7 +246,7 @@ mod tests {
                 );
                 let size = match param.kind {
                     Kind::Address { len } | Kind::Input { len } | Kind::Output { len } => Some(len),
-                    Kind::OpenHow { size } => Some(size),
+                    Kind::OpenHow { size } | Kind::XattrArgs { size } => Some(size),
                     _ => None,
                 };
                 if let Some(size) = size {
@@ -279,6 +291,10 @@ mod tests {
         // The kernel takes an unsigned long and keeps its lower half.
         assert_eq!(width(call("clone"), 0), Some(Width::W32));
         assert_eq!(width(call("clone"), 5), None);
+        assert_eq!(
+            ["open", "openat", "creat"].map(|name| position(call(name), "flags")),
+            [Some(1), Some(2), None]
+        );
     }
 
     #[test]

@@ -215,3 +215,19 @@ fn hundreds_of_values_of_one_argument_fit() {
     let program = assemble(&spec).unwrap();
     check(&spec, &program);
 }
+
+#[test]
+fn conditions_are_described_by_the_names_of_the_call() {
+    for (name, condition, words) in [
+        ("ioctl", Match::eq(1, 0x5412), "request is TIOCSTI"),
+        ("personality", Match::ne(0, 0xffff_ffff), "persona is not 0xffffffff"),
+        ("clone", Match::any_bit(0, 0x3000_0000), "flags has any of CLONE_NEWUSER|CLONE_NEWPID"),
+        ("mmap", Match::masked_eq(2, 4, 4), "prot has PROT_EXEC"),
+        ("unshare", Match::no_bit(0, 0x1000_0000), "flags has none of CLONE_NEWUSER"),
+        ("openat", Match::eq_int(0, -100), "dirfd is AT_FDCWD"),
+        ("chmod", Match::masked_eq(1, 0o7000, 0o4000), "mode under 0o7000 is 0o4000"),
+        ("tuxcall", Match::eq(5, 16), "arg5 is 0x10"),
+    ] {
+        assert_eq!(condition.describe(call(name)), words);
+    }
+}
