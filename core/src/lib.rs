@@ -11,7 +11,9 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-compile_error!("Assize runs on x86-64 Linux: its filter, its init and its prober are written for that machine");
+compile_error!(
+    "Assize runs on x86-64 Linux: its filter, its init and its prober are written for that machine"
+);
 
 pub mod capability;
 pub mod filter;

@@ -229,7 +229,10 @@ impl Sandbox {
     ///
     /// # Errors
     /// As [`run`](Self::run), and [`RunError::Handler`], before anything is started.
-    pub async fn run_with_handlers<S, H>(self, handlers: impl IntoIterator<Item = (S, H)>) -> Result<Outcome, RunError>
+    pub async fn run_with_handlers<S, H>(
+        self,
+        handlers: impl IntoIterator<Item = (S, H)>,
+    ) -> Result<Outcome, RunError>
     where
         S: TryInto<Syscall, Error = SyscallError>,
         H: Handler,
@@ -271,12 +274,12 @@ impl Sandbox {
     fn start(self, handlers: Handlers, stdio: Stdio) -> Result<Running, RunError> {
         let calls: Vec<Syscall> = handlers.iter().map(|(call, _)| *call).collect();
         let plan = Plan::make(&self.policy, &calls)?;
-        let failed = |doing| move |error: std::io::Error| RunError::Supervisor { doing, errno: Errno::of(&error) };
+        let failed =
+            |doing| move |error: std::io::Error| RunError::Supervisor { doing, errno: Errno::of(&error) };
         let runtime = runtime().map_err(failed("starting the runtime"))?;
         let recorder = (!self.sinks.is_empty()).then(|| Recorder::new(self.sinks));
         let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();
-        let interactive = stdio == Stdio::Inherited;
-        let run = Arc::new(Run::new(plan, handlers, recorder, runtime, interactive));
+        let run = Arc::new(Run::new(plan, handlers, recorder, runtime));
         let (cancel, cancelled) = std::io::pipe().map_err(failed("making a pipe")).map(|(a, b)| (b, a))?;
         let keeper =
             Keeper { run, policy: self.policy, command: self.command, stdio, cancel: cancelled.into() };

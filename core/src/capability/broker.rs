@@ -78,6 +78,7 @@ impl Capability for Broker {
 
     fn applies(&self, rule: &Rule<Self>, call: crate::Syscall) -> bool {
         // Spellings that take a descriptor name no file by path.
-        !matches!(rule.then, Then::Perform { .. }) || crate::syscall::signature::path_args(call).next().is_some()
+        !matches!(rule.then, Then::Perform { .. })
+            || crate::syscall::signature::path_args(call).next().is_some()
     }
 }

@@ -18,10 +18,16 @@ pub fn document() -> String {
     );
     for capability in ALL {
         // Writing to a string can't fail.
-        let _ = write!(page, "\n## {}\n\nStage: {:?}. {}\n", capability.name, capability.stage, capability.promise);
+        let _ = write!(
+            page,
+            "\n## {}\n\nStage: {:?}. {}\n",
+            capability.name, capability.stage, capability.promise
+        );
         let rules = (capability.rules)();
         if !rules.is_empty() {
-            page.push_str("\n| calls | when | answer | grounds | what for |\n| --- | --- | --- | --- | --- |\n");
+            page.push_str(
+                "\n| calls | when | answer | grounds | what for |\n| --- | --- | --- | --- | --- |\n",
+            );
         }
         for rule in rules {
             let spellings = rule.spellings.join(", ");

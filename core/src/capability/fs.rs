@@ -60,7 +60,12 @@ impl Fs {
 }
 
 const fn judged(calls: &'static Family, doc: &'static str) -> Rule<Fs> {
-    Rule { calls: Calls::Family(calls), when: &[], then: Then::Ask { by: Fs::judge, grounds: Grounds::Pinned }, doc }
+    Rule {
+        calls: Calls::Family(calls),
+        when: &[],
+        then: Then::Ask { by: Fs::judge, grounds: Grounds::Pinned },
+        doc,
+    }
 }
 
 impl Capability for Fs {
@@ -83,7 +88,8 @@ impl Capability for Fs {
         let denied = Denied::new(&policy.fs.deny).map_err(StartError::Denied)?;
         let fs = &policy.fs;
         let granted = || fs.read.iter().chain(&fs.write);
-        let probe = fs.deny.iter().find(|path| path.exists() && granted().any(|grant| path.starts_with(grant)));
+        let probe =
+            fs.deny.iter().find(|path| path.exists() && granted().any(|grant| path.starts_with(grant)));
         let root = std::path::Path::new("/");
         let not_granted = granted().all(|grant| grant != root).then(|| root.to_path_buf());
         Ok(Some(Self { denied, probe: probe.cloned(), not_granted }))

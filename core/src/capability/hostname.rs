@@ -49,7 +49,8 @@ impl Hostname {
 impl Capability for Hostname {
     const NAME: &'static str = "hostname";
     const STAGE: Stage = Stage::Synthesize;
-    const PROMISE: &'static str = "The guest sees the host's name that the policy gives, from uname and from files.";
+    const PROMISE: &'static str =
+        "The guest sees the host's name that the policy gives, from uname and from files.";
     const RULES: &'static [Rule<Self>] = &[Rule {
         calls: Calls::Family(&family::UNAME),
         when: &[],

@@ -229,7 +229,12 @@ impl Proof<'_> {
         wanted: impl Into<String>,
     ) {
         let probe = self.probes.len();
-        self.checks.push(Check { capability: self.capability, probe, done: done.into(), wanted: wanted.into() });
+        self.checks.push(Check {
+            capability: self.capability,
+            probe,
+            done: done.into(),
+            wanted: wanted.into(),
+        });
         self.probes.push(Probe::new(call, args, Some(expect)));
     }
 
@@ -268,8 +273,11 @@ pub struct Declared {
     pub rules: fn() -> Vec<Described>,
     /// Its files: path and purpose.
     pub files: fn() -> Vec<(&'static str, &'static str)>,
-    pub(crate) start: fn(&Policy) -> Result<Option<Box<dyn Active>>, StartError>,
+    pub(crate) start: StartFn,
 }
+
+/// Starts a capability, if the policy asks for it.
+type StartFn = fn(&Policy) -> Result<Option<Box<dyn Active>>, StartError>;
 
 /// A rule, described.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -316,9 +324,8 @@ fn describe<S>(rule: &Rule<S>) -> Described {
         }
         Calls::Listed(_) => None,
     };
-    let when = spelled
-        .map(|call| rule.when.iter().map(|test| test.describe(call)).collect())
-        .unwrap_or_default();
+    let when =
+        spelled.map(|call| rule.when.iter().map(|test| test.describe(call)).collect()).unwrap_or_default();
     Described { calls, spellings, when, then, grounds, doc: rule.doc }
 }
 
@@ -394,8 +401,10 @@ impl<C: Capability> Active for Started<C> {
                 Then::Perform { .. } => ActiveThen::Perform,
             };
             // A condition concerns the spellings that carry its argument in a register.
-            let in_registers = |call: &Syscall| rule.when.iter().all(|test| signature::is_scalar(*call, test.arg));
-            let calls = calls.into_iter().filter(|call| in_registers(call) && self.0.applies(rule, *call)).collect();
+            let in_registers =
+                |call: &Syscall| rule.when.iter().all(|test| signature::is_scalar(*call, test.arg));
+            let calls =
+                calls.into_iter().filter(|call| in_registers(call) && self.0.applies(rule, *call)).collect();
             ActiveRule { calls, when: rule.when, then, doc: rule.doc }
         };
         C::RULES.iter().map(of).collect()

@@ -24,7 +24,8 @@ impl Observed {
 impl Capability for Observed {
     const NAME: &'static str = "observe";
     const STAGE: Stage = Stage::Account;
-    const PROMISE: &'static str = "Calls that somebody wants to see become verdicts. Their answer does not change.";
+    const PROMISE: &'static str =
+        "Calls that somebody wants to see become verdicts. Their answer does not change.";
     const RULES: &'static [Rule<Self>] = &[Rule {
         calls: Calls::Listed(Self::calls),
         when: &[],

@@ -60,7 +60,7 @@ fn stream(seed: u64, place: &str, purpose: &str, nth: u64) -> ChaCha20 {
         hash.update(text);
     }
     hash.update(nth.to_le_bytes());
-    ChaCha20::new(&hash.finalize().into(), &[0; 12].into())
+    ChaCha20::new(&hash.finalize(), &[0; 12].into())
 }
 
 fn draw(stream: &mut ChaCha20, buffer: &mut [u8]) {
@@ -188,9 +188,21 @@ impl Capability for Random {
         doc: "draws from the process's own stream",
     }];
     const FILES: &'static [VirtualFile<Self>] = &[
-        VirtualFile { path: "/dev/urandom", open: Self::device, doc: "an endless stream per open, still a character device" },
-        VirtualFile { path: "/dev/random", open: Self::device, doc: "an endless stream per open, still a character device" },
-        VirtualFile { path: "/proc/sys/kernel/random/uuid", open: Self::uuid, doc: "a version 4 UUID per open" },
+        VirtualFile {
+            path: "/dev/urandom",
+            open: Self::device,
+            doc: "an endless stream per open, still a character device",
+        },
+        VirtualFile {
+            path: "/dev/random",
+            open: Self::device,
+            doc: "an endless stream per open, still a character device",
+        },
+        VirtualFile {
+            path: "/proc/sys/kernel/random/uuid",
+            open: Self::uuid,
+            doc: "a version 4 UUID per open",
+        },
     ];
     const AT_EXEC: Option<super::AtExec<Self>> = Some(Self::at_exec);
 

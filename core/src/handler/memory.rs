@@ -49,7 +49,13 @@ impl MemoryError {
 ///
 /// # Errors
 /// [`MemoryError`]; also if the guest died during the read.
-pub fn read_child_mem(notif_fd: RawFd, id: u64, pid: u32, addr: u64, len: usize) -> Result<Vec<u8>, MemoryError> {
+pub fn read_child_mem(
+    notif_fd: RawFd,
+    id: u64,
+    pid: u32,
+    addr: u64,
+    len: usize,
+) -> Result<Vec<u8>, MemoryError> {
     while_waiting(notif_fd, id, || {
         // A guest names the length: memory is taken as it is read, not as it is asked for.
         let mut bytes = Vec::new();
@@ -72,7 +78,13 @@ pub fn read_child_mem(notif_fd: RawFd, id: u64, pid: u32, addr: u64, len: usize)
 ///
 /// # Errors
 /// [`MemoryError`].
-pub fn read_child_cstr(notif_fd: RawFd, id: u64, pid: u32, addr: u64, max_len: usize) -> Result<Vec<u8>, MemoryError> {
+pub fn read_child_cstr(
+    notif_fd: RawFd,
+    id: u64,
+    pid: u32,
+    addr: u64,
+    max_len: usize,
+) -> Result<Vec<u8>, MemoryError> {
     while_waiting(notif_fd, id, || cstr(pid, addr, max_len))
 }
 
@@ -80,7 +92,13 @@ pub fn read_child_cstr(notif_fd: RawFd, id: u64, pid: u32, addr: u64, max_len: u
 ///
 /// # Errors
 /// [`MemoryError`]; a part may then have been written.
-pub fn write_child_mem(notif_fd: RawFd, id: u64, pid: u32, addr: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+pub fn write_child_mem(
+    notif_fd: RawFd,
+    id: u64,
+    pid: u32,
+    addr: u64,
+    bytes: &[u8],
+) -> Result<(), MemoryError> {
     while_waiting(notif_fd, id, || {
         let fault = |errno| MemoryError::Fault { address: addr, errno };
         let written = memory::write(pid, addr, bytes).map_err(fault)?;

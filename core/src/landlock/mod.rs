@@ -54,11 +54,15 @@ impl Ruleset {
         let read = AccessFs::ReadFile | AccessFs::ReadDir | implied;
         let write = (all & !execute) | implied;
         let exec: &[PathBuf] = policy.exec.as_deref().unwrap_or_default();
-        let grants = [("read", policy.read.as_slice(), read), ("write", &policy.write, write), ("exec", exec, execute)];
+        let grants = [
+            ("read", policy.read.as_slice(), read),
+            ("write", &policy.write, write),
+            ("exec", exec, execute),
+        ];
         for (grant, paths, access) in grants {
             for path in paths {
-                let (fd, is_folder) = open(path)
-                    .map_err(|errno| LandlockError::Path { path: path.clone(), grant, errno })?;
+                let (fd, is_folder) =
+                    open(path).map_err(|errno| LandlockError::Path { path: path.clone(), grant, errno })?;
                 // A file has no entries: rights on them are for folders.
                 let access = if is_folder { access } else { access & AccessFs::from_file(REQUIRED) };
                 ruleset = ruleset.add_rule(PathBeneath::new(fd, access))?;

@@ -19,9 +19,9 @@ use super::{LaunchError, forbids_namespaces, tree};
 use crate::landlock::Ruleset;
 use crate::policy::Isolation;
 use crate::sandbox::{Command, Control, ControlState, End, Program, Stdin};
+use crate::supervisor::Run;
 use crate::supervisor::tracker::Tracker;
 use crate::supervisor::worker::{Reply, Told, Work, work};
-use crate::supervisor::Run;
 use crate::sys::clone::{Failure, LOWEST_FREE, Start, Step};
 use crate::sys::{image, memfd, thread};
 use crate::trace::{Body, Exit};
@@ -86,7 +86,8 @@ impl Keeper {
     pub(crate) fn keep(mut self) -> Result<Outcome, RunError> {
         thread::block_signals();
         let since = Instant::now();
-        let wanted = !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains("isolation");
+        let wanted =
+            !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains("isolation");
         let mut isolation = if self.policy.without.contains("isolation") {
             ControlState::LeftOut
         } else if wanted {
@@ -148,9 +149,7 @@ impl Keeper {
             .spawn(move || work(all))
             .map_err(|error| Failure { step: Step::Domain, errno: Errno::of(&error) })?;
         match self.attend(&told, &reply) {
-            Ok((init, init_pid)) => {
-                Ok(Started { worker, init, init_pid, stdout, stderr, feed, status })
-            }
+            Ok((init, init_pid)) => Ok(Started { worker, init, init_pid, stdout, stderr, feed, status }),
             Err(refused) => {
                 drop(reply);
                 // The worker leaves nothing behind: it waits for its children and then ends.
@@ -228,7 +227,8 @@ impl Keeper {
         let mut fds = Vec::new();
         match &mut self.command.stdin {
             Stdin::Null => {
-                let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(&failed)?;
+                let null =
+                    open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(&failed)?;
                 fds.push(place(null.as_fd())?);
             }
             Stdin::Bytes(bytes) => {
@@ -264,7 +264,8 @@ impl Keeper {
         };
         let (status, status_end) = pipe().map_err(&failed)?;
         let status_end = place(status_end.as_fd())?;
-        let init = init_image().map_err(|errno| LaunchError::from(Failure { step: Step::ExecInit, errno }))?;
+        let init =
+            init_image().map_err(|errno| LaunchError::from(Failure { step: Step::ExecInit, errno }))?;
         let init = place(init.as_fd())?;
         let start = Start {
             namespaces,
@@ -298,16 +299,21 @@ impl Keeper {
         let mut status_open = true;
         while status_open {
             let left = limit.map(|limit| limit.saturating_sub(since.elapsed()));
-            if let (Some(limit), Some(left)) = (limit, left) {
-                if left.is_zero() && stopped.is_none() {
-                    stopped = Some(End::TimedOut(limit));
-                    kill(&started, namespaces);
-                }
+            if let (Some(limit), Some(left)) = (limit, left)
+                && left.is_zero()
+                && stopped.is_none()
+            {
+                stopped = Some(End::TimedOut(limit));
+                kill(&started, namespaces);
             }
             let time = left.filter(|_| stopped.is_none()).and_then(|left| Timespec::try_from(left).ok());
             let others = [Some(started.status.as_fd()), stopped.is_none().then(|| self.cancel.as_fd())];
-            let readable =
-                pump(&mut [&mut started.stdout, &mut started.stderr], &mut started.feed, &others, time.as_ref());
+            let readable = pump(
+                &mut [&mut started.stdout, &mut started.stderr],
+                &mut started.feed,
+                &others,
+                time.as_ref(),
+            );
             if readable[0] {
                 let mut bytes = [0; 4];
                 match started.status.read(&mut bytes) {
@@ -328,10 +334,20 @@ impl Keeper {
         kill(&started, namespaces);
         let _ = waitid(WaitId::PidFd(started.init.as_fd()), WaitIdOptions::EXITED);
         // No guest is left to write, so this finds the rest and the end of each pipe.
-        pump(&mut [&mut started.stdout, &mut started.stderr], &mut started.feed, &[], Some(&Timespec::default()));
+        pump(
+            &mut [&mut started.stdout, &mut started.stderr],
+            &mut started.feed,
+            &[],
+            Some(&Timespec::default()),
+        );
         let worker = started.worker.join();
         self.run.end();
-        pump(&mut [&mut started.stdout, &mut started.stderr], &mut started.feed, &[], Some(&Timespec::default()));
+        pump(
+            &mut [&mut started.stdout, &mut started.stderr],
+            &mut started.feed,
+            &[],
+            Some(&Timespec::default()),
+        );
 
         let events_lost = self.run.close_trace();
         if worker.is_err() {
@@ -384,4 +400,3 @@ impl From<RunError> for Refused {
         Self::Error(error)
     }
 }
-

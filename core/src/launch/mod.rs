@@ -62,7 +62,9 @@ pub enum LaunchError {
 
 fn hint(errno: Errno) -> &'static str {
     match errno {
-        Errno::EACCES => " (does the policy grant it, its interpreter and their folders for reading and execution?)",
+        Errno::EACCES => {
+            " (does the policy grant it, its interpreter and their folders for reading and execution?)"
+        }
         Errno::ENOENT => " (it, or the interpreter that it names, does not exist)",
         _ => "",
     }

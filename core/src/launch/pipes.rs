@@ -109,7 +109,8 @@ pub(super) fn pump(
     let first = polled.len();
     polled.extend(others.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
     let any = matches!(poll(&mut polled, time), Ok(1..));
-    let mut readable = polled[first..].iter().map(|fd| any && !fd.revents().is_empty()).collect::<Vec<_>>().into_iter();
+    let mut readable =
+        polled[first..].iter().map(|fd| any && !fd.revents().is_empty()).collect::<Vec<_>>().into_iter();
     let readable = others.iter().map(|other| other.is_some() && readable.next().unwrap_or(false)).collect();
     drop(polled);
     for capture in captures {

@@ -37,14 +37,16 @@ impl Plan {
     /// The plan of this policy with handlers, each given by the call it is attached to.
     pub(crate) fn make(policy: &Policy, handlers: &[Syscall]) -> Result<Self, HandlerOrPlan> {
         let (capabilities, controls) = start(policy)?;
-        let mut making = Making { policy, spec: BTreeMap::new(), asks: HashMap::new(), performs: HashMap::new() };
+        let mut making =
+            Making { policy, spec: BTreeMap::new(), asks: HashMap::new(), performs: HashMap::new() };
         for (index, capability) in capabilities.iter().enumerate() {
             making.add(index, capability.as_ref());
         }
         let (files, pins) = making.add_files(&capabilities);
         making.settle_performing();
         let attached = making.attach(handlers)?;
-        let tracked = policy.observe.processes || capabilities.iter().any(|capability| capability.follows_guests());
+        let tracked =
+            policy.observe.processes || capabilities.iter().any(|capability| capability.follows_guests());
         if tracked && policy.syscalls.allow.contains(&Syscall::of(Sysno::ptrace)) {
             return Err(PlanError::Ptrace.into());
         }
@@ -143,14 +145,19 @@ impl Making<'_> {
     }
 
     /// Every open must be looked at, if a capability has files of its own.
-    fn add_files(&mut self, capabilities: &[Box<dyn Active>]) -> (Vec<(Identity, usize, usize)>, Vec<std::os::fd::OwnedFd>) {
+    fn add_files(
+        &mut self,
+        capabilities: &[Box<dyn Active>],
+    ) -> (Vec<(Identity, usize, usize)>, Vec<std::os::fd::OwnedFd>) {
         let mut files = Vec::new();
         let mut pins = Vec::new();
         for (index, capability) in capabilities.iter().enumerate() {
             let mut any = None;
             for (place, file) in capability.files().into_iter().enumerate() {
                 // One that doesn't exist on this host can't be opened either.
-                let Ok(pin) = open(file.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { continue };
+                let Ok(pin) = open(file.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+                    continue;
+                };
                 let Ok(stat) = fstat(pin.as_fd()) else { continue };
                 files.push((Identity { dev: stat.st_dev, ino: stat.st_ino }, index, place));
                 pins.push(pin);
@@ -181,9 +188,10 @@ impl Making<'_> {
             .keys()
             .copied()
             .filter(|call| {
-                let pinned = self.asks.get(call).is_some_and(|asks| {
-                    asks.iter().any(|ask| ask.grounds == Grounds::Pinned)
-                });
+                let pinned = self
+                    .asks
+                    .get(call)
+                    .is_some_and(|asks| asks.iter().any(|ask| ask.grounds == Grounds::Pinned));
                 let open = family::OPEN.contains(*call);
                 pinned || observe.calls.contains(call) || open && observe.denials
             })
@@ -195,9 +203,10 @@ impl Making<'_> {
         // The umask matters to whoever creates files for a guest.
         if wanted.iter().all(|call| !family::OPEN.contains(*call)) {
             for call in family::UMASK.syscalls() {
-                let only_ours = self.asks.get(&call).is_some_and(|asks| {
-                    asks.iter().all(|ask| ask.name == capability::BROKER)
-                });
+                let only_ours = self
+                    .asks
+                    .get(&call)
+                    .is_some_and(|asks| asks.iter().all(|ask| ask.name == capability::BROKER));
                 if only_ours {
                     self.asks.remove(&call);
                     self.spec.remove(&call);
@@ -210,7 +219,8 @@ impl Making<'_> {
         let mut attached = HashMap::<Syscall, Vec<usize>>::new();
         for (index, call) in handlers.iter().enumerate() {
             let cases = self.spec.entry(*call).or_default();
-            let denied = cases.iter().any(|case| case.when.is_empty() && matches!(case.then, Action::Errno(_)));
+            let denied =
+                cases.iter().any(|case| case.when.is_empty() && matches!(case.then, Action::Errno(_)));
             if denied || self.policy.syscalls.deny.contains(call) {
                 let by = if self.policy.syscalls.deny.contains(call) { "the policy" } else { "default" };
                 let error = HandlerError::OnDenySyscall { syscall: *call, by: by.to_owned() };

@@ -59,7 +59,9 @@ pub enum PlanError {
     #[error(transparent)]
     Landlock(#[from] LandlockError),
     /// Guests are to be followed and may use ptrace: only one of the two can be.
-    #[error("a run with a seed, denied paths or observed processes follows its guests by ptrace; the policy can't also allow ptrace")]
+    #[error(
+        "a run with a seed, denied paths or observed processes follows its guests by ptrace; the policy can't also allow ptrace"
+    )]
     Ptrace,
 }
 
@@ -159,9 +161,10 @@ impl Plan {
             What::Files => {
                 let Pin::Open(_, Found::Existing(pinned)) = call.pinned() else { return Answer::Pass };
                 let identity = pinned.identity();
-                let file = self.files.iter().find(|(known, owner, _)| {
-                    *known == identity && *owner == ask.capability
-                });
+                let file = self
+                    .files
+                    .iter()
+                    .find(|(known, owner, _)| *known == identity && *owner == ask.capability);
                 file.map_or(Answer::Pass, |(_, _, file)| capability.open(*file, call))
             }
         }

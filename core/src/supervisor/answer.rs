@@ -113,7 +113,9 @@ fn perform(listener: &Listener, id: u64, performed: Performed, asked: Asked) -> 
         // The guest gets a descriptor that gives access to no content; what it leads to is judged when it is used.
         Performed::Opened(Opened::Path, _) => (go_on(listener, id), asked),
         // These two were dealt with before: a call that was not is refused.
-        Performed::Opened(Opened::MayBlock(_) | Opened::Again, _) => (errno(listener, id, Errno::EAGAIN), asked),
+        Performed::Opened(Opened::MayBlock(_) | Opened::Again, _) => {
+            (errno(listener, id, Errno::EAGAIN), asked)
+        }
         Performed::Value(value) => {
             let _ = listener.reply(id, Reply::Value(value));
             (Given { action: Action::Allow, result: Some(value), known }, asked)
@@ -143,9 +145,10 @@ fn act(call: &Call, listener: &Listener, action: NotifAction, asked: Asked) -> (
         },
         NotifAction::InjectFdSend { srcfd, newfd_flags } => {
             match injected(listener, id, &srcfd, newfd_flags & libc::O_CLOEXEC as u32 != 0) {
-                Ok(number) => {
-                    (Given { action: Action::Inject, result: Some(number.into()), known: Known::Performed }, asked)
-                }
+                Ok(number) => (
+                    Given { action: Action::Inject, result: Some(number.into()), known: Known::Performed },
+                    asked,
+                ),
                 Err(why) => not_injected(listener, id, why, asked),
             }
         }
@@ -153,7 +156,14 @@ fn act(call: &Call, listener: &Listener, action: NotifAction, asked: Asked) -> (
             match injected(listener, id, &srcfd, newfd_flags & libc::O_CLOEXEC as u32 != 0) {
                 Ok(number) => {
                     on_success(number);
-                    (Given { action: Action::Inject, result: Some(number.into()), known: Known::Performed }, asked)
+                    (
+                        Given {
+                            action: Action::Inject,
+                            result: Some(number.into()),
+                            known: Known::Performed,
+                        },
+                        asked,
+                    )
                 }
                 Err(why) => not_injected(listener, id, why, asked),
             }

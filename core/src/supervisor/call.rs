@@ -10,8 +10,8 @@ use super::request::Pin;
 use crate::capability::Answer;
 use crate::guest::Guest;
 use crate::handler::memory_cstr;
-use crate::sys::{memory, memfd};
 use crate::sys::seccomp::Notif;
+use crate::sys::{memfd, memory};
 use crate::syscall::{decode, family};
 use crate::trace::{Args, BytesText, Place};
 use crate::{Errno, NotifAction, Syscall};
@@ -181,7 +181,10 @@ impl decode::Memory for Call {
 }
 
 fn inject(srcfd: OwnedFd, cloexec: bool) -> Answer {
-    Answer::Done(NotifAction::InjectFdSend { srcfd, newfd_flags: if cloexec { libc::O_CLOEXEC as u32 } else { 0 } })
+    Answer::Done(NotifAction::InjectFdSend {
+        srcfd,
+        newfd_flags: if cloexec { libc::O_CLOEXEC as u32 } else { 0 },
+    })
 }
 
 /// A terminal in raw mode; `feed` writes to its master end on a thread of its own. Gives the other end.

@@ -11,12 +11,12 @@ use super::Run;
 use super::answer::{Asked, settle};
 use super::call::Call;
 use super::request::Pin;
+use crate::Errno;
 use crate::capability::{Answer, Performed};
 use crate::guest::{Blocking, Found, OpenRequest, Opened, Refusal};
 use crate::plan::Ask;
 use crate::sys::thread;
 use crate::trace::Origin;
-use crate::Errno;
 
 /// A call that all handlers have let pass, to be performed by a thread of the domain.
 pub(crate) struct Job {
@@ -84,7 +84,8 @@ impl Call {
         }
         let tid = self.notif.pid;
         self.run.errand(move || {
-            let status = std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(|error| Errno::of(&error))?;
+            let status =
+                std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(|error| Errno::of(&error))?;
             let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).ok_or(Errno::EIO)?;
             u32::from_str_radix(umask.trim(), 8).map_err(|_| Errno::EIO)
         })?
@@ -97,9 +98,7 @@ impl Call {
 
     fn judge_again(&mut self) -> Option<Answer> {
         let run = Arc::clone(&self.run);
-        let (ask, answer) = run.plan.judge(self)?;
-        drop(ask);
-        Some(answer)
+        run.plan.judge(self).map(|(_, answer)| answer)
     }
 }
 

@@ -5,10 +5,10 @@
 #![forbid(unsafe_code)]
 
 use super::call::Call;
+use crate::Errno;
 use crate::guest::{At, Change, ChangeRequest, Found, OpenRequest, Pinned, Prepared};
 use crate::syscall::{family, signature};
 use crate::trace::BytesText;
-use crate::Errno;
 
 /// What a call's paths led to.
 pub(crate) enum Pin {
@@ -82,7 +82,11 @@ impl Call {
             let length = self.named("length").unwrap_or(0).cast_signed();
             Change::Truncate { file: self.at("dirfd", "path")?, length }
         } else if family::RENAME.contains(call) {
-            Change::Rename { from: self.at("olddirfd", "oldpath")?, to: self.at("newdirfd", "newpath")?, flags }
+            Change::Rename {
+                from: self.at("olddirfd", "oldpath")?,
+                to: self.at("newdirfd", "newpath")?,
+                flags,
+            }
         } else if family::LINK.contains(call) {
             Change::Link { from: self.at("olddirfd", "oldpath")?, to: self.at("newdirfd", "newpath")?, flags }
         } else {

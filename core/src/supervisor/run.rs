@@ -21,8 +21,6 @@ pub(crate) struct Run {
     pub(crate) plan: Plan,
     pub(crate) handlers: Vec<Box<dyn Handler>>,
     pub(crate) runtime: Handle,
-    /// The guests may use the caller's terminal.
-    pub(crate) interactive: bool,
     pub(super) recorder: Option<Recorder>,
     listener: OnceLock<Listener>,
     processes: Mutex<Processes>,
@@ -44,13 +42,11 @@ impl Run {
         handlers: Vec<Box<dyn Handler>>,
         recorder: Option<Recorder>,
         runtime: Handle,
-        interactive: bool,
     ) -> Self {
         Self {
             plan,
             handlers,
             runtime,
-            interactive,
             recorder,
             listener: OnceLock::new(),
             processes: Mutex::default(),
@@ -114,7 +110,9 @@ impl Run {
     pub(crate) fn exec_refused(&self, capability: &'static str, errno: Errno, place: &Place) {
         match errno {
             // By decision: the program is a denied one.
-            Errno::EACCES => self.note(format!("{place} executed a denied file and was killed before it ran")),
+            Errno::EACCES => {
+                self.note(format!("{place} executed a denied file and was killed before it ran"))
+            }
             // It died by itself.
             Errno::ESRCH => {}
             errno => self.fail(RunError::NotInForce {
@@ -145,7 +143,10 @@ impl Run {
     }
 
     /// Has `work`, which is short, done on a thread that is not confined, and waits for it: some 60 µs.
-    pub(crate) fn errand<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Errno> {
+    pub(crate) fn errand<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Errno> {
         let (give, take) = mpsc::sync_channel(1);
         self.runtime.spawn(async move {
             // The one who asked may have died meanwhile.

@@ -49,9 +49,11 @@ impl ExecStop<'_> {
             let mut bytes = [0; STEP * 8];
             let got = memory::read(self.tid, at, &mut bytes)?;
             at += got as u64;
-            words.extend(bytes[..got].chunks_exact(8).map(|word| {
-                word.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
-            }));
+            words.extend(
+                bytes[..got]
+                    .chunks_exact(8)
+                    .map(|word| word.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))),
+            );
             while start.is_none() && scanned < words.len() {
                 if words[scanned] == 0 {
                     nulls += 1;

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::mpsc::{Receiver, Sender};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -89,7 +89,7 @@ fn begin(work: &mut Work) -> Result<Starting, Failure> {
     }
     thread::drop_capabilities().map_err(failure(Step::Capabilities))?;
 
-    let mut starting = Starting::begin(std::mem::take(&mut work.start))?;
+    let starting = Starting::begin(std::mem::take(&mut work.start))?;
     if starting.has_namespaces() {
         ask(work, Told::MapIds(starting.init_pid))?;
         starting.ids_are_mapped();

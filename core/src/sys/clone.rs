@@ -63,8 +63,6 @@ pub(crate) enum ProbeArg {
     Number(u64),
     /// The address of these bytes, which the call may overwrite.
     Memory(Box<UnsafeCell<[u8]>>),
-    /// What an earlier probe returned.
-    Result(usize),
 }
 
 /// All that a start needs, ready for children that can't allocate.
@@ -425,11 +423,14 @@ impl Drop for Stack {
 
 fn wake(word: &AtomicU32) {
     // SAFETY: a futex operation on a live, aligned word.
-    unsafe { syscall3(Sysno::futex as usize, word.as_ptr() as usize, libc::FUTEX_WAKE as usize, i32::MAX as usize) };
+    unsafe {
+        syscall3(Sysno::futex as usize, word.as_ptr() as usize, libc::FUTEX_WAKE as usize, i32::MAX as usize)
+    };
 }
 
 fn wait_at_most(word: &AtomicU32, value: u32, time: Duration) {
-    let time = libc::timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: i64::from(time.subsec_nanos()) };
+    let time =
+        libc::timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: i64::from(time.subsec_nanos()) };
     // SAFETY: a futex operation on a live, aligned word; the time is read from this stack.
     unsafe {
         syscall4(
@@ -500,7 +501,8 @@ extern "C" fn init_stage(argument: *mut c_void) -> c_int {
     let frame = unsafe { &*argument.cast::<Frame>() };
     // SAFETY: raw calls with numbers, or with pointers into the frame.
     unsafe {
-        let died = syscall5(Sysno::prctl as usize, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0);
+        let died =
+            syscall5(Sysno::prctl as usize, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0);
         if let Some(errno) = failed(died) {
             give_up(&frame.shared, Step::Parent, errno);
         }
@@ -595,11 +597,12 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
     // SAFETY: raw calls with numbers, or with pointers into the frame or this stack.
     unsafe {
         // Where there is no pid namespace, init's end must be the guest's.
-        let _ = syscall5(Sysno::prctl as usize, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0);
-        if start.new_session {
-            if let Some(errno) = failed(syscalls::raw::syscall0(Sysno::setsid as usize)) {
-                give_up(shared, Step::Session, errno);
-            }
+        let _ =
+            syscall5(Sysno::prctl as usize, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0);
+        if start.new_session
+            && let Some(errno) = failed(syscalls::raw::syscall0(Sysno::setsid as usize))
+        {
+            give_up(shared, Step::Session, errno);
         }
         if let Some(errno) = failed(syscall1(Sysno::fchdir as usize, start.cwd as usize)) {
             give_up(shared, Step::Folder, errno);
@@ -617,7 +620,9 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
         }
         let mut kept = start.fds.len();
         if let (Some(fd), Some(place)) = (start.image, image) {
-            if let Some(errno) = failed(syscall3(Sysno::dup3 as usize, fd as usize, place, libc::O_CLOEXEC as usize)) {
+            if let Some(errno) =
+                failed(syscall3(Sysno::dup3 as usize, fd as usize, place, libc::O_CLOEXEC as usize))
+            {
                 give_up(shared, Step::Descriptors, errno);
             }
             kept += 1;
@@ -631,9 +636,16 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
             let _ = syscall4(Sysno::rt_sigaction as usize, *signal as usize, default.as_ptr() as usize, 0, 8);
         }
         let none = 0_u64;
-        let _ = syscall4(Sysno::rt_sigprocmask as usize, libc::SIG_SETMASK as usize, &raw const none as usize, 0, 8);
+        let _ = syscall4(
+            Sysno::rt_sigprocmask as usize,
+            libc::SIG_SETMASK as usize,
+            &raw const none as usize,
+            0,
+            8,
+        );
         // In its own user namespace the guest has every capability(7) until here.
-        let _ = syscall5(Sysno::prctl as usize, libc::PR_SET_SECUREBITS as usize, SECUREBITS as usize, 0, 0, 0);
+        let _ =
+            syscall5(Sysno::prctl as usize, libc::PR_SET_SECUREBITS as usize, SECUREBITS as usize, 0, 0, 0);
         let header = CapHeader::own();
         let no_caps = [0_u32; 6];
         let dropped = syscall2(Sysno::capset as usize, &raw const header as usize, no_caps.as_ptr() as usize);
@@ -654,7 +666,8 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
         // ends by its time-out, and this one spins.
         wake(&shared.armed);
         while shared.go.load(Ordering::SeqCst) == 0 {
-            let _ = syscall4(Sysno::futex as usize, shared.go.as_ptr() as usize, libc::FUTEX_WAIT as usize, 0, 0);
+            let _ =
+                syscall4(Sysno::futex as usize, shared.go.as_ptr() as usize, libc::FUTEX_WAIT as usize, 0, 0);
         }
 
         for (index, probe) in start.probes.iter().enumerate() {
@@ -663,9 +676,6 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
                 *register = match arg {
                     ProbeArg::Number(number) => *number as usize,
                     ProbeArg::Memory(bytes) => bytes.get() as *mut u8 as usize,
-                    ProbeArg::Result(of) => {
-                        start.probes.get(*of).map_or(0, |probe| probe.result.load(Ordering::SeqCst)) as usize
-                    }
                 };
             }
             let [a, b, c, d, e, f] = registers;

@@ -9,6 +9,6 @@ pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod pidfd;
 pub(crate) mod ptrace;
-pub mod seccomp;
+pub(crate) mod seccomp;
 pub(crate) mod thread;
 pub(crate) mod vdso;

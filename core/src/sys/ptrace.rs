@@ -91,6 +91,7 @@ pub(crate) fn wait() -> Result<(u32, Stop), Errno> {
 
 fn request(what: libc::c_uint, tid: u32, address: u64, data: u64) -> Result<(), Errno> {
     // SAFETY: the callers pass numbers, or a pointer to a live value of the type that the request writes.
-    let result = unsafe { libc::ptrace(what, tid.cast_signed(), address as *mut c_void, data as *mut c_void) };
+    let result =
+        unsafe { libc::ptrace(what, tid.cast_signed(), address as *mut c_void, data as *mut c_void) };
     if result < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(()) }
 }

@@ -111,7 +111,12 @@ impl Listener {
     }
 
     /// Puts a copy of `fd` into the guest at its lowest free number, as the result of the call.
-    pub(crate) fn inject_and_reply(&self, id: u64, fd: BorrowedFd<'_>, cloexec: bool) -> Result<RawFd, Errno> {
+    pub(crate) fn inject_and_reply(
+        &self,
+        id: u64,
+        fd: BorrowedFd<'_>,
+        cloexec: bool,
+    ) -> Result<RawFd, Errno> {
         self.add(&AddFd {
             id,
             flags: ADDFD_SEND,
