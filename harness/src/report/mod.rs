@@ -92,6 +92,7 @@ pub fn controls(report: &Report) -> String {
     for control in &report.controls {
         let state = match &control.state {
             ControlState::Proven(saw) => format!("proven: {saw}"),
+            ControlState::InForce(how) if how.is_empty() => "in force".to_owned(),
             ControlState::InForce(how) => format!("in force: {how}"),
             ControlState::NotAsked => continue,
             ControlState::LeftOut => "left out by `without`".to_owned(),
