@@ -35,5 +35,6 @@ pub use handler::{Handler, HandlerCtx, HandlerError, NotifAction};
 pub use plan::Plan;
 pub use policy::Policy;
 pub use sandbox::{Command, Outcome, RunError, Sandbox, Stdin};
+pub use sys::host;
 pub use syscall::{Errno, Syscall, SyscallError};
 pub use trace::{Event, Verdict};

@@ -4,6 +4,7 @@
 
 pub(crate) mod clone;
 pub(crate) mod file;
+pub mod host;
 pub(crate) mod image;
 pub(crate) mod memfd;
 pub(crate) mod memory;

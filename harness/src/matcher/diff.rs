@@ -1,0 +1,106 @@
+//! The difference between a text and what it was to be.
+#![forbid(unsafe_code)]
+
+use super::lines::{is_any_lines, line_matches};
+
+/// Longer differences are cut: the whole text lies in the kept artefacts.
+const MOST_LINES: usize = 60;
+/// Beyond this many pairs of lines, lines with gaps are compared as they stand.
+const MOST_PAIRS: usize = 1_000_000;
+
+/// What to take away (`-`) and what to add (`+`) to come from the expected text to the one that was seen.
+pub(super) fn diff(expected: &str, seen: &str, elide: bool) -> String {
+    let seen = if elide { aligned(expected, seen) } else { seen.to_owned() };
+    let diff = similar::TextDiff::from_lines(expected, &seen);
+    let text = diff.unified_diff().context_radius(2).to_string();
+    // Where in the texts a piece stands is of no use: the line numbers are those of neither file nor scenario.
+    let pieces = text.lines().map(|line| if line.starts_with("@@") { "  ..." } else { line });
+    let mut lines: Vec<&str> = pieces.skip(1).collect();
+    let left_out = lines.len().saturating_sub(MOST_LINES);
+    lines.truncate(MOST_LINES);
+    let mut text = lines.join("\n");
+    if left_out > 0 {
+        text.push_str(&format!("\n({left_out} more lines)"));
+    }
+    text
+}
+
+/// The seen text with every line that a pattern covers put as that pattern, so that only real differences are left.
+fn aligned(expected: &str, seen: &str) -> String {
+    let patterns: Vec<&str> = expected.lines().collect();
+    let lines: Vec<&str> = seen.lines().collect();
+    let (rows, columns) = (patterns.len() + 1, lines.len() + 1);
+    if rows.saturating_mul(columns) > MOST_PAIRS {
+        return seen.to_owned();
+    }
+    // cost[p][l]: how many lines differ at least, from pattern p and line l to the end.
+    let mut cost = vec![0_u32; rows * columns];
+    let at = |pattern: usize, line: usize| pattern * columns + line;
+    for pattern in (0..rows).rev() {
+        for line in (0..columns).rev() {
+            let gap = patterns.get(pattern).is_some_and(|pattern| is_any_lines(pattern));
+            let step = u32::from(!gap);
+            let mut best = if pattern + 1 == rows && line + 1 == columns { 0 } else { u32::MAX };
+            if pattern + 1 < rows {
+                best = best.min(cost[at(pattern + 1, line)] + step);
+            }
+            if line + 1 < columns {
+                best = best.min(cost[at(pattern, line + 1)] + step);
+            }
+            if !gap && pattern + 1 < rows && line + 1 < columns {
+                let differs = u32::from(!line_matches(patterns[pattern], lines[line]));
+                best = best.min(cost[at(pattern + 1, line + 1)] + differs);
+            }
+            cost[at(pattern, line)] = best;
+        }
+    }
+    let mut out = String::new();
+    let mut put = |line: &str| {
+        out.push_str(line);
+        out.push('\n');
+    };
+    let (mut pattern, mut line) = (0, 0);
+    while pattern + 1 < rows || line + 1 < columns {
+        let here = cost[at(pattern, line)];
+        let gap = patterns.get(pattern).is_some_and(|pattern| is_any_lines(pattern));
+        let pair = (!gap && pattern + 1 < rows && line + 1 < columns)
+            .then(|| line_matches(patterns[pattern], lines[line]))
+            .filter(|alike| here == cost[at(pattern + 1, line + 1)] + u32::from(!alike));
+        if let Some(alike) = pair {
+            put(if alike { patterns[pattern] } else { lines[line] });
+            pattern += 1;
+            line += 1;
+        } else if pattern + 1 < rows && here == cost[at(pattern + 1, line)] + u32::from(!gap) {
+            if gap {
+                put(patterns[pattern]);
+            }
+            pattern += 1;
+        } else {
+            if !gap {
+                put(lines[line]);
+            }
+            line += 1;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_a_pattern_covers_are_no_difference() {
+        let text = diff("rows: 1\ntook [..] ms\n...\nend\n", "rows: 2\ntook 7 ms\na\nb\nend\n", true);
+        assert!(text.starts_with("-rows: 1\n+rows: 2\n"), "{text}");
+        assert!(text.contains("\n took [..] ms\n") && !text.contains("took 7"), "{text}");
+        assert!(text.ends_with("\n ..."), "{text}");
+    }
+
+    #[test]
+    fn a_long_difference_is_cut() {
+        let text = diff("", &"x\n".repeat(500), true);
+        assert_eq!(text.lines().count(), MOST_LINES + 1);
+        assert!(text.ends_with("more lines)"));
+    }
+}

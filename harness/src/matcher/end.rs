@@ -1,0 +1,45 @@
+//! The end of the command.
+#![forbid(unsafe_code)]
+
+use assize_core::sandbox::End;
+use assize_core::trace::{Action, Exit};
+
+use super::{Finding, Observation, advice, shown, text, verdicts};
+use crate::scenario::expect::{Exits, Expectation, Signal};
+use crate::scenario::place::YamlPath;
+
+/// What is wrong with how the command ended.
+pub(super) fn judge(expect: &Expectation, seen: &Observation) -> Option<Finding> {
+    let default = Exits::default();
+    let wanted = expect.exit.as_ref().unwrap_or(&default);
+    if wanted.hold(seen.end) {
+        return None;
+    }
+    let title = match seen.end {
+        End::Exit(Exit::Code(code)) => format!("the command ended with exit code {code}"),
+        End::Exit(Exit::Signal(signal)) => format!("the command was killed by {}", Signal(signal)),
+        End::TimedOut(after) => format!("the command was still running after {after:?}, and was killed"),
+        End::Cancelled => "the run was cancelled".to_owned(),
+    };
+    let label = match &expect.exit {
+        Some(wanted) => format!("{wanted} is wanted"),
+        None => format!("{wanted} is wanted, where `expect.exit` says nothing else"),
+    };
+    let mut finding = Finding::new(title, YamlPath::from(["expect", "exit"]), label);
+    let stderr = seen.text(&seen.stderr);
+    finding = finding.note(if stderr.is_empty() {
+        "stderr was empty".to_owned()
+    } else {
+        format!("stderr ended with:\n{}", text::tail(&stderr, 12))
+    });
+    // A denial that no pattern lists is the likeliest cause of an end that nobody expected.
+    let listed = |verdict| {
+        expect.verdicts.listed().any(|(.., pattern)| super::verdict::matches(pattern, verdict, seen))
+    };
+    let denied = verdicts(&seen.events).filter(|(_, verdict)| matches!(verdict.action, Action::Deny(_)));
+    for (seq, verdict) in denied.filter(|(_, verdict)| !listed(verdict)).take(3) {
+        finding = finding.note(format!("denied meanwhile: {}", shown(seq, verdict)));
+        finding = finding.notes(advice::to_allow(verdict, seen));
+    }
+    Some(finding)
+}

@@ -1,0 +1,108 @@
+//! `exhaustive`: verdicts that no pattern lists.
+#![forbid(unsafe_code)]
+
+use assize_core::Verdict;
+use assize_core::trace::Action;
+
+use super::verdict::{differences, distance, keys, matches};
+use super::{Finding, Observation, Related, advice, shown, verdicts};
+use crate::scenario::expect::{Exhaustive, Verdicts};
+use crate::scenario::place::YamlPath;
+
+/// More of them say nothing new: they are counted.
+const MOST: usize = 5;
+
+/// The verdicts that no pattern lists, like ones put together.
+pub(super) fn judge(wanted: &Verdicts, seen: &Observation, at: &YamlPath) -> Vec<Finding> {
+    let Some(exhaustive) = wanted.exhaustive else { return Vec::new() };
+    let word = match exhaustive {
+        Exhaustive::Deny => "exhaustive: deny",
+        Exhaustive::All => "exhaustive: all",
+    };
+    let mut groups: Vec<(u64, &Verdict, usize)> = Vec::new();
+    for (seq, verdict) in verdicts(&seen.events) {
+        let concerned = exhaustive == Exhaustive::All || matches!(verdict.action, Action::Deny(_));
+        if !concerned || wanted.listed().any(|(.., pattern)| matches(pattern, verdict, seen)) {
+            continue;
+        }
+        match groups.iter_mut().find(|(_, other, _)| alike(other, verdict)) {
+            Some((.., count)) => *count += 1,
+            None => groups.push((seq, verdict, 1)),
+        }
+    }
+    let patterns = wanted.listed().count();
+    let (here, label) = match patterns {
+        0 => (at.key("exhaustive"), "no pattern lists anything".to_owned()),
+        1 => (
+            at.key(if wanted.sees.is_empty() { "order" } else { "sees" }),
+            "1 pattern, it does not match".to_owned(),
+        ),
+        _ => (
+            at.key(if wanted.sees.is_empty() { "order" } else { "sees" }),
+            format!("{patterns} patterns, none matches"),
+        ),
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    for (seq, verdict, count) in groups.iter().take(MOST) {
+        let title =
+            format!("{} was {}, and `{word}` does not list it", short(verdict), participle(verdict.action));
+        let mut finding = Finding::new(title, here.clone(), &label);
+        finding = finding.note(format!("seen: {}", shown(*seq, verdict)));
+        if *count > 1 {
+            finding = finding.note(format!("and {} more like it", count - 1));
+        }
+        finding = finding.notes(advice::to_allow(verdict, seen));
+        finding.related = nearest_pattern(wanted, verdict, seen, at);
+        findings.push(finding);
+    }
+    if let Some(last) = findings.last_mut().filter(|_| groups.len() > MOST) {
+        last.notes.push(format!("{} more kinds of verdicts are not listed either", groups.len() - MOST));
+    }
+    findings
+}
+
+fn alike(one: &Verdict, other: &Verdict) -> bool {
+    one.call == other.call
+        && one.action == other.action
+        && one.by == other.by
+        && one.target == other.target
+        && one.args.paths().eq(other.args.paths())
+}
+
+/// `openat("/etc/passwd")`.
+fn short(verdict: &Verdict) -> String {
+    let paths: Vec<String> = verdict.args.paths().map(|path| format!("{path:?}")).collect();
+    if paths.is_empty() {
+        format!("{}({})", verdict.call, verdict.args)
+    } else {
+        format!("{}({})", verdict.call, paths.join(", "))
+    }
+}
+
+fn participle(action: Action) -> String {
+    match action {
+        Action::Allow => "allowed".to_owned(),
+        Action::Deny(errno) => format!("denied ({errno})"),
+        Action::Emulate(_) => "emulated".to_owned(),
+        Action::Inject => "answered with a descriptor".to_owned(),
+        Action::Hold => "held".to_owned(),
+        Action::Defer => "deferred".to_owned(),
+        Action::Kill(signal) => format!("answered with signal {signal}"),
+    }
+}
+
+fn nearest_pattern(
+    wanted: &Verdicts,
+    verdict: &Verdict,
+    seen: &Observation,
+    at: &YamlPath,
+) -> Option<Related> {
+    let scored = wanted.listed().map(|(list, nth, pattern)| (differences(pattern, verdict, seen), list, nth));
+    let (differences, list, nth) = scored.min_by_key(|(differences, ..)| distance(differences))?;
+    // A pattern for another call is no help.
+    if differences.iter().any(|difference| difference.key == "call") {
+        return None;
+    }
+    let says = format!("differs in {}", keys(&differences));
+    Some(Related { what: "nearest pattern", at: at.key(list).index(nth), says })
+}

@@ -1,0 +1,131 @@
+//! From what was expected and what was seen to what is wrong. Pure: it reads no file and runs nothing.
+//!
+//! A [`Finding`] points at the line that wanted something, and says what was seen instead.
+#![forbid(unsafe_code)]
+
+mod advice;
+mod diff;
+mod end;
+mod exhaustive;
+mod file;
+mod lines;
+mod observation;
+mod text;
+mod verdict;
+
+use assize_core::Verdict;
+use assize_core::trace::{Body, Event};
+pub use observation::{FileSeen, Observation};
+
+use crate::scenario::expect::Expectation;
+use crate::scenario::place::YamlPath;
+
+/// One thing that is not as it was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong, in one line.
+    pub title: String,
+    /// What wanted it.
+    pub at: YamlPath,
+    /// What stands under the marked piece.
+    pub label: String,
+    /// What was seen, what comes nearest, what would mend it: each may have several lines.
+    pub notes: Vec<String>,
+    /// Another piece of the file that a reader should look at.
+    pub related: Option<Related>,
+}
+
+/// A piece of the file that a reader should look at: `nearest pattern: line 25, differs in path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Related {
+    /// What it is: `nearest pattern`.
+    pub what: &'static str,
+    /// Where.
+    pub at: YamlPath,
+    /// What is to be seen there.
+    pub says: String,
+}
+
+impl Finding {
+    fn new(title: impl Into<String>, at: YamlPath, label: impl Into<String>) -> Self {
+        Self { title: title.into(), at, label: label.into(), notes: Vec::new(), related: None }
+    }
+
+    fn note(mut self, text: impl Into<String>) -> Self {
+        self.notes.push(text.into());
+        self
+    }
+
+    fn notes(mut self, texts: impl IntoIterator<Item = String>) -> Self {
+        self.notes.extend(texts);
+        self
+    }
+}
+
+/// Everything that is not as it was expected, the end of the command first: it often explains the rest.
+#[must_use]
+pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
+    let root = YamlPath::from(["expect"]);
+    let mut findings: Vec<Finding> = end::judge(expect, seen).into_iter().collect();
+    let streams = [("stdout", &expect.stdout, &seen.stdout), ("stderr", &expect.stderr, &seen.stderr)];
+    for (name, pattern, bytes) in streams {
+        if let Some(pattern) = pattern {
+            findings.extend(text::judge(pattern, &seen.text(bytes), name, &root.key(name)));
+        }
+    }
+    for (path, pattern) in &expect.files {
+        findings.extend(file::judge(pattern, path, seen, &root.key("files").key(path)));
+    }
+    findings.extend(verdict::judge(&expect.verdicts, seen, &root.key("verdicts")));
+    findings.extend(exhaustive::judge(&expect.verdicts, seen, &root.key("verdicts")));
+    findings.extend(attempts(seen));
+    findings
+}
+
+/// The verdicts among events, each with its place in the run.
+fn verdicts(events: &[Event]) -> impl Iterator<Item = (u64, &Verdict)> + Clone {
+    events.iter().filter_map(|event| match &event.body {
+        Body::Verdict(verdict) => Some((event.seq, &**verdict)),
+        _ => None,
+    })
+}
+
+/// A verdict as a line of a report.
+fn shown(seq: u64, verdict: &Verdict) -> String {
+    format!("#{seq} {verdict}")
+}
+
+fn attempts(seen: &Observation) -> Vec<Finding> {
+    let results = seen
+        .attempts
+        .iter()
+        .map(|attempt| Finding::new(&attempt.title, attempt.path.clone(), &attempt.label));
+    let mut findings: Vec<Finding> = results.collect();
+    let mut rest: Vec<(u64, &Verdict)> = verdicts(&seen.events).collect();
+    for wanted in &seen.wanted {
+        let fits = |verdict: &Verdict| {
+            verdict.call == wanted.call && wanted.actions.contains(&verdict.action.word())
+        };
+        if let Some(place) = rest.iter().position(|(_, verdict)| fits(verdict)) {
+            // Attempts are made in the file's order, so that one verdict does not answer for two of them.
+            rest.drain(..=place);
+            continue;
+        }
+        if findings.iter().any(|finding| finding.at == wanted.path) {
+            continue;
+        }
+        let words = wanted.actions.join(" or ");
+        let title = format!("the verdict log does not say `{words}` for {}", wanted.call);
+        let of_call = verdicts(&seen.events).filter(|(_, verdict)| verdict.call == wanted.call);
+        let finding = Finding::new(title, wanted.path.clone(), "wanted here");
+        findings.push(
+            finding.notes(of_call.take(3).map(|(seq, verdict)| format!("seen: {}", shown(seq, verdict)))),
+        );
+    }
+    findings
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

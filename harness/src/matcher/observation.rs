@@ -1,0 +1,72 @@
+//! What was seen of a run.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use assize_core::sandbox::End;
+use assize_core::trace::Event;
+
+use crate::attempt::{AttemptFinding, WantedVerdict};
+
+/// What was seen of a run.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// How the command ended.
+    pub end: End,
+    /// What it wrote to descriptor 1.
+    pub stdout: Vec<u8>,
+    /// And to descriptor 2.
+    pub stderr: Vec<u8>,
+    /// What lay at each path that the expectation names, under the name that it has there.
+    pub files: BTreeMap<String, FileSeen>,
+    /// What was asked and answered, in order.
+    pub events: Vec<Event>,
+    /// The work folder.
+    pub work: PathBuf,
+    /// Attempts that did not come out as wanted.
+    pub attempts: Vec<AttemptFinding>,
+    /// What the verdict log must say of attempts.
+    pub wanted: Vec<WantedVerdict>,
+}
+
+/// What lay at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileSeen {
+    /// Nothing.
+    Absent,
+    /// A file.
+    File {
+        /// Its content.
+        bytes: Vec<u8>,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Something else.
+    Other {
+        /// What: `a folder`, `a symbolic link`, `a file that can't be read`, ...
+        kind: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It could not be looked at: why.
+    Unreadable(String),
+}
+
+impl Observation {
+    /// Bytes as the text that is compared and shown: the work folder reads `[WORK]`.
+    #[must_use]
+    pub fn text(&self, bytes: &[u8]) -> String {
+        let text = String::from_utf8_lossy(bytes);
+        match self.work.to_str() {
+            Some(work) if !work.is_empty() => text.replace(work, "[WORK]"),
+            _ => text.into_owned(),
+        }
+    }
+
+    /// The work folder's bytes.
+    pub(super) fn work(&self) -> &[u8] {
+        self.work.as_os_str().as_bytes()
+    }
+}

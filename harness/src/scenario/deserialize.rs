@@ -1,0 +1,296 @@
+//! From a tree to typed values: a serde deserializer whose errors know their place.
+//!
+//! Where text is wanted, a plain scalar is taken as it is written: `version: 1.10` is the text `1.10`. A key that
+//! stands without a value is an error, so that a forgotten limit is not the same as none.
+#![forbid(unsafe_code)]
+
+use serde::de::{self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::fault::Fault;
+use super::place::Span;
+use super::tree::{Entry, Kind, Node};
+
+/// Reads a node as a typed value.
+pub(super) fn typed<'a, T: serde::Deserialize<'a>>(node: &'a Node) -> Result<T, Fault> {
+    T::deserialize(Reader(node))
+}
+
+#[derive(Clone, Copy)]
+struct Reader<'a>(&'a Node);
+
+/// A plain scalar by the core schema of YAML 1.2.
+enum Resolved {
+    Null,
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Text,
+}
+
+fn resolve(text: &str) -> Resolved {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Resolved::Null,
+        "true" | "True" | "TRUE" => return Resolved::Bool(true),
+        "false" | "False" | "FALSE" => return Resolved::Bool(false),
+        ".nan" | ".NaN" | ".NAN" => return Resolved::Float(f64::NAN),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Resolved::Float(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => return Resolved::Float(f64::NEG_INFINITY),
+        _ => {}
+    }
+    let radix = match text.get(..2) {
+        Some("0x") => Some(16),
+        Some("0o") => Some(8),
+        _ => None,
+    };
+    if let Some(radix) = radix {
+        let digits = text.get(2..).unwrap_or_default();
+        let all_digits = digits.chars().all(|c| c.is_digit(radix));
+        return match u64::from_str_radix(digits, radix) {
+            Ok(value) if all_digits => Resolved::Unsigned(value),
+            _ => Resolved::Text,
+        };
+    }
+    if !text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E'))
+        || !text.contains(|c: char| c.is_ascii_digit())
+        || text.starts_with(['e', 'E'])
+    {
+        return Resolved::Text;
+    }
+    if let Ok(value) = text.parse() {
+        Resolved::Unsigned(value)
+    } else if let Ok(value) = text.parse() {
+        Resolved::Signed(value)
+    } else if let Ok(value) = text.parse() {
+        Resolved::Float(value)
+    } else {
+        Resolved::Text
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Gives every error that has no place yet this node's.
+    fn placed<T>(self, result: Result<T, Fault>) -> Result<T, Fault> {
+        result.map_err(|fault| fault.or_at(self.0.span))
+    }
+
+    fn unexpected(self) -> Unexpected<'a> {
+        match &self.0.kind {
+            Kind::List(_) => Unexpected::Seq,
+            Kind::Map(_) => Unexpected::Map,
+            Kind::Scalar { text, plain: false } => Unexpected::Str(text),
+            Kind::Scalar { text, plain: true } => match resolve(text) {
+                Resolved::Null => Unexpected::Unit,
+                Resolved::Bool(value) => Unexpected::Bool(value),
+                Resolved::Unsigned(value) => Unexpected::Unsigned(value),
+                Resolved::Signed(value) => Unexpected::Signed(value),
+                Resolved::Float(value) => Unexpected::Float(value),
+                Resolved::Text => Unexpected::Str(text),
+            },
+        }
+    }
+
+    fn any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.0.kind {
+            Kind::List(items) => visitor.visit_seq(Items(items.iter())),
+            Kind::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), value: None }),
+            Kind::Scalar { text, plain: false } => visitor.visit_borrowed_str(text),
+            Kind::Scalar { text, plain: true } => match resolve(text) {
+                Resolved::Null => visitor.visit_unit(),
+                Resolved::Bool(value) => visitor.visit_bool(value),
+                Resolved::Unsigned(value) => visitor.visit_u64(value),
+                Resolved::Signed(value) => visitor.visit_i64(value),
+                Resolved::Float(value) => visitor.visit_f64(value),
+                Resolved::Text => visitor.visit_borrowed_str(text),
+            },
+        }
+    }
+}
+
+impl<'a> Deserializer<'a> for Reader<'a> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.placed(self.any(visitor))
+    }
+
+    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.placed(match &self.0.kind {
+            Kind::Scalar { text, .. } if !self.0.is_null() => visitor.visit_borrowed_str(text),
+            _ => Err(Fault::invalid_type(self.unexpected(), &visitor)),
+        })
+    }
+
+    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if self.0.is_null() {
+            return Err(Fault::new("a value is missing here").at(self.0.span));
+        }
+        self.placed(visitor.visit_some(self))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.placed(visitor.visit_newtype_struct(self))
+    }
+
+    // A list in place of a map would otherwise be taken for the fields in their order.
+    fn deserialize_struct<V: Visitor<'a>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.placed(match &self.0.kind {
+            Kind::Map(_) => self.any(visitor),
+            _ => Err(Fault::invalid_type(self.unexpected(), &visitor)),
+        })
+    }
+
+    fn deserialize_enum<V: Visitor<'a>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.placed(match &self.0.kind {
+            Kind::Scalar { text, .. } if !self.0.is_null() => {
+                visitor.visit_enum(Variant { name: text, name_span: self.0.span, content: None })
+            }
+            Kind::Map(entries) => match entries.as_slice() {
+                [Entry { key, key_span, value }] => visitor.visit_enum(Variant {
+                    name: key,
+                    name_span: *key_span,
+                    content: Some(Reader(value)),
+                }),
+                _ => Err(Fault::new(format!("expected one key, found {}", entries.len()))),
+            },
+            _ => Err(Fault::invalid_type(self.unexpected(), &visitor)),
+        })
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        <W: Visitor<'a>>
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map
+    }
+}
+
+struct Items<'a>(std::slice::Iter<'a, Node>);
+
+impl<'a> de::SeqAccess<'a> for Items<'a> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        self.0
+            .next()
+            .map(|node| seed.deserialize(Reader(node)).map_err(|fault| fault.or_at(node.span)))
+            .transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+}
+
+struct Entries<'a> {
+    rest: std::slice::Iter<'a, Entry>,
+    value: Option<&'a Entry>,
+}
+
+impl<'a> de::MapAccess<'a> for Entries<'a> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        self.value = self.rest.next();
+        self.value
+            .map(|entry| {
+                let key: de::value::BorrowedStrDeserializer<'a, Fault> =
+                    de::value::BorrowedStrDeserializer::new(&entry.key);
+                seed.deserialize(key).map_err(|fault| fault.or_at(entry.key_span))
+            })
+            .transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        let Some(entry) = self.value.take() else {
+            return Err(Fault::new("a value was asked for before its key"));
+        };
+        seed.deserialize(Reader(&entry.value)).map_err(|fault| {
+            // Nothing was written, so there is nothing to point at but the key.
+            let span = if entry.value.is_null() { entry.key_span } else { entry.value.span };
+            if fault.span == Some(entry.value.span) { fault.at(span) } else { fault.or_at(span) }
+        })
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
+}
+
+struct Variant<'a> {
+    name: &'a str,
+    name_span: Span,
+    content: Option<Reader<'a>>,
+}
+
+impl<'a> de::EnumAccess<'a> for Variant<'a> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'a>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+        let name: de::value::StrDeserializer<'_, Fault> = self.name.into_deserializer();
+        match seed.deserialize(name) {
+            Ok(value) => Ok((value, self)),
+            Err(fault) => Err(fault.or_at(self.name_span)),
+        }
+    }
+}
+
+impl<'a> Variant<'a> {
+    fn content(self) -> Result<Reader<'a>, Fault> {
+        self.content.ok_or_else(|| Fault::new(format!("`{}` needs a value", self.name)).at(self.name_span))
+    }
+}
+
+impl<'a> de::VariantAccess<'a> for Variant<'a> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        match self.content {
+            None => Ok(()),
+            Some(content) => Err(Fault::new(format!("`{}` takes no value", self.name)).at(content.0.span)),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'a>>(self, seed: T) -> Result<T::Value, Fault> {
+        seed.deserialize(self.content()?)
+    }
+
+    fn tuple_variant<V: Visitor<'a>>(self, _len: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.content()?.deserialize_any(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'a>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.content()?.deserialize_struct("", fields, visitor)
+    }
+}

@@ -1,0 +1,248 @@
+//! One document of a file: its keys as they stand, and the scenarios that it makes.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::action::{Action, Words};
+use super::deserialize::typed;
+use super::deterministic::DeterministicSpec;
+use super::each::{Substitution, cells};
+use super::expect::Expectation;
+use super::fault::{Fault, shown};
+use super::files::{FileSpec, WorkPath, beneath_no_folder};
+use super::model::{Scenario, TestName};
+use super::place::{SourceMap, Step, YamlPath};
+use super::policy::{EnvName, PolicySpec};
+use super::template::Template;
+use super::tree::{Kind, Node};
+use crate::attempt::{self, Attempt};
+use crate::needs::Need;
+
+/// The keys of a document.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a map: a scenario")]
+struct Document {
+    about: Option<String>,
+    name: Option<String>,
+    #[serde(default)]
+    needs: Vec<Need>,
+    #[serde(default)]
+    policy: PolicySpec,
+    #[serde(default)]
+    deterministic: DeterministicSpec,
+    #[serde(default)]
+    files: BTreeMap<WorkPath, FileSpec>,
+    #[serde(default)]
+    env: BTreeMap<EnvName, Template>,
+    stdin: Option<String>,
+    run: Option<Words>,
+    shell: Option<String>,
+    attempt: Option<Vec<Attempt>>,
+    // Taken out before a cell is typed; it stands here so that the list of known keys is whole.
+    #[serde(rename = "each")]
+    _each: Option<IgnoredAny>,
+    repeat: Option<u32>,
+    #[serde(default)]
+    without: BTreeSet<String>,
+    #[serde(default)]
+    expect: Expectation,
+}
+
+/// What the cells of one matrix may weigh in memory.
+const MAX_WEIGHT: usize = 256 << 20;
+
+/// Keys of the language that are not built yet: the path of their map, and the keys.
+const NOT_BUILT: &[(&[&str], &[&str])] = &[
+    (&[], &["inject", "reproduce", "extends"]),
+    (&["policy"], &["net", "user", "cpus"]),
+    (&["policy", "fs"], &["root", "mounts", "workdir"]),
+    (&["policy", "limits"], &["memory", "processes", "cpu", "open-files", "file-size", "disk", "output"]),
+    (&["deterministic"], &["clock", "dirs", "pids", "cpus", "addresses", "metadata", "schedule"]),
+    (&["expect"], &["changes", "peak", "takes"]),
+];
+
+/// Refuses what the language has but Assize has not yet: in words of its own, because "unknown key" would send a
+/// reader of the language's page looking for a typing mistake.
+fn refuse_not_built(document: &Node) -> Result<(), Fault> {
+    for (path, keys) in NOT_BUILT {
+        let map = path.iter().try_fold(document, |node, key| node.get(key));
+        let Some(Node { kind: Kind::Map(entries), .. }) = map else { continue };
+        if let Some(entry) = entries.iter().find(|entry| keys.contains(&entry.key.as_str())) {
+            return Err(Fault::new(format!("`{}` is not built yet", entry.key))
+                .at(entry.key_span)
+                .note("it is planned, and refused until it has an effect"));
+        }
+    }
+    Ok(())
+}
+
+/// Where a document stands.
+pub(super) struct Origin<'a> {
+    /// The file, as it was opened.
+    pub(super) path: &'a Path,
+    /// The file as test names say it.
+    pub(super) name: &'a str,
+    pub(super) source: &'a SourceMap,
+    pub(super) document: usize,
+}
+
+/// The scenarios of one document.
+pub(super) fn scenarios(origin: &Origin<'_>) -> Result<Vec<Scenario>, Vec<Fault>> {
+    let Some(document) = origin.source.documents.get(origin.document) else { return Ok(Vec::new()) };
+    if !matches!(document.kind, Kind::Map(_)) {
+        return Err(vec![Fault::new("expected a map: a scenario").at(document.span)]);
+    }
+    refuse_not_built(document).map_err(|fault| vec![fault])?;
+    let cells = cells(document).map_err(|fault| vec![fault])?;
+    let mut scenarios = Vec::new();
+    let mut faults = Vec::new();
+    let mut weight = 0;
+    for cell in cells {
+        let made = Substitution::new(&cell).apply(document).and_then(|tree| {
+            weight += tree.weight();
+            if weight > MAX_WEIGHT {
+                return Err(Fault::new("all cells together stand for too much").at(document.span));
+            }
+            scenario(origin, tree, cell.shown())
+        });
+        match made {
+            Ok(scenario) => scenarios.push(scenario),
+            // What is wrong in every cell is said once.
+            Err(fault) if faults.contains(&fault) => {}
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(scenarios) } else { Err(faults) }
+}
+
+fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -> Result<Scenario, Fault> {
+    let read: Document = typed(&tree)?;
+    let name = name(origin, &tree, read.name)?;
+    let action = action(&tree, read.run, read.shell, read.attempt)?;
+    if let Some((path, above)) = beneath_no_folder(&read.files) {
+        let place = |path: &WorkPath| tree.get("files").and_then(|files| files.entry(path.as_str()));
+        let mut fault = Fault::new(format!(
+            "{} lies beneath {}, which is no folder",
+            shown(path.as_str()),
+            shown(above.as_str())
+        ))
+        .or_at(place(path).map_or(tree.span, |entry| entry.key_span));
+        if let Some(above) = place(above) {
+            fault = fault.other(above.key_span, "not a folder");
+        }
+        return Err(fault);
+    }
+    if let Action::Attempt(attempts) = &action {
+        // The work folder's path has no part in what can be wrong.
+        attempt::compile(attempts, Path::new("/"))
+            .map_err(|error| Fault::new(error.message.clone()).at(nearest_span(&tree, &error.path)))?;
+    }
+    let repeat = read.repeat.unwrap_or(1);
+    if !(1..=1000).contains(&repeat) {
+        let span = tree.get("repeat").map_or(tree.span, |node| node.span);
+        return Err(Fault::new("`repeat` is a number of runs from 1 to 1000").at(span));
+    }
+    // A cell's own tree stands in place of its document's, so that a key that holds an axis is found by its value.
+    let mut documents = origin.source.documents.clone();
+    if let Some(place) = documents.get_mut(origin.document) {
+        *place = tree;
+    }
+    Ok(Scenario {
+        test: TestName { file: origin.name.to_owned(), name, cell },
+        file: origin.path.to_owned(),
+        source: Arc::new(SourceMap { text: Arc::clone(&origin.source.text), documents }),
+        document: origin.document,
+        about: read.about,
+        needs: read.needs,
+        policy: read.policy,
+        deterministic: read.deterministic.0,
+        files: read.files,
+        env: read.env,
+        stdin: read.stdin,
+        action,
+        repeat,
+        without: read.without,
+        expect: read.expect,
+    })
+}
+
+fn nearest_span(tree: &Node, path: &YamlPath) -> super::place::Span {
+    let mut node = tree;
+    let mut span = tree.span;
+    for step in &path.0 {
+        let Some((key, next)) = node.step(step) else { break };
+        span = match step {
+            Step::Key(_) if !matches!(next.kind, Kind::Scalar { .. }) => key.unwrap_or(next.span),
+            _ => next.span,
+        };
+        node = next;
+    }
+    span
+}
+
+fn name(origin: &Origin<'_>, tree: &Node, written: Option<String>) -> Result<String, Fault> {
+    let Some(name) = written else {
+        if origin.source.documents.len() > 1 {
+            return Err(Fault::new("the key `name` is missing")
+                .at(tree.span)
+                .note("where a file holds several scenarios, each needs a name"));
+        }
+        let stem = origin.path.file_stem().unwrap_or_default();
+        return Ok(stem.to_string_lossy().into_owned());
+    };
+    let odd = name.is_empty()
+        || name.trim() != name
+        || name.contains("::")
+        || name.contains(|c: char| c.is_control() || matches!(c, '[' | ']'))
+        || name.len() > 200;
+    if odd {
+        let span = tree.get("name").map_or(tree.span, |node| node.span);
+        return Err(Fault::new(format!("{} can't be a scenario's name", shown(&name)))
+            .at(span)
+            .help("a name is one line, without `::`, `[` and `]`, and without blanks around it"));
+    }
+    Ok(name)
+}
+
+fn action(
+    tree: &Node,
+    run: Option<Words>,
+    shell: Option<String>,
+    attempts: Option<Vec<Attempt>>,
+) -> Result<Action, Fault> {
+    match (run, shell, attempts) {
+        (Some(words), None, None) => Ok(Action::Run(words.0)),
+        (None, Some(script), None) => Ok(Action::Shell(script)),
+        (None, None, Some(attempts)) if attempts.is_empty() => {
+            let span = tree.get("attempt").map_or(tree.span, |node| node.span);
+            Err(Fault::new("an empty `attempt` tests nothing").at(span))
+        }
+        (None, None, Some(attempts)) => Ok(Action::Attempt(attempts)),
+        (None, None, None) => {
+            Err(Fault::new("nothing is run: one of `run`, `shell` and `attempt` is missing")
+                .at(tree.span)
+                .help(
+                    "`run: [cat, input.txt]`, `shell: |` with a script, or `attempt:` with a list of calls",
+                ))
+        }
+        _ => {
+            let mut spans = ["run", "shell", "attempt"]
+                .iter()
+                .filter_map(|key| tree.entry(key))
+                .map(|entry| entry.key_span)
+                .collect::<Vec<_>>();
+            spans.sort_unstable();
+            let first = spans.first().copied().unwrap_or(tree.span);
+            let last = spans.last().copied().unwrap_or(tree.span);
+            Err(Fault::new("a scenario runs one thing: `run`, `shell` or `attempt`")
+                .at(last)
+                .label("this one or")
+                .other(first, "that one"))
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Texts: what a command wrote, or what lies in a file.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use super::form::{FormError, from_scalar};
+use super::{Glob, Mode};
+
+/// What a text must be.
+///
+/// In everything that is compared, the run's work folder reads `[WORK]`.
+#[derive(Debug, Clone)]
+pub enum TextPattern {
+    /// Plain text: the whole of it, line by line. In a line, `[..]` stands for anything; a line `...` stands for any
+    /// lines, or none. Whether the last line ends in a newline does not matter.
+    Whole(String),
+    /// `{ contains: a, matches: b }`: all of these.
+    Tests(Vec<TextTest>),
+}
+
+/// One key of the longer form.
+#[derive(Debug, Clone)]
+pub enum TextTest {
+    /// Exactly this, to the last newline; nothing in it stands for anything else.
+    Equals(String),
+    /// This somewhere.
+    Contains(String),
+    /// This regular expression somewhere. `^` and `$` match at the ends of each line.
+    Matches(Pattern),
+    /// This glob, over the whole text without its last newline.
+    Glob(Glob),
+    /// These lines, all of them and no others, in any order. `[..]` stands for anything.
+    Unordered(Vec<String>),
+    /// Not that.
+    Not(Box<TextPattern>),
+    /// At least one of these.
+    AnyOf(Vec<TextPattern>),
+    /// All of these.
+    AllOf(Vec<TextPattern>),
+    /// Whether there is nothing.
+    Empty(bool),
+}
+
+impl TextTest {
+    /// The keys that lead to it, from the map that it stands in.
+    #[must_use]
+    pub fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Equals(_) => &["equals"],
+            Self::Contains(_) => &["contains"],
+            Self::Matches(_) => &["matches"],
+            Self::Glob(_) => &["glob"],
+            Self::Unordered(_) => &["lines", "unordered"],
+            Self::Not(_) => &["not"],
+            Self::AnyOf(_) => &["any-of"],
+            Self::AllOf(_) => &["all-of"],
+            Self::Empty(_) => &["empty"],
+        }
+    }
+}
+
+/// A regular expression of limited size.
+#[derive(Clone)]
+pub struct Pattern(regex::Regex);
+
+impl Pattern {
+    /// Whether it matches somewhere.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// What one compiled expression may take up: scenarios may come from others.
+const SIZE_LIMIT: usize = 1 << 20;
+
+impl FromStr for Pattern {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let mut builder = regex::RegexBuilder::new(text);
+        builder.multi_line(true).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).nest_limit(100);
+        builder.build().map(Self).map_err(|error| FormError::Pattern {
+            word: text.chars().take(60).collect(),
+            what: "regular expression",
+            why: match error {
+                regex::Error::CompiledTooBig(_) => "it grows too big".to_owned(),
+                // The last line says what is wrong; those before it draw the pattern once more.
+                other => other
+                    .to_string()
+                    .lines()
+                    .last()
+                    .unwrap_or_default()
+                    .trim_start_matches("error: ")
+                    .to_owned(),
+            },
+        })
+    }
+}
+
+from_scalar!(Pattern, "a regular expression");
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lines {
+    unordered: Vec<String>,
+}
+
+const KEYS: [&str; 9] =
+    ["equals", "contains", "matches", "glob", "lines", "not", "any-of", "all-of", "empty"];
+
+/// Reads the map form. `mode` is a key only where a file is meant.
+pub(super) fn read_tests<'de, A: MapAccess<'de>>(
+    mut map: A,
+    mut mode: Option<&mut Option<Mode>>,
+) -> Result<Vec<TextTest>, A::Error> {
+    let mut seen: Vec<String> = Vec::new();
+    let mut tests = Vec::new();
+    let of_a_file = mode.is_some();
+    while let Some(key) = map.next_key::<String>()? {
+        if seen.contains(&key) {
+            return Err(A::Error::custom(format_args!("`{key}` stands here twice")));
+        }
+        match (key.as_str(), &mut mode) {
+            ("mode", Some(mode)) => **mode = Some(map.next_value()?),
+            ("equals", _) => tests.push(TextTest::Equals(map.next_value()?)),
+            ("contains", _) => tests.push(TextTest::Contains(map.next_value()?)),
+            ("matches", _) => tests.push(TextTest::Matches(map.next_value()?)),
+            ("glob", _) => tests.push(TextTest::Glob(map.next_value()?)),
+            ("lines", _) => tests.push(TextTest::Unordered(map.next_value::<Lines>()?.unordered)),
+            ("not", _) => tests.push(TextTest::Not(Box::new(map.next_value()?))),
+            ("any-of", _) => tests.push(TextTest::AnyOf(not_empty(map.next_value()?)?)),
+            ("all-of", _) => tests.push(TextTest::AllOf(map.next_value()?)),
+            ("empty", _) => tests.push(TextTest::Empty(map.next_value()?)),
+            (other, _) => {
+                let known = KEYS.into_iter().chain(of_a_file.then_some("mode"));
+                return Err(A::Error::custom(FormError::unknown("the key", other, known)));
+            }
+        }
+        seen.push(key);
+    }
+    if seen.is_empty() { Err(A::Error::custom("an empty map says nothing")) } else { Ok(tests) }
+}
+
+fn not_empty<E: Error>(list: Vec<TextPattern>) -> Result<Vec<TextPattern>, E> {
+    if list.is_empty() { Err(E::custom("an empty list: nothing would do")) } else { Ok(list) }
+}
+
+impl<'de> Deserialize<'de> for TextPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = TextPattern;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a text (a number needs quotes), or a map with one of: {}", KEYS.join(", "))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<TextPattern, E> {
+                Ok(TextPattern::Whole(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextPattern, A::Error> {
+                read_tests(map, None).map(TextPattern::Tests)
+            }
+        }
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(yaml: &str) -> Result<TextPattern, String> {
+        crate::scenario::expect::form::read(yaml)
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        assert!(matches!(parse("hello").unwrap(), TextPattern::Whole(text) if text == "hello"));
+        let yaml = "{ equals: a, contains: b, matches: c, glob: d, lines: { unordered: [e] }, not: f, any-of: [g], all-of: [{ empty: false }], empty: true }";
+        let TextPattern::Tests(tests) = parse(yaml).unwrap() else { panic!("a map") };
+        let keys: Vec<_> = tests.iter().map(|test| test.keys()[0]).collect();
+        assert_eq!(keys, KEYS);
+    }
+
+    #[test]
+    fn what_says_nothing_or_too_much_is_refused() {
+        for (yaml, wanted) in [
+            ("{}", "says nothing"),
+            ("1", "needs quotes"),
+            ("{ any-of: [] }", "nothing would do"),
+            ("{ matches: '(' }", "not a regular expression"),
+            ("{ matches: 'a{5000}{5000}' }", "too big"),
+            ("{ mode: 0644 }", "`mode` is not known"),
+            ("{ lines: { ordered: [] } }", "unknown key \"ordered\""),
+        ] {
+            let error = parse(yaml).unwrap_err();
+            assert!(error.contains(wanted), "{yaml}: {error}");
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! Patterns over verdicts.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use assize_core::syscall::encode;
+use assize_core::syscall::flags::{self, FlagSet};
+use assize_core::syscall::signature::{self, Kind};
+use assize_core::trace::{Known, Place};
+use assize_core::{Errno, Syscall};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+use super::form::{FormError, from_scalar};
+use super::{AddressPattern, Glob, Range};
+use crate::scenario::calls::Calls;
+
+/// Verdicts that look like this. A key that is left out matches whatever was seen.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    remote = "Self",
+    expecting = "a pattern, such as `{ call: openat, verdict: deny }`"
+)]
+pub struct VerdictPattern {
+    /// A syscall, or `family(NAME)` for every spelling of one operation.
+    pub call: Option<Calls>,
+    /// A glob over the path as the guest wrote it, or the file that it led to.
+    pub path: Option<Glob>,
+    /// The address that the call goes to.
+    pub to: Option<AddressPattern>,
+    /// Flags that are all set, `O_RDONLY|O_CLOEXEC`; one after `!` is not set.
+    pub flags: Option<FlagsPattern>,
+    /// Arguments by their name in the manual page.
+    pub args: BTreeMap<String, ArgPattern>,
+    /// What was answered.
+    pub verdict: Option<VerdictWord>,
+    /// The error that the guest got, from whomever.
+    pub errno: Option<ErrnoName>,
+    /// Who decided.
+    pub by: Option<ByPattern>,
+    /// The guest's place in the tree: `/0` is the command itself, `/0/1` its second child.
+    pub pid: Option<PidPattern>,
+    /// A glob over the program that asked.
+    pub exe: Option<Glob>,
+    /// What the guest got: a number, a range, or an error's name.
+    pub result: Option<ResultPattern>,
+    /// How far the result is known.
+    pub known: Option<KnownPattern>,
+    /// How often, in `sees` only: `3`, `">= 1"`, `"2..4"`. Without it: at least once.
+    pub times: Option<Range>,
+}
+
+impl<'de> Deserialize<'de> for VerdictPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pattern = Self::deserialize(deserializer)?;
+        pattern.check().map_err(D::Error::custom)?;
+        Ok(pattern)
+    }
+}
+
+impl VerdictPattern {
+    /// A name that none of the calls has could never match: an error now, not a riddle later.
+    fn check(&self) -> Result<(), FormError> {
+        let calls: Vec<Syscall> = match &self.call {
+            Some(calls) => calls.calls().to_vec(),
+            None => Syscall::all().collect(),
+        };
+        for flag in self.flags.iter().flat_map(|flags| flags.set.iter().chain(&flags.unset)) {
+            let names = || calls.iter().flat_map(|call| flag_sets(*call)).flat_map(FlagSet::names);
+            if !names().any(|name| name == flag) {
+                return Err(FormError::unknown("the flag", flag, names()));
+            }
+        }
+        for arg in self.args.keys() {
+            // The address of a message is shown beside the message itself.
+            let names: Vec<&str> =
+                calls.iter().flat_map(|call| encode::names(*call)).chain(["addr"]).collect();
+            if !names.contains(&arg.as_str()) {
+                return Err(FormError::unknown("the argument", arg, names));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn flag_sets(call: Syscall) -> impl Iterator<Item = &'static FlagSet> {
+    signature::params(call)
+        .iter()
+        .flat_map(|param| match param.kind {
+            Kind::Flags(set) | Kind::Flags64(set) => [Some(set), None],
+            Kind::OpenHow { .. } => [Some(&flags::OPEN), Some(&flags::RESOLVE)],
+            _ => [None, None],
+        })
+        .flatten()
+}
+
+/// Reads the patterns of `order`.
+pub(super) fn ordered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<VerdictPattern>, D::Error> {
+    let patterns = Vec::<VerdictPattern>::deserialize(deserializer)?;
+    if patterns.iter().any(|pattern| pattern.times.is_some()) {
+        return Err(D::Error::custom(
+            "`times` says nothing in `order`: write the pattern as often as it must come",
+        ));
+    }
+    Ok(patterns)
+}
+
+/// Reads the patterns of `never`.
+pub(super) fn never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<VerdictPattern>, D::Error> {
+    let patterns = Vec::<VerdictPattern>::deserialize(deserializer)?;
+    for (nth, pattern) in patterns.iter().enumerate() {
+        if pattern.times.is_some() {
+            return Err(D::Error::custom("`times` says nothing in `never`: it is none at all"));
+        }
+        if pattern.call.is_none() && pattern.verdict != Some(VerdictWord::Deny) {
+            return Err(D::Error::custom(format_args!(
+                "pattern {} of `never` names no `call`: calls that nothing else asks about would go unseen, and the \
+                 promise would hold of nothing (name one, or `verdict: deny`)",
+                nth + 1
+            )));
+        }
+    }
+    Ok(patterns)
+}
+
+/// Flags by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagsPattern {
+    text: String,
+    set: Vec<String>,
+    unset: Vec<String>,
+}
+
+impl FlagsPattern {
+    /// Whether `names`, joined by `|` as a verdict shows them, are flags like these.
+    #[must_use]
+    pub fn matches(&self, names: &str) -> bool {
+        let has = |flag: &String| names.split('|').any(|name| name == flag);
+        self.set.iter().all(has) && !self.unset.iter().any(has)
+    }
+}
+
+impl FromStr for FlagsPattern {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let mut pattern = Self { text: text.to_owned(), set: Vec::new(), unset: Vec::new() };
+        for word in text.split('|').map(str::trim) {
+            let (list, flag) = match word.strip_prefix('!') {
+                Some(flag) => (&mut pattern.unset, flag.trim()),
+                None => (&mut pattern.set, word),
+            };
+            let known = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            if flag.is_empty() || !flag.chars().all(known) {
+                return Err(FormError::shape(
+                    word,
+                    "a flag's name: they are joined by `|`, as in `O_RDONLY|!O_CREAT`",
+                ));
+            }
+            list.push(flag.to_owned());
+        }
+        Ok(pattern)
+    }
+}
+
+from_scalar!(FlagsPattern, "flags by name, such as `O_WRONLY|O_CREAT`");
+
+/// One argument: a number (`8`, `0x10`, `0o644`), or a glob over the way a verdict shows it.
+#[derive(Debug, Clone)]
+pub enum ArgPattern {
+    /// A number, in whatever base it was written.
+    Number(i64),
+    /// A glob over its text.
+    Text(Glob),
+}
+
+impl FromStr for ArgPattern {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let based = |prefix, radix| {
+            text.strip_prefix(prefix)
+                .and_then(|digits| u64::from_str_radix(digits, radix).ok())
+                .map(u64::cast_signed)
+        };
+        let number = text.parse::<i64>().ok().or_else(|| based("0x", 16)).or_else(|| based("0o", 8));
+        number.map_or_else(|| text.parse().map(Self::Text), |number| Ok(Self::Number(number)))
+    }
+}
+
+from_scalar!(ArgPattern, "a number, or a glob over the argument's text");
+
+/// The word for what was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerdictWord {
+    /// The call ran.
+    Allow,
+    /// It failed by decision.
+    Deny,
+    /// The guest got a value instead.
+    Emulate,
+    /// The guest got a descriptor instead.
+    Inject,
+    /// It is not answered.
+    Hold,
+    /// It is answered later.
+    Defer,
+    /// A signal was sent instead.
+    Kill,
+}
+
+impl VerdictWord {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Allow, "allow"),
+        (Self::Deny, "deny"),
+        (Self::Emulate, "emulate"),
+        (Self::Inject, "inject"),
+        (Self::Hold, "hold"),
+        (Self::Defer, "defer"),
+        (Self::Kill, "kill"),
+    ];
+
+    /// The word itself.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, word)| word)
+    }
+}
+
+impl FromStr for VerdictWord {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let found = Self::ALL.iter().find(|(_, word)| *word == text).map(|(verdict, _)| *verdict);
+        found.ok_or_else(|| FormError::unknown("the verdict", text, Self::ALL.map(|(_, word)| word)))
+    }
+}
+
+from_scalar!(VerdictWord, "one of allow, deny, emulate, inject, hold, defer, kill");
+
+/// An error number by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrnoName(pub Errno);
+
+impl FromStr for ErrnoName {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        Errno::named(text).map(Self).ok_or_else(|| FormError::unknown("the errno", text, Errno::names()))
+    }
+}
+
+from_scalar!(ErrnoName, "an errno, such as `EACCES`");
+
+/// Who decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ByPattern {
+    /// A capability, by name.
+    Capability(String),
+    /// A handler given to the run.
+    Handler,
+    /// Landlock.
+    Landlock,
+    /// The kernel, by its ordinary rules.
+    Kernel,
+    /// The supervisor itself.
+    Supervisor,
+}
+
+impl FromStr for ByPattern {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        Ok(match text {
+            "handler" => Self::Handler,
+            "landlock" => Self::Landlock,
+            "kernel" => Self::Kernel,
+            "supervisor" => Self::Supervisor,
+            name => Self::Capability(name.to_owned()),
+        })
+    }
+}
+
+from_scalar!(ByPattern, "a capability, or one of landlock, kernel, handler, filter, supervisor");
+
+/// A guest's place in the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PidPattern(pub Place);
+
+impl FromStr for PidPattern {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let wanted = "a place in the tree of guests: `/0` is the command itself, `/0/1` its second child";
+        text.parse().map(Self).map_err(|_| FormError::shape(text, wanted))
+    }
+}
+
+from_scalar!(PidPattern, "a place in the tree of guests, such as `/0/1`");
+
+/// What the guest got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultPattern {
+    /// A value.
+    Value(Range),
+    /// An error.
+    Error(Errno),
+}
+
+impl FromStr for ResultPattern {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let name = text.strip_prefix('-').unwrap_or(text);
+        if name.starts_with('E') {
+            return name.parse::<ErrnoName>().map(|name| Self::Error(name.0));
+        }
+        text.parse().map(Self::Value)
+    }
+}
+
+from_scalar!(ResultPattern, "a number, a range such as `>= 0`, or an errno");
+
+/// How far a result is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownPattern(pub Known);
+
+const KNOWN: [(Known, &str); 4] = [
+    (Known::Performed, "performed"),
+    (Known::Stopped, "stopped"),
+    (Known::Predicted, "predicted"),
+    (Known::Unknown, "unknown"),
+];
+
+impl FromStr for KnownPattern {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let found = KNOWN.iter().find(|(_, word)| *word == text).map(|(known, _)| Self(*known));
+        found.ok_or_else(|| FormError::unknown("the word", text, KNOWN.map(|(_, word)| word)))
+    }
+}
+
+from_scalar!(KnownPattern, "one of performed, stopped, predicted, unknown");
+
+impl KnownPattern {
+    /// The word for it.
+    #[must_use]
+    pub fn word(known: Known) -> &'static str {
+        KNOWN.iter().find(|(other, _)| *other == known).map_or("", |(_, word)| word)
+    }
+}
+
+macro_rules! shown {
+    ($($type:ty: $self:ident => $text:expr;)*) => {
+        $(impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let $self = self;
+                write!(f, "{}", $text)
+            }
+        })*
+    };
+}
+
+shown! {
+    FlagsPattern: it => it.text;
+    VerdictWord: it => it.word();
+    ErrnoName: it => it.0;
+    PidPattern: it => it.0;
+    KnownPattern: it => Self::word(it.0);
+}
+
+impl fmt::Display for ArgPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(glob) => write!(f, "{glob}"),
+        }
+    }
+}
+
+impl fmt::Display for ByPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Capability(name) => name,
+            Self::Handler => "handler",
+            Self::Landlock => "landlock",
+            Self::Kernel => "kernel",
+            Self::Supervisor => "supervisor",
+        })
+    }
+}
+
+impl fmt::Display for ResultPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(range) => write!(f, "{range}"),
+            Self::Error(errno) => write!(f, "{errno}"),
+        }
+    }
+}
+
+/// The pattern as it would be written: `{ call: openat, path: /etc/shadow, verdict: deny }`.
+impl fmt::Display for VerdictPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = Vec::new();
+        let mut part = |key: &str, value: Option<&dyn fmt::Display>| {
+            if let Some(value) = value {
+                parts.push(format!("{key}: {value}"));
+            }
+        };
+        fn shown<T: fmt::Display>(value: &Option<T>) -> Option<&dyn fmt::Display> {
+            value.as_ref().map(|value| value as &dyn fmt::Display)
+        }
+        part("call", shown(&self.call));
+        part("path", shown(&self.path));
+        part("to", shown(&self.to));
+        part("flags", shown(&self.flags));
+        for (name, value) in &self.args {
+            part(&format!("args.{name}"), Some(value));
+        }
+        part("verdict", shown(&self.verdict));
+        part("errno", shown(&self.errno));
+        part("by", shown(&self.by));
+        part("pid", shown(&self.pid));
+        part("exe", shown(&self.exe));
+        part("result", shown(&self.result));
+        part("known", shown(&self.known));
+        part("times", shown(&self.times));
+        write!(f, "{{ {} }}", parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_shows_itself_as_it_is_written() {
+        let yaml = "{ call: openat, path: /etc/*, flags: O_RDONLY|!O_CREAT, args.mode: 420, verdict: deny, errno: EACCES, by: landlock, pid: /0/1, result: EACCES, known: performed, times: >= 2 }";
+        let pattern: VerdictPattern = super::super::form::read(
+            "{ call: openat, path: /etc/*, flags: O_RDONLY|!O_CREAT, args: { mode: 0o644 }, verdict: deny, errno: EACCES, by: landlock, pid: /0/1, result: -EACCES, known: performed, times: '> 1' }",
+        )
+        .unwrap();
+        assert_eq!(pattern.to_string(), yaml);
+    }
+
+    #[test]
+    fn flags_are_set_or_not() {
+        let flags: FlagsPattern = "O_WRONLY | !O_EXCL".parse().unwrap();
+        assert!(
+            flags.matches("O_WRONLY|O_CREAT")
+                && !flags.matches("O_WRONLY|O_EXCL")
+                && !flags.matches("O_RDONLY")
+        );
+        assert!("o_wronly".parse::<FlagsPattern>().is_err() && "".parse::<FlagsPattern>().is_err());
+    }
+
+    #[test]
+    fn numbers_are_read_in_every_base() {
+        for (text, wanted) in [("8", 8), ("0x10", 16), ("0o644", 420), ("-1", -1), ("0xffffffffffffffff", -1)]
+        {
+            assert!(matches!(text.parse(), Ok(ArgPattern::Number(number)) if number == wanted), "{text}");
+        }
+        assert!(matches!("AT_FDCWD".parse(), Ok(ArgPattern::Text(_))));
+    }
+}

@@ -1,0 +1,199 @@
+//! What is wrong with a file, before the file's name is known.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::de::{self, Expected, Unexpected};
+
+use super::place::Span;
+use crate::diagnostic::Diagnostic;
+
+/// What is wrong with a part of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) title: String,
+    pub(super) span: Option<Span>,
+    pub(super) label: String,
+    pub(super) others: Vec<(Span, String)>,
+    pub(super) notes: Vec<String>,
+    pub(super) help: Vec<String>,
+}
+
+impl Fault {
+    pub(super) fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            span: None,
+            label: String::new(),
+            others: Vec::new(),
+            notes: Vec::new(),
+            help: Vec::new(),
+        }
+    }
+
+    /// Points it at a place.
+    pub(super) fn at(mut self, span: Span) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    /// Points it at a place, unless it already knows a nearer one.
+    pub(super) fn or_at(self, span: Span) -> Self {
+        if self.span.is_some() { self } else { self.at(span) }
+    }
+
+    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    pub(super) fn other(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.others.push((span, label.into()));
+        self
+    }
+
+    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Adds the label `did you mean ...?` if one of these is near.
+    pub(super) fn meant<'a>(self, written: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match nearest(written, known) {
+            Some(meant) => self.label(format!("did you mean `{meant}`?")),
+            None => self,
+        }
+    }
+
+    /// As a diagnostic of this file.
+    pub(super) fn diagnostic(self, file: &Path, source: &Arc<str>) -> Diagnostic {
+        let mut diagnostic = Diagnostic::new(self.title, file).at(Arc::clone(source), self.span, self.label);
+        diagnostic.others = self.others;
+        diagnostic.notes = self.notes;
+        diagnostic.help = self.help;
+        diagnostic
+    }
+}
+
+/// The nearest of some words to a misspelt one, if any is near.
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |word: &str| strsim::osa_distance(&written.to_lowercase(), &word.to_lowercase());
+    // A third of the letters may be wrong: more, and the guess is a riddle.
+    let limit = (written.chars().count() / 3).clamp(1, 3);
+    // A word of a thousand letters has no neighbour, and measuring it against every name would take its time.
+    (written.len() <= 64)
+        .then(|| known.into_iter().map(|word| (distance(word), word)).min_by_key(|(distance, _)| *distance))
+        .flatten()
+        .filter(|(distance, _)| *distance <= limit)
+        .map(|(_, word)| word)
+}
+
+/// Names as code, with commas between them.
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A text of the file, short enough for a message.
+pub(super) fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(40).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("{short:?}")
+}
+
+/// What serde calls a thing, in the words of the language.
+fn wanted(expected: &dyn Expected) -> String {
+    match expected.to_string().as_str() {
+        "a string" | "a borrowed string" => "text".into(),
+        "a boolean" => "`true` or `false`".into(),
+        "a sequence" => "a list".into(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 up".into(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".into(),
+        "f32" | "f64" => "a number".into(),
+        other => other.into(),
+    }
+}
+
+fn found(unexpected: Unexpected<'_>) -> String {
+    match unexpected {
+        Unexpected::Bool(value) => format!("`{value}`"),
+        Unexpected::Unsigned(value) => format!("the number {value}"),
+        Unexpected::Signed(value) => format!("the number {value}"),
+        Unexpected::Float(value) => format!("the number {value}"),
+        Unexpected::Str(text) => format!("the text {}", shown(text)),
+        Unexpected::Unit | Unexpected::Option => "nothing".into(),
+        Unexpected::Seq => "a list".into(),
+        Unexpected::Map => "a map".into(),
+        other => other.to_string(),
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        // A message may bring its own help, in lines of its own.
+        let text = message.to_string();
+        let mut lines = text.lines();
+        let mut fault = Self::new(lines.next().unwrap_or_default());
+        for line in lines {
+            fault = fault.help(line);
+        }
+        fault
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let fault = Self::new(format!("expected {}, found {}", wanted(expected), found(unexpected)));
+        match unexpected {
+            Unexpected::Str("yes" | "on") if expected.to_string() == "a boolean" => {
+                fault.help("write `true`")
+            }
+            Unexpected::Str("no" | "off") if expected.to_string() == "a boolean" => {
+                fault.help("write `false`")
+            }
+            _ => fault,
+        }
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(format!("expected {}, found {}", wanted(expected), found(unexpected)))
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        Self::new(format!("expected {}, found {length} items", wanted(expected)))
+    }
+
+    fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
+        Self::new(format!("{} is not known here", shown(variant)))
+            .meant(variant, known.iter().copied())
+            .note(format!("known: {}", listed(known.iter().copied())))
+    }
+
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        Self::new(format!("unknown key {}", shown(field)))
+            .meant(field, known.iter().copied())
+            .note(format!("known keys: {}", listed(known.iter().copied())))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::new(format!("the key `{field}` is missing"))
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::new(format!("the key `{field}` stands twice"))
+    }
+}

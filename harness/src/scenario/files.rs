@@ -1,0 +1,277 @@
+//! `files`: the work folder's content.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Component, Path};
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+use super::template::Word;
+
+/// A path within the work folder: relative, without `.` and `..`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkPath(String);
+
+impl WorkPath {
+    /// As a path, relative to the work folder.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that is no path within the work folder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkPathError {
+    /// It begins with `/`.
+    #[error("{0:?} is an absolute path; write it relative to the work folder")]
+    Absolute(String),
+    /// It leads out of the work folder.
+    #[error("{0:?} leads out of the work folder")]
+    Escapes(String),
+    /// It is empty, or has empty, `.` or NUL parts.
+    #[error("{0:?} is not a plain path: write it without `.`, `//` and a `/` at the end")]
+    Odd(String),
+}
+
+impl std::str::FromStr for WorkPath {
+    type Err = WorkPathError;
+
+    fn from_str(text: &str) -> Result<Self, WorkPathError> {
+        let short = || text.chars().take(80).collect();
+        if text.starts_with('/') {
+            return Err(WorkPathError::Absolute(short()));
+        }
+        if Path::new(text).components().any(|part| part == Component::ParentDir) {
+            return Err(WorkPathError::Escapes(short()));
+        }
+        if text.contains('\0') || text.split('/').any(|part| part.is_empty() || part == ".") {
+            return Err(WorkPathError::Odd(short()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// What to put at a path of the work folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileSpec {
+    /// A file.
+    File {
+        /// Its content.
+        content: Vec<u8>,
+        /// Its permissions; 0644 if nothing is said.
+        mode: u32,
+    },
+    /// A symbolic link, with the text that it holds.
+    Symlink(Word),
+    /// A folder.
+    Dir {
+        /// Its permissions; 0755 if nothing is said.
+        mode: u32,
+    },
+}
+
+/// The forms of a file that is more than its text.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forms {
+    text: Option<String>,
+    base64: Option<String>,
+    symlink: Option<Word>,
+    dir: Option<bool>,
+    mode: Option<Mode>,
+}
+
+impl<'de> Deserialize<'de> for FileSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrForms;
+        impl<'de> Visitor<'de> for TextOrForms {
+            type Value = FileSpec;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the file's text, or a map with `text`, `base64`, `symlink` or `dir`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<FileSpec, E> {
+                Ok(FileSpec::File { content: text.as_bytes().to_vec(), mode: 0o644 })
+            }
+
+            // A number's spelling would be lost, and with it the file's exact content.
+            fn visit_u64<E: Error>(self, number: u64) -> Result<FileSpec, E> {
+                Err(quotes(&number))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<FileSpec, E> {
+                Err(quotes(&number))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<FileSpec, E> {
+                Err(quotes(&number))
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<FileSpec, E> {
+                Err(quotes(&value))
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<FileSpec, E> {
+                Err(E::custom("the file's text is missing\nan empty file is `\"\"`"))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FileSpec, A::Error> {
+                Forms::deserialize(MapAccessDeserializer::new(map))?.file().map_err(A::Error::custom)
+            }
+        }
+        deserializer.deserialize_any(TextOrForms)
+    }
+}
+
+fn quotes<E: Error>(value: &dyn fmt::Display) -> E {
+    E::custom(format!("`{value}` is not text; a file's text needs quotes here"))
+}
+
+/// Forms that do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum FormError {
+    #[error("a file has one of `text`, `base64`, `symlink` and `dir: true`, and this one has {0}")]
+    Count(usize),
+    #[error("a symbolic link has no mode")]
+    LinkMode,
+    #[error("`dir` can only be `true`")]
+    NotDir,
+    #[error(transparent)]
+    Base64(#[from] Base64Error),
+}
+
+impl Forms {
+    fn file(self) -> Result<FileSpec, FormError> {
+        let mode = |plain| self.mode.map_or(plain, |mode| mode.0);
+        match (self.text, self.base64, self.symlink, self.dir) {
+            (Some(text), None, None, None) => {
+                Ok(FileSpec::File { content: text.into_bytes(), mode: mode(0o644) })
+            }
+            (None, Some(text), None, None) => {
+                Ok(FileSpec::File { content: base64(&text)?, mode: mode(0o644) })
+            }
+            (None, None, Some(_), None) if self.mode.is_some() => Err(FormError::LinkMode),
+            (None, None, Some(target), None) => Ok(FileSpec::Symlink(target)),
+            (None, None, None, Some(true)) => Ok(FileSpec::Dir { mode: mode(0o755) }),
+            (None, None, None, Some(false)) => Err(FormError::NotDir),
+            (text, base64, symlink, dir) => Err(FormError::Count(
+                [text.is_some(), base64.is_some(), symlink.is_some(), dir.is_some()]
+                    .into_iter()
+                    .filter(|given| *given)
+                    .count(),
+            )),
+        }
+    }
+}
+
+/// Permissions, in octal as `chmod` takes them: `755`, `0755`, `0o755`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mode(u32);
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.strip_prefix("0o").unwrap_or(&text);
+        match u32::from_str_radix(digits, 8) {
+            Ok(mode @ ..=0o7777) if digits.chars().all(|c| c.is_digit(8)) => Ok(Self(mode)),
+            _ => Err(D::Error::custom(format!("{text:?} is not a mode: write octal digits, as in `0755`"))),
+        }
+    }
+}
+
+/// A text that is not base64.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Base64Error {
+    #[error("{0:?} is not a character of base64")]
+    Character(char),
+    #[error("the base64 is cut off, or its padding is wrong")]
+    Length,
+}
+
+/// Decodes standard base64 (RFC 4648), with white space anywhere and padding at the end.
+fn base64(text: &str) -> Result<Vec<u8>, Base64Error> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut pending, mut letters, mut padding) = (0u32, 0u32, 0usize, 0usize);
+    for c in text.chars().filter(|c| !c.is_ascii_whitespace()) {
+        let value = match c {
+            'A'..='Z' => u32::from(c) - u32::from('A'),
+            'a'..='z' => u32::from(c) - u32::from('a') + 26,
+            '0'..='9' => u32::from(c) - u32::from('0') + 52,
+            '+' => 62,
+            '/' => 63,
+            '=' => {
+                padding += 1;
+                continue;
+            }
+            _ => return Err(Base64Error::Character(c)),
+        };
+        if padding > 0 {
+            return Err(Base64Error::Length);
+        }
+        letters += 1;
+        bits = (bits << 6) | value;
+        pending += 6;
+        if pending >= 8 {
+            pending -= 8;
+            bytes.push(((bits >> pending) & 0xff) as u8);
+        }
+    }
+    let whole = (letters + padding) % 4 == 0 && padding <= 2 && bits & ((1 << pending) - 1) == 0;
+    if whole { Ok(bytes) } else { Err(Base64Error::Length) }
+}
+
+/// A path that lies beneath something that is no folder. A file beneath a link would be written wherever the link
+/// leads: out of the work folder, even.
+pub(super) fn beneath_no_folder(files: &BTreeMap<WorkPath, FileSpec>) -> Option<(&WorkPath, &WorkPath)> {
+    files.keys().find_map(|path| {
+        let above = path.0.char_indices().filter(|(_, c)| *c == '/').find_map(|(at, _)| {
+            let (key, spec) = files.get_key_value(&WorkPath(path.0.get(..at)?.to_owned()))?;
+            (!matches!(spec, FileSpec::Dir { .. })).then_some(key)
+        })?;
+        Some((path, above))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_strict() {
+        assert_eq!(base64("aGVsbG8="), Ok(b"hello".to_vec()));
+        assert_eq!(base64("aGVs\n bG8=\n"), Ok(b"hello".to_vec()));
+        assert_eq!(base64("/+8A"), Ok(vec![0xff, 0xef, 0]));
+        assert_eq!(base64(""), Ok(vec![]));
+        for cut in ["a", "ab", "abc", "aGVsbG8", "=", "====", "ab==cd==", "aGVsbG9="] {
+            assert_eq!(base64(cut), Err(Base64Error::Length), "{cut}");
+        }
+        assert_eq!(base64("a-_b"), Err(Base64Error::Character('-')));
+    }
+
+    #[test]
+    fn a_work_path_stays_inside() {
+        for good in ["a", "a/b.txt", ".hidden", "a..b", "ä ö"] {
+            assert!(good.parse::<WorkPath>().is_ok(), "{good}");
+        }
+        for bad in ["", "/etc", "..", "a/../b", "a/..", "./a", "a//b", "a/", "a/./b", "a\0b"] {
+            assert!(bad.parse::<WorkPath>().is_err(), "{bad}");
+        }
+    }
+}

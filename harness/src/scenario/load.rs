@@ -1,0 +1,161 @@
+//! From a folder of files to scenarios.
+//!
+//! Whatever lies in a file, loading ends soon and says what is wrong at its place: it never panics, hangs or passes
+//! over anything.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::Scenario;
+use super::document::{Origin, scenarios};
+use super::fault::{Fault, shown};
+use super::place::{SourceMap, Span, YamlPath};
+use super::tree::{self, MAX_BYTES};
+use crate::diagnostic::Diagnostic;
+
+/// The deepest folder that is searched.
+const MAX_FOLDERS: usize = 32;
+
+/// The scenario files beneath `root`, sorted: `*.yaml` and `*.yml`, but none that is hidden or begins with `_`, nor
+/// beneath such a folder. A link to a file counts as one; a link to a folder is not followed.
+///
+/// # Errors
+/// What reading a folder gives.
+pub fn discover(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    visit(root, MAX_FOLDERS, &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
+fn visit(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.as_encoded_bytes().first(), Some(b'.' | b'_') | None) {
+            continue;
+        }
+        let path = entry.path();
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            if depth > 0 {
+                visit(&path, depth - 1, files)?;
+            }
+        } else if is_scenario_file(&path) {
+            // Anything of this name: one that can't be read is a failing test, not a silence.
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn is_scenario_file(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// Every scenario of a file, one per cell of its matrix.
+///
+/// # Errors
+/// Everything that is wrong with it, each at its place.
+pub fn load(root: &Path, file: &Path) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
+    let source = match read(file) {
+        Ok(source) => source,
+        Err(Unreadable { fault, text }) => return Err(vec![fault.diagnostic(file, &text)]),
+    };
+    let name = test_file(root, file);
+    let mut found = Vec::new();
+    let mut faults = Vec::new();
+    if source.documents.is_empty() {
+        faults.push(Fault::new("the file is empty: it holds no scenario"));
+    }
+    for document in 0..source.documents.len() {
+        match scenarios(&Origin { path: file, name: &name, source: &source, document }) {
+            Ok(scenarios) => found.extend(scenarios),
+            Err(more) => faults.extend(more),
+        }
+    }
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for scenario in &found {
+        if names
+            .insert(scenario.test.to_string(), scenario.document)
+            .is_some_and(|other| other != scenario.document)
+        {
+            let fault = Fault::new(format!("two scenarios are called {}", shown(&scenario.test.name)));
+            let span = scenario.span(&YamlPath::from(["name"]));
+            faults.push(Fault { span, ..fault });
+        }
+    }
+    if faults.is_empty() {
+        return Ok(found);
+    }
+    let text = source.text();
+    Err(faults.into_iter().map(|fault| fault.diagnostic(file, text)).collect())
+}
+
+/// The one scenario of this name. Opens only the file that the name says. `None`: there is none of this name.
+///
+/// # Errors
+/// Everything that is wrong with the file. For a name that is only the file's, too.
+pub fn load_named(root: &Path, test_name: &str) -> Result<Option<Scenario>, Vec<Diagnostic>> {
+    let file = Path::new(test_name.split_once("::").map_or(test_name, |(file, _)| file));
+    let plain = file.components().all(|part| matches!(part, Component::Normal(_)));
+    let path = root.join(file);
+    if !plain || !is_scenario_file(&path) || path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let scenarios = load(root, &path)?;
+    Ok(scenarios.into_iter().find(|scenario| scenario.test.to_string() == test_name))
+}
+
+/// A file as test names say it: relative to the folder of scenarios, with `/` between its parts.
+#[must_use]
+pub fn test_file(root: &Path, file: &Path) -> String {
+    let relative = file.strip_prefix(root).unwrap_or(file);
+    let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    parts.join("/")
+}
+
+pub(super) struct Unreadable {
+    pub(super) fault: Fault,
+    pub(super) text: Arc<str>,
+}
+
+impl Unreadable {
+    fn new(title: impl Into<String>) -> Self {
+        Self { fault: Fault::new(title), text: Arc::from("") }
+    }
+}
+
+pub(super) fn read(file: &Path) -> Result<SourceMap, Unreadable> {
+    let failed = |error: io::Error| Unreadable::new(format!("the file can't be read: {error}"));
+    // Opening a FIFO would wait for a writer.
+    if !std::fs::metadata(file).map_err(failed)?.is_file() {
+        return Err(Unreadable::new("this is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let limit = MAX_BYTES as u64 + 1;
+    std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(Unreadable::new(format!("the file is larger than {} KiB", MAX_BYTES >> 10)));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            // A byte order mark is no part of the content, and would move every place by a character.
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            tree::parse(text).map_err(|fault| Unreadable { fault, text: Arc::from(text) })
+        }
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let before = error.as_bytes().get(..good).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let column = String::from_utf8_lossy(before.get(start..).unwrap_or_default()).chars().count() + 1;
+            let mut unreadable = Unreadable::new("the file is not UTF-8");
+            unreadable.fault.span = Some(Span { start: good, end: good, line, column });
+            Err(unreadable)
+        }
+    }
+}

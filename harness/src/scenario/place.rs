@@ -1,0 +1,119 @@
+//! Where each part of a file stands.
+//!
+//! It places; it never interprets.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::tree::Node;
+
+/// One step from a node to a node within it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The value of this key.
+    Key(String),
+    /// The item at this place, from 0.
+    Index(usize),
+}
+
+/// The way from a document to one of its parts: `expect.verdicts.sees[1].path`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct YamlPath(pub Vec<Step>);
+
+impl YamlPath {
+    /// The document itself.
+    #[must_use]
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// The value of `key` within this.
+    #[must_use]
+    pub fn key(&self, key: impl Into<String>) -> Self {
+        self.with(Step::Key(key.into()))
+    }
+
+    /// The item `index` within this.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        self.with(Step::Index(index))
+    }
+
+    fn with(&self, step: Step) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        Self(steps)
+    }
+}
+
+/// From `["expect", "exit"]`.
+impl<const N: usize> From<[&str; N]> for YamlPath {
+    fn from(keys: [&str; N]) -> Self {
+        Self(keys.iter().map(|key| Step::Key((*key).to_owned())).collect())
+    }
+}
+
+impl fmt::Display for YamlPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(key) if position == 0 => f.write_str(key)?,
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A piece of a file: bytes `start..end`, beginning at this line and column (both from 1, the column in characters).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+    /// The line of the first byte.
+    pub line: usize,
+    /// The column of the first byte.
+    pub column: usize,
+}
+
+/// A file's text, and where everything in it stands.
+#[derive(Debug)]
+pub struct SourceMap {
+    pub(super) text: Arc<str>,
+    pub(super) documents: Vec<Arc<Node>>,
+}
+
+impl SourceMap {
+    /// The file's text.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// The value at `path` in a document, or the nearest part around it.
+    #[must_use]
+    pub fn span(&self, document: usize, path: &YamlPath) -> Option<Span> {
+        self.places(document, path).map(|(_, value)| value)
+    }
+
+    /// The key at `path` (for an item of a list: the item), or the nearest part around it.
+    #[must_use]
+    pub fn key_span(&self, document: usize, path: &YamlPath) -> Option<Span> {
+        self.places(document, path).map(|(key, _)| key)
+    }
+
+    fn places(&self, document: usize, path: &YamlPath) -> Option<(Span, Span)> {
+        let mut node: &Node = self.documents.get(document)?;
+        let mut found = (node.span, node.span);
+        for step in &path.0 {
+            let Some((key, next)) = node.step(step) else { break };
+            found = (key.unwrap_or(next.span), next.span);
+            node = next;
+        }
+        Some(found)
+    }
+}

@@ -1,0 +1,238 @@
+//! `policy`, and how it becomes the policy of the sandbox.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assize_core::policy::{FsPolicy, Isolation, Limits, SyscallPolicy};
+use assize_core::{Policy, Syscall};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+use super::calls::Calls;
+use super::quantity::Time;
+use super::template::Template;
+
+/// What the guest may do, as the scenario says it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of what the guest may do")]
+pub struct PolicySpec {
+    /// Files; `None`: read `$SYSTEM`, write `$WORK`.
+    pub fs: Option<FsSpec>,
+    /// System calls by name.
+    pub syscalls: SyscallSpec,
+    /// Limits of the whole tree of guests.
+    pub limits: LimitSpec,
+    /// The guest's environment, on top of [`default_env`].
+    pub env: BTreeMap<EnvName, Template>,
+    /// The host's name as the guest sees it.
+    pub hostname: Option<Hostname>,
+    /// Whether the guests get namespaces.
+    pub isolation: IsolationSpec,
+}
+
+/// Which files the guest may use.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of `read`, `write`, `exec` and `deny`")]
+pub struct FsSpec {
+    /// May be read.
+    pub read: Vec<PolicyPath>,
+    /// May be read, written, created and removed.
+    pub write: Vec<PolicyPath>,
+    /// May be executed; `None`: whatever may be read.
+    pub exec: Option<Vec<PolicyPath>>,
+    /// May not be used although a grant covers it.
+    pub deny: Vec<PolicyPath>,
+}
+
+/// System calls denied or allowed by name.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of `deny` and `allow`")]
+pub struct SyscallSpec {
+    /// Answered `EPERM`.
+    pub deny: Vec<Calls>,
+    /// Lifts the denial that every guest has.
+    pub allow: Vec<Calls>,
+}
+
+/// Limits of the whole tree of guests.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of limits")]
+pub struct LimitSpec {
+    /// Wall-clock time; then every guest is killed.
+    pub timeout: Option<Time>,
+}
+
+/// `isolation`: `auto`, `require` or `off`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IsolationSpec {
+    /// Namespaces where the host allows.
+    #[default]
+    Auto,
+    /// Or the run fails.
+    Require,
+    /// None.
+    Off,
+}
+
+/// A path of the policy: absolute, beneath `$WORK`, or `$SYSTEM` (see [`SYSTEM`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyPath {
+    /// Whatever of [`SYSTEM`] exists.
+    System,
+    /// This path.
+    Path(Template),
+}
+
+/// What `$SYSTEM` stands for, as far as it exists: enough for the programs of a distribution, and no one's data.
+pub const SYSTEM: &[&str] = &[
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc",
+    "/opt",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+];
+
+impl<'de> Deserialize<'de> for PolicyPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "$SYSTEM" || text == "${SYSTEM}" {
+            return Ok(Self::System);
+        }
+        if text.contains("$SYSTEM") || text.contains("${SYSTEM}") {
+            return Err(D::Error::custom("`$SYSTEM` stands for many paths, so nothing can be added to it"));
+        }
+        if text.starts_with('/') || text.starts_with("$WORK") || text.starts_with("${WORK}") {
+            return Ok(Self::Path(Template(text)));
+        }
+        Err(D::Error::custom(format!(
+            "the path {text:?} is relative\nfor a path in the work folder write `$WORK/{}`",
+            text.strip_prefix("./").unwrap_or(&text),
+        )))
+    }
+}
+
+impl PolicyPath {
+    fn expand(&self, work: &Path) -> Vec<PathBuf> {
+        match self {
+            Self::System => SYSTEM.iter().map(PathBuf::from).filter(|path| path.exists()).collect(),
+            Self::Path(path) => vec![path.expand(work).into()],
+        }
+    }
+}
+
+fn expand(paths: &[PolicyPath], work: &Path) -> Vec<PathBuf> {
+    paths.iter().flat_map(|path| path.expand(work)).collect()
+}
+
+/// A name of the environment: not empty, without `=`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EnvName(pub String);
+
+impl<'de> Deserialize<'de> for EnvName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(D::Error::custom(format!("{name:?} can't be the name of a variable")));
+        }
+        Ok(Self(name))
+    }
+}
+
+/// A host's name: what `sethostname` takes, 1 to 64 letters, digits, `-` and `.`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hostname(pub String);
+
+impl<'de> Deserialize<'de> for Hostname {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+            return Err(D::Error::custom("a hostname has 1 to 64 letters, digits, `-`, `_` and `.`"));
+        }
+        Ok(Self(name))
+    }
+}
+
+/// What every guest finds in its environment, unless the scenario says otherwise. Nothing is inherited.
+///
+/// `WORK` is there for scripts, whose text is left as it is.
+pub fn default_env() -> impl Iterator<Item = (&'static str, Template)> {
+    [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "$WORK"), ("WORK", "$WORK"), ("LANG", "C.UTF-8")]
+        .into_iter()
+        .map(|(name, value)| (name, Template(value.to_owned())))
+}
+
+fn calls(named: &[Calls]) -> BTreeSet<Syscall> {
+    named.iter().flat_map(|named| named.calls().iter().copied()).collect()
+}
+
+impl PolicySpec {
+    /// The time limit.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.limits.timeout.map(|timeout| timeout.0)
+    }
+
+    /// The sandbox's policy for a run in this work folder.
+    #[must_use]
+    pub fn compile(&self, work: &Path) -> Policy {
+        let fs = match &self.fs {
+            None => FsPolicy {
+                read: PolicyPath::System.expand(work),
+                write: vec![work.to_owned()],
+                ..FsPolicy::default()
+            },
+            Some(fs) => FsPolicy {
+                read: expand(&fs.read, work),
+                write: expand(&fs.write, work),
+                exec: fs.exec.as_ref().map(|paths| expand(paths, work)),
+                deny: expand(&fs.deny, work),
+            },
+        };
+        let mut env: BTreeMap<_, _> =
+            default_env().map(|(name, value)| (name.into(), value.expand(work))).collect();
+        env.extend(self.env.iter().map(|(name, value)| (name.0.clone().into(), value.expand(work))));
+        Policy {
+            fs,
+            syscalls: SyscallPolicy { deny: calls(&self.syscalls.deny), allow: calls(&self.syscalls.allow) },
+            limits: Limits { timeout: self.timeout() },
+            env,
+            hostname: self.hostname.as_ref().map(|name| name.0.clone()),
+            isolation: match self.isolation {
+                IsolationSpec::Auto => Isolation::Auto,
+                IsolationSpec::Require => Isolation::Require,
+                IsolationSpec::Off => Isolation::Off,
+            },
+            ..Policy::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_said_is_the_system_to_read_and_the_work_folder_to_write() {
+        let policy = PolicySpec::default().compile(Path::new("/w"));
+        assert!(policy.fs.read.contains(&PathBuf::from("/usr")));
+        assert!(policy.fs.read.iter().all(|path| path.exists()));
+        assert_eq!(policy.fs.write, [PathBuf::from("/w")]);
+        assert_eq!(policy.fs.exec, None);
+        let env: Vec<_> =
+            policy.env.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
+        assert_eq!(env, ["HOME=/w", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin", "WORK=/w"]);
+    }
+}

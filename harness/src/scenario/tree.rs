@@ -1,0 +1,326 @@
+//! A YAML document as a tree in which every node knows its place.
+//!
+//! It reads YAML's grammar and nothing of the scenario language. What it accepts is small: no tags but `!!str`, no
+//! key but text, bounded in size, depth and aliases, so that no file can take a test run down.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+
+use super::fault::{Fault, shown};
+use super::place::{SourceMap, Span, Step};
+
+/// The largest file.
+pub(super) const MAX_BYTES: usize = 1 << 20;
+/// The deepest nesting.
+const MAX_DEPTH: usize = 64;
+/// What the anchors and aliases of a file may weigh: a dozen lines of them could otherwise stand for billions.
+const MAX_ALIASED: usize = 4 << 20;
+
+/// A node of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    /// Where it stands.
+    pub(super) span: Span,
+    /// What it is.
+    pub(super) kind: Kind,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
+    /// A scalar; `plain`: written without quotes, so that `1` is a number and `true` a truth value.
+    Scalar { text: String, plain: bool },
+    /// A list.
+    List(Vec<Node>),
+    /// A map, in the file's order. No key stands twice.
+    Map(Vec<Entry>),
+}
+
+/// A key and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Span,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// The key (if the step is one) and the node at `step`.
+    pub(super) fn step(&self, step: &Step) -> Option<(Option<Span>, &Node)> {
+        match (&self.kind, step) {
+            (Kind::Map(entries), Step::Key(key)) => entries
+                .iter()
+                .find(|entry| entry.key == *key)
+                .map(|entry| (Some(entry.key_span), &entry.value)),
+            (Kind::List(items), Step::Index(index)) => items.get(*index).map(|item| (None, item)),
+            _ => None,
+        }
+    }
+
+    /// The value of a key of this map.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// A key of this map.
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.kind {
+            Kind::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing was written.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, plain: true }
+            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        const NODE: usize = size_of::<Entry>();
+        match &self.kind {
+            Kind::Scalar { text, .. } => NODE + text.len(),
+            Kind::List(items) => NODE + items.iter().map(Self::weight).sum::<usize>(),
+            Kind::Map(entries) => {
+                NODE + entries.iter().map(|entry| entry.key.len() + entry.value.weight()).sum::<usize>()
+            }
+        }
+    }
+
+    fn depth(&self) -> usize {
+        let within = match &self.kind {
+            Kind::Scalar { .. } => None,
+            Kind::List(items) => items.iter().map(Self::depth).max(),
+            Kind::Map(entries) => entries.iter().map(|entry| entry.value.depth()).max(),
+        };
+        1 + within.unwrap_or(0)
+    }
+}
+
+/// Where each character of a text begins, in bytes.
+struct Offsets<'a> {
+    text: &'a str,
+    /// Empty for a text in which every character is one byte.
+    starts: Vec<usize>,
+}
+
+impl<'a> Offsets<'a> {
+    fn new(text: &'a str) -> Self {
+        let starts =
+            if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(start, _)| start).collect() };
+        Self { text, starts }
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        let byte = if self.starts.is_empty() { Some(character) } else { self.starts.get(character).copied() };
+        byte.unwrap_or(self.text.len()).min(self.text.len())
+    }
+
+    /// From one marker to another, without the white space at the end, which the parser counts to a block.
+    fn span(&self, start: Marker, end: Marker) -> Span {
+        let from = self.byte(start.index());
+        let to = self.byte(end.index()).max(from);
+        let piece = self.text.get(from..to).unwrap_or_default();
+        let trimmed = piece.trim_end().len();
+        Span { start: from, end: from + trimmed, line: start.line().max(1), column: start.col() + 1 }
+    }
+
+    fn at(&self, marker: Marker) -> Span {
+        self.span(marker, marker)
+    }
+}
+
+/// A list or map that is not yet at its end.
+struct Open {
+    start: Marker,
+    anchor: usize,
+    kind: OpenKind,
+}
+
+enum OpenKind {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<(String, Span)> },
+}
+
+struct Builder<'a> {
+    offsets: Offsets<'a>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    aliased: usize,
+    documents: Vec<Arc<Node>>,
+    root: Option<Node>,
+}
+
+/// Reads every document of a text. Documents without content are left out.
+pub(super) fn parse(text: &str) -> Result<SourceMap, Fault> {
+    if text.len() > MAX_BYTES {
+        return Err(Fault::new(format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len())));
+    }
+    let offsets = Offsets::new(text);
+    if let Some((start, c)) = text.char_indices().find(|(_, c)| forbidden(*c)) {
+        let before = text.get(..start).unwrap_or_default();
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let span = Span { start, end: start, line: before.matches('\n').count() + 1, column };
+        return Err(Fault::new(format!("the character U+{:04X} may not stand in a YAML file", u32::from(c)))
+            .at(span)
+            .help("in double quotes it can be written as an escape, such as `\"\\x1b\"`"));
+    }
+    let mut builder = Builder {
+        offsets,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        aliased: 0,
+        documents: Vec::new(),
+        root: None,
+    };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        match event {
+            Ok((Event::StreamEnd, _)) => break,
+            Ok((event, span)) => builder.event(event, span)?,
+            Err(error) => return Err(not_yaml(&error, &builder.offsets)),
+        }
+    }
+    Ok(SourceMap { text: Arc::from(text), documents: builder.documents })
+}
+
+/// What YAML does not allow unescaped. The parser takes NUL for the end of the file and would drop what follows.
+fn forbidden(c: char) -> bool {
+    c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')
+}
+
+fn not_yaml(error: &saphyr_parser::ScanError, offsets: &Offsets<'_>) -> Fault {
+    let span = offsets.at(*error.marker());
+    let fault = Fault::new("this is not YAML").at(span).label(error.info());
+    let line = offsets.text.get(..span.start).unwrap_or_default().lines().next_back().unwrap_or_default();
+    if line.contains("${") {
+        return fault.help("within `[ ]` and `{ }` a text with braces needs quotes; `$name` needs none");
+    }
+    if line.trim_start().starts_with('\t') {
+        return fault.help("YAML indents with spaces, not with tabs");
+    }
+    fault
+}
+
+impl Builder<'_> {
+    fn event(&mut self, event: Event<'_>, span: saphyr_parser::Span) -> Result<(), Fault> {
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd => {}
+            Event::DocumentStart(_) => {
+                self.anchors.clear();
+                self.root = None;
+            }
+            Event::DocumentEnd => {
+                self.documents.extend(self.root.take().filter(|root| !root.is_null()).map(Arc::new));
+            }
+            Event::Alias(anchor) => {
+                let place = self.offsets.span(span.start, span.end);
+                let mut node = self.anchors.get(&anchor).cloned().ok_or_else(|| {
+                    Fault::new("an alias can't stand within the node that it names").at(place)
+                })?;
+                self.spend(&node, place)?;
+                if self.open.len() + node.depth() > MAX_DEPTH {
+                    return Err(too_deep(place));
+                }
+                node.span = place;
+                self.place(node, 0)?;
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let place = self.offsets.span(span.start, span.end);
+                let plain = style == ScalarStyle::Plain && tag.is_none();
+                if let Some(tag) = tag.filter(|tag| !(tag.is_yaml_core_schema() && tag.suffix == "str")) {
+                    return Err(no_tag(&tag, place));
+                }
+                self.place(
+                    Node { span: place, kind: Kind::Scalar { text: text.into_owned(), plain } },
+                    anchor,
+                )?;
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.enter(span, anchor, tag.as_deref(), OpenKind::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                let kind = OpenKind::Map { entries: Vec::new(), seen: HashMap::new(), key: None };
+                self.enter(span, anchor, tag.as_deref(), kind)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(open) = self.open.pop() else { return Ok(()) };
+                let place = self.offsets.span(open.start, span.end);
+                let kind = match open.kind {
+                    OpenKind::List(items) => Kind::List(items),
+                    OpenKind::Map { entries, .. } => Kind::Map(entries),
+                };
+                self.place(Node { span: place, kind }, open.anchor)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        span: saphyr_parser::Span,
+        anchor: usize,
+        tag: Option<&saphyr_parser::Tag>,
+        kind: OpenKind,
+    ) -> Result<(), Fault> {
+        let place = self.offsets.at(span.start);
+        if let Some(tag) = tag {
+            return Err(no_tag(tag, place));
+        }
+        if self.open.len() >= MAX_DEPTH {
+            return Err(too_deep(place));
+        }
+        self.open.push(Open { start: span.start, anchor, kind });
+        Ok(())
+    }
+
+    /// Counts a copy of a node.
+    fn spend(&mut self, node: &Node, place: Span) -> Result<(), Fault> {
+        self.aliased += node.weight();
+        if self.aliased > MAX_ALIASED {
+            return Err(Fault::new("the anchors and aliases of this file stand for too much").at(place));
+        }
+        Ok(())
+    }
+
+    /// Puts a finished node where it belongs: into the list or map around it, or at the root.
+    fn place(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
+        if anchor > 0 {
+            // A copy is kept, so it counts as an alias does.
+            self.spend(&node, node.span)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.open.last_mut().map(|open| &mut open.kind) {
+            None => self.root = Some(node),
+            Some(OpenKind::List(items)) => items.push(node),
+            Some(OpenKind::Map { entries, seen, key }) => match key.take() {
+                Some((key, key_span)) => entries.push(Entry { key, key_span, value: node }),
+                None => {
+                    let Kind::Scalar { text, .. } = node.kind else {
+                        return Err(Fault::new("a key must be text").at(node.span));
+                    };
+                    if let Some(first) = seen.insert(text.clone(), node.span) {
+                        return Err(Fault::new(format!("the key {} stands twice", shown(&text)))
+                            .at(node.span)
+                            .label("here again")
+                            .other(first, "first here"));
+                    }
+                    *key = Some((text, node.span));
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+fn too_deep(place: Span) -> Fault {
+    Fault::new(format!("nested more than {MAX_DEPTH} deep")).at(place)
+}
+
+fn no_tag(tag: &saphyr_parser::Tag, place: Span) -> Fault {
+    Fault::new(format!("the tag `{}{}` has no meaning here", tag.handle, tag.suffix)).at(place)
+}
