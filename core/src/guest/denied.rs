@@ -118,7 +118,7 @@ impl Denied {
         if self.known.contains(&file.identity()) {
             return Ok(true);
         }
-        self.places.is_empty().then_some(Ok(false)).unwrap_or_else(|| self.covers_path(&file.path()?))
+        if self.places.is_empty() { Ok(false) } else { self.covers_path(&file.path()?) }
     }
 
     /// Whether this file is denied, or is a folder that holds something denied: for what moves or removes folders.
@@ -175,10 +175,10 @@ impl Denied {
     /// # Errors
     /// As [`covers`](Self::covers).
     pub fn covers_entry(&self, entry: &Entry) -> Result<bool, Errno> {
-        if let Some(object) = &entry.object {
-            if self.covers_or_contains(object)? {
-                return Ok(true);
-            }
+        if let Some(object) = &entry.object
+            && self.covers_or_contains(object)?
+        {
+            return Ok(true);
         }
         self.covers_name(&entry.parent, &entry.name)
     }

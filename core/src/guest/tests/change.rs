@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, RenameFlags, linkat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, RenameFlags, linkat, mkdirat, mknodat, renameat_with, symlinkat, unlinkat};
 
 use super::*;
 use crate::Errno;
@@ -26,7 +26,9 @@ fn listing(root: &Path) -> Vec<(Vec<u8>, u32, u64, Vec<u8>)> {
             let entry = entry.unwrap();
             let metadata = entry.metadata().unwrap();
             let content = match metadata.file_type() {
-                kind if kind.is_symlink() => fs::read_link(entry.path()).unwrap().as_os_str().as_bytes().to_vec(),
+                kind if kind.is_symlink() => {
+                    fs::read_link(entry.path()).unwrap().as_os_str().as_bytes().to_vec()
+                }
                 kind if kind.is_file() => fs::read(entry.path()).unwrap_or_default(),
                 kind if kind.is_dir() => {
                     folders.push(entry.path());
@@ -45,7 +47,11 @@ fn listing(root: &Path) -> Vec<(Vec<u8>, u32, u64, Vec<u8>)> {
 }
 
 /// Makes the same change by the kernel and on behalf, in two equal trees, and compares outcome and trees.
-fn compare(change: &Change, what: &str, kernel: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<()>) {
+fn compare(
+    change: &Change,
+    what: &str,
+    kernel: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<()>,
+) {
     let (ours, theirs) = (tree(), tree());
     let sleeper = Sleeper::in_folder(ours.path());
     let folder = File::open(theirs.path()).unwrap();
@@ -55,9 +61,28 @@ fn compare(change: &Change, what: &str, kernel: impl FnOnce(std::os::fd::Borrowe
 }
 
 const NAMES: [&str; 22] = [
-    "file", "file/", "folder", "folder/", "folder/inner", "folder/inner/file", "link", "link/", "folder-link",
-    "folder-link/", "dangling", "nothing", "nothing/", "nowhere/x", ".", "..", "folder/.", "folder/..", "/", "shut/x",
-    "file/x", "",
+    "file",
+    "file/",
+    "folder",
+    "folder/",
+    "folder/inner",
+    "folder/inner/file",
+    "link",
+    "link/",
+    "folder-link",
+    "folder-link/",
+    "dangling",
+    "nothing",
+    "nothing/",
+    "nowhere/x",
+    ".",
+    "..",
+    "folder/.",
+    "folder/..",
+    "/",
+    "shut/x",
+    "file/x",
+    "",
 ];
 
 #[test]
@@ -65,7 +90,9 @@ fn every_removal_ends_as_the_kernels_own() {
     for name in NAMES.into_iter().chain(["fifo", "socket", "loop", "closed", "shut", "up", "self"]) {
         for flags in [AtFlags::empty(), AtFlags::REMOVEDIR] {
             let change = Change::Remove { name: At::cwd(name), flags: flags.bits() };
-            compare(&change, &format!("unlinkat({name:?}, {flags:?})"), |folder| unlinkat(folder, name, flags));
+            compare(&change, &format!("unlinkat({name:?}, {flags:?})"), |folder| {
+                unlinkat(folder, name, flags)
+            });
         }
     }
 }
@@ -73,7 +100,18 @@ fn every_removal_ends_as_the_kernels_own() {
 #[test]
 fn every_rename_ends_as_the_kernels_own() {
     let flags = [RenameFlags::empty(), RenameFlags::NOREPLACE, RenameFlags::EXCHANGE];
-    for from in ["file", "folder", "folder/", "folder/inner/file", "link", "nothing", ".", "/", "dangling", "shut/file"] {
+    for from in [
+        "file",
+        "folder",
+        "folder/",
+        "folder/inner/file",
+        "link",
+        "nothing",
+        ".",
+        "/",
+        "dangling",
+        "shut/file",
+    ] {
         for to in NAMES {
             for flags in flags {
                 let change = Change::Rename { from: At::cwd(from), to: At::cwd(to), flags: flags.bits() };
@@ -87,13 +125,43 @@ fn every_rename_ends_as_the_kernels_own() {
 #[test]
 fn every_link_ends_as_the_kernels_own() {
     let flags = [AtFlags::empty(), AtFlags::SYMLINK_FOLLOW];
-    for from in ["file", "folder", "link", "link/", "dangling", "nothing", "folder-link/inner/file", "loop", "fifo"] {
+    for from in
+        ["file", "folder", "link", "link/", "dangling", "nothing", "folder-link/inner/file", "loop", "fifo"]
+    {
         for to in NAMES.into_iter().chain(["new", "folder/new", "folder-link/new"]) {
             for flags in flags {
                 let change = Change::Link { from: At::cwd(from), to: At::cwd(to), flags: flags.bits() };
                 let what = format!("linkat({from:?}, {to:?}, {flags:?})");
                 compare(&change, &what, |folder| linkat(folder, from, folder, to, flags));
             }
+        }
+    }
+}
+
+#[test]
+fn every_creation_ends_as_the_kernels_own() {
+    let umask = 0o022;
+    for name in
+        NAMES.into_iter().chain(["new", "new/", "folder/new", "folder-link/new/", "dangling-in-folder"])
+    {
+        for mode in [0o777, 0o1700] {
+            let change = Change::Create { name: At::cwd(name), new: New::Folder { mode, umask } };
+            compare(&change, &format!("mkdirat({name:?})"), |folder| {
+                mkdirat(folder, name, Mode::from_bits_retain(mode))
+            });
+        }
+        for text in ["file", "", "nothing/"] {
+            let change = Change::Create { name: At::cwd(name), new: New::Symlink { text: text.into() } };
+            compare(&change, &format!("symlinkat({text:?}, {name:?})"), |folder| {
+                symlinkat(text, folder, name)
+            });
+        }
+        for kind in [FileType::RegularFile, FileType::Fifo, FileType::Socket] {
+            let new = New::Node { mode: kind.as_raw_mode() | 0o666, dev: 0, umask };
+            let change = Change::Create { name: At::cwd(name), new };
+            compare(&change, &format!("mknodat({name:?}, {kind:?})"), |folder| {
+                mknodat(folder, name, kind, Mode::from_bits_retain(0o666), 0)
+            });
         }
     }
 }

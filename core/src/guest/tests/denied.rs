@@ -17,7 +17,9 @@ fn a_denied_file_is_denied_by_every_name() {
     fs::hard_link(at("file"), at("before")).unwrap();
     let denied = Denied::new([at("file")]).unwrap();
     fs::hard_link(at("file"), at("folder/after")).unwrap();
-    for path in ["file", "link", "before", "folder/after", "/proc/self/fd/0", "/proc/self/cwd/before", "chain-7"] {
+    for path in
+        ["file", "link", "before", "folder/after", "/proc/self/fd/0", "/proc/self/cwd/before", "chain-7"]
+    {
         assert!(covered(&denied, guest, path), "{path}");
     }
     for path in ["readonly", "folder", ".", "folder/inner/file", "/"] {

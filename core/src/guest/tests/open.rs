@@ -12,8 +12,14 @@ type Seen = Result<(FileType, i64, u32, u32), Errno>;
 
 fn seen(fd: &OwnedFd) -> Seen {
     let stat = fstat(fd).unwrap();
-    let ours = OFlags::CLOEXEC | OFlags::NOCTTY;
-    Ok((kind(fd), stat.st_size * i64::from(kind(fd) == FileType::RegularFile), stat.st_mode, (fcntl_getfl(fd).unwrap() - ours).bits()))
+    // A documented difference.
+    let ours = OFlags::NOFOLLOW;
+    Ok((
+        kind(fd),
+        stat.st_size * i64::from(kind(fd) == FileType::RegularFile),
+        stat.st_mode,
+        (fcntl_getfl(fd).unwrap() - ours).bits(),
+    ))
 }
 
 fn kernel(dir: &Path, path: &str, flags: i32, mode: u32) -> Seen {
@@ -38,11 +44,50 @@ fn behalf(dir: &Path, path: &str, flags: i32, mode: u32) -> Seen {
 #[test]
 fn every_open_ends_as_the_kernels_own() {
     let paths = [
-        "file", "file/", "readonly", "closed", "folder", "folder/", "folder/.", "folder/..", "folder/inner/file",
-        "folder/new", "new", "new/", "new/deep", "link", "link/", "link-to-link", "folder-link", "folder-link/",
-        "folder-link/new", "slash-link", "file-slash-link", "dangling", "dangling/", "dangling-slash",
-        "dangling-deep", "dangling-in-folder", "loop", "loop-a", "chain-40", "chain-41", "socket", "shut/file",
-        "shut/new", "shut", "file/x", "file/..", "folder/../file", ".", "..", "/", "//", "/dev/null", "/nothing", "",
+        "file",
+        "file/",
+        "readonly",
+        "closed",
+        "folder",
+        "folder/",
+        "folder/.",
+        "folder/..",
+        "folder/inner/file",
+        "folder/new",
+        "new",
+        "new/",
+        "new/deep",
+        "link",
+        "link/",
+        "link-to-link",
+        "folder-link",
+        "folder-link/",
+        "folder-link/new",
+        "slash-link",
+        "file-slash-link",
+        "dangling",
+        "dangling/",
+        "dangling-slash",
+        "dangling-deep",
+        "dangling-in-folder",
+        "loop",
+        "loop-a",
+        "chain-40",
+        "chain-41",
+        "socket",
+        "shut/file",
+        "shut/new",
+        "shut",
+        "file/x",
+        "file/..",
+        "folder/../file",
+        ".",
+        "..",
+        "/",
+        "//",
+        "/dev/null",
+        "/nothing",
+        "",
     ];
     let flags = [
         libc::O_RDONLY,
@@ -96,21 +141,36 @@ fn every_open_ends_as_the_kernels_own() {
 
 #[test]
 fn an_open_through_procfs_ends_as_the_kernels_own() {
-    let flags =
-        [libc::O_RDONLY, libc::O_RDWR, libc::O_CREAT | libc::O_RDWR, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR];
-    let rests = ["file", "new", "folder", "dangling", "dangling-in-folder", "new/", "nowhere/x", "closed", "link"];
+    let flags = [
+        libc::O_RDONLY,
+        libc::O_RDWR,
+        libc::O_CREAT | libc::O_RDWR,
+        libc::O_CREAT | libc::O_EXCL | libc::O_RDWR,
+    ];
+    let rests =
+        ["file", "new", "folder", "dangling", "dangling-in-folder", "new/", "nowhere/x", "closed", "link"];
     for flags in flags {
         let (ours, theirs) = (tree(), tree());
         let sleeper = Sleeper::in_folder(theirs.path());
         for rest in rests {
             let expected =
                 kernel(Path::new("/"), &format!("/proc/{}/cwd/{rest}", sleeper.guest.tgid), flags, 0o640);
-            assert_eq!(behalf(ours.path(), &format!("/proc/self/cwd/{rest}"), flags, 0o640), expected, "{rest}");
+            assert_eq!(
+                behalf(ours.path(), &format!("/proc/self/cwd/{rest}"), flags, 0o640),
+                expected,
+                "{rest}"
+            );
         }
-        for path in ["/proc/self/status", "/proc/self/nothing", "/proc/self", "/proc/nothing", "/proc/self/fd/1/x"] {
+        for path in
+            ["/proc/self/status", "/proc/self/nothing", "/proc/self", "/proc/nothing", "/proc/self/fd/1/x"]
+        {
             let theirs = path.replace("self", &sleeper.guest.tgid.to_string());
             let expected = kernel(Path::new("/"), &theirs, flags, 0o640).map(|seen| seen.0);
-            assert_eq!(behalf(ours.path(), path, flags, 0o640).map(|seen| seen.0), expected, "{path} {flags:o}");
+            assert_eq!(
+                behalf(ours.path(), path, flags, 0o640).map(|seen| seen.0),
+                expected,
+                "{path} {flags:o}"
+            );
         }
     }
 }
@@ -161,18 +221,11 @@ fn what_may_wait_is_not_waited_for() {
 fn a_lease_is_not_waited_for() {
     let dir = tree();
     let sleeper = Sleeper::in_folder(dir.path());
-    let file = File::open(dir.path().join("file")).unwrap();
-    if !lease(&file) {
-        return;
-    }
+    let held = File::open(dir.path().join("file")).unwrap();
+    crate::sys::file::lease(&held).unwrap();
     let request =
         OpenRequest::openat(sleeper.guest, libc::AT_FDCWD, b"file".to_vec(), libc::O_WRONLY as u32, 0);
     assert!(matches!(request.perform(request.pin().unwrap(), UMASK), Ok(Opened::MayBlock(_))));
-}
-
-/// A read lease, taken by a shell's own descriptor table: there is no safe wrapper for it here.
-fn lease(_file: &File) -> bool {
-    false
 }
 
 #[test]
@@ -187,7 +240,9 @@ fn the_supervisors_terminal_is_not_the_guests() {
     let request = OpenRequest::openat(guest, libc::AT_FDCWD, b"/dev/tty".to_vec(), libc::O_RDWR as u32, 0);
     // `setsid` makes its session right after its start.
     for _ in 0..100 {
-        if rustix::process::getsid(rustix::process::Pid::from_raw(guest.tid as i32)) != rustix::process::getsid(None) {
+        if rustix::process::getsid(rustix::process::Pid::from_raw(guest.tid as i32))
+            != rustix::process::getsid(None)
+        {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
@@ -218,7 +273,8 @@ fn a_file_that_was_created_meanwhile_is_judged_again() {
 fn a_path_that_is_swapped_after_the_judgement_changes_nothing() {
     let dir = tree();
     let sleeper = Sleeper::in_folder(dir.path());
-    let request = OpenRequest::openat(sleeper.guest, libc::AT_FDCWD, b"link".to_vec(), libc::O_RDONLY as u32, 0);
+    let request =
+        OpenRequest::openat(sleeper.guest, libc::AT_FDCWD, b"link".to_vec(), libc::O_RDONLY as u32, 0);
     let found = request.pin().unwrap();
     fs::remove_file(dir.path().join("link")).unwrap();
     fs::rename(dir.path().join("folder/inner/file"), dir.path().join("link")).unwrap();
