@@ -19,7 +19,7 @@ mod procfs;
 pub mod resolve;
 mod walk;
 
-pub use change::{At, Change, ChangeRequest, Changed, Entry, Prepared};
+pub use change::{At, Change, ChangeRequest, Changed, Entry, New, Prepared};
 pub use denied::{Denied, DeniedError};
 pub use open::{Blocking, OpenRequest, Opened, Refusal};
 pub use pinned::{FileKind, Identity, Pinned};

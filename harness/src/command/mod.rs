@@ -43,7 +43,7 @@ enum What {
     /// Run a command under a policy, in the current folder.
     ///
     /// Exit status: the command's own; 128 and the signal's number if a signal killed it; 124 when its time was up;
-    /// 125 if it could not be run under the policy.
+    /// 125 if it could not be run under the policy, 126 if it can't be executed, 127 if it isn't there.
     Exec(exec::ExecArgs),
 }
 

@@ -67,14 +67,22 @@ fn placed(scenario: &Scenario, finding: &Finding) -> Diagnostic {
     diagnostic
 }
 
-/// The path itself, or what a reader should look at where the file does not have it: what is run.
+/// The path itself, or what a reader should look at where the file does not have it: the part around it. Where that
+/// would be all of `expect`, or the whole file: what is run.
 fn present(scenario: &Scenario, at: &YamlPath) -> YamlPath {
+    let mut at = at.clone();
     let mut around = at.clone();
-    match around.0.pop() {
+    while let Some(Step::Key(_)) = around.0.pop() {
         // Where a part is missing, its place is that of the part around it.
-        Some(Step::Key(_)) if scenario.key_span(at) == scenario.key_span(&around) => runner::action(scenario),
-        _ => at.clone(),
+        if scenario.key_span(&at) != scenario.key_span(&around) {
+            return at;
+        }
+        at.clone_from(&around);
+        if at.0.len() < 2 && (at.0.is_empty() || at == YamlPath::from(["expect"])) {
+            return runner::action(scenario);
+        }
     }
+    at
 }
 
 /// A path as seen from here, where it lies beneath.

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, RenameFlags, linkat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, RenameFlags, linkat, mkdirat, mknodat, renameat_with, symlinkat, unlinkat};
 
 use super::*;
 use crate::Errno;
@@ -134,6 +134,34 @@ fn every_link_ends_as_the_kernels_own() {
                 let what = format!("linkat({from:?}, {to:?}, {flags:?})");
                 compare(&change, &what, |folder| linkat(folder, from, folder, to, flags));
             }
+        }
+    }
+}
+
+#[test]
+fn every_creation_ends_as_the_kernels_own() {
+    let umask = 0o022;
+    for name in
+        NAMES.into_iter().chain(["new", "new/", "folder/new", "folder-link/new/", "dangling-in-folder"])
+    {
+        for mode in [0o777, 0o1700] {
+            let change = Change::Create { name: At::cwd(name), new: New::Folder { mode, umask } };
+            compare(&change, &format!("mkdirat({name:?})"), |folder| {
+                mkdirat(folder, name, Mode::from_bits_retain(mode))
+            });
+        }
+        for text in ["file", "", "nothing/"] {
+            let change = Change::Create { name: At::cwd(name), new: New::Symlink { text: text.into() } };
+            compare(&change, &format!("symlinkat({text:?}, {name:?})"), |folder| {
+                symlinkat(text, folder, name)
+            });
+        }
+        for kind in [FileType::RegularFile, FileType::Fifo, FileType::Socket] {
+            let new = New::Node { mode: kind.as_raw_mode() | 0o666, dev: 0, umask };
+            let change = Change::Create { name: At::cwd(name), new };
+            compare(&change, &format!("mknodat({name:?}, {kind:?})"), |folder| {
+                mknodat(folder, name, kind, Mode::from_bits_retain(0o666), 0)
+            });
         }
     }
 }
