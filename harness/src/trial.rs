@@ -123,17 +123,10 @@ fn say_why_ignored(cases: &[Case], arguments: &libtest_mimic::Arguments, filters
 
 /// Cargo and nextest both name the crate's folder; an executable that is started by hand has only the caller's.
 fn beneath_the_crate(root: &Path) -> PathBuf {
-    match std::env::var_os("CARGO_MANIFEST_DIR") {
-        Some(folder) => {
-            let root = Path::new(&folder).join(root);
-            // `core/../scenarios` reads worse than `scenarios` in every report.
-            let here = std::env::current_dir().and_then(|here| here.canonicalize());
-            let full = root.canonicalize();
-            match (here, full) {
-                (Ok(here), Ok(full)) => full.strip_prefix(&here).map(Path::to_owned).unwrap_or(full),
-                _ => root,
-            }
-        }
+    let root = match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(folder) => Path::new(&folder).join(root),
         None => root.to_owned(),
-    }
+    };
+    // `core/../scenarios` reads worse than `scenarios` in every report.
+    root.canonicalize().unwrap_or(root)
 }

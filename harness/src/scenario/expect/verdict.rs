@@ -281,7 +281,9 @@ impl FromStr for ByPattern {
             "landlock" => Self::Landlock,
             "kernel" => Self::Kernel,
             "supervisor" => Self::Supervisor,
-            name if capability::ALL.iter().any(|known| known.name == name) => Self::Capability(name.to_owned()),
+            name if capability::ALL.iter().any(|known| known.name == name) => {
+                Self::Capability(name.to_owned())
+            }
             other => {
                 let names = capability::ALL.iter().map(|known| known.name);
                 let known = names.chain(["handler", "landlock", "kernel", "supervisor"]);
