@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{ColorSetting, Failed, Trial};
 
 use self::arguments::Shim;
 use crate::needs::{Host, Required};
@@ -77,10 +77,21 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
     let common = Arc::new(Common {
         keep: Keep::near(&std::env::current_dir().unwrap_or_default()),
         started: Started::by_cargo(&executable),
-        colour: report::coloured(&std::io::stdout()),
+        colour: coloured(&arguments),
     });
     let trials = cases.into_iter().map(|case| trial(case, &common)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// As libtest-mimic colours its own lines.
+fn coloured(arguments: &libtest_mimic::Arguments) -> bool {
+    match arguments.color {
+        Some(ColorSetting::Always) => true,
+        Some(ColorSetting::Never) => false,
+        Some(ColorSetting::Auto) | None => {
+            arguments.logfile.is_none() && report::coloured(&std::io::stdout())
+        }
+    }
 }
 
 struct Common {
@@ -96,7 +107,7 @@ fn trial(case: Case, common: &Arc<Common>) -> Trial {
     let test = move || {
         let way =
             Way { engine: &Kernel, keep: &common.keep, started: &common.started, colour: common.colour };
-        case.run(way).map(drop).map_err(Failed::from)
+        case.run(way).failure.map_or(Ok(()), |report| Err(Failed::from(report)))
     };
     Trial::test(name, test).with_ignored_flag(ignored)
 }

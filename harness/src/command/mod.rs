@@ -6,6 +6,7 @@
 mod exec;
 mod run;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -73,7 +74,8 @@ pub fn main() -> ExitCode {
         What::List(selection) => run::list(&selection),
         What::Check { paths } => run::check(&paths),
         What::Doctor => {
-            print!("{}", Host::probe().doctor());
+            // Whoever closed stdout has seen enough.
+            let _ = std::io::stdout().write_all(Host::probe().doctor().as_bytes());
             ExitCode::SUCCESS
         }
         What::Exec(args) => exec::exec(args),
