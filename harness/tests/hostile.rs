@@ -60,10 +60,9 @@ fn line_ends_of_other_systems_are_line_ends() {
 #[test]
 fn large_files_end_soon() {
     let fill = |piece: &str| piece.repeat((1 << 20) / piece.len()).into_bytes();
-    let with = |head: &str, piece: &str| {
-        let mut text = head.to_owned();
-        text.push_str(&piece.repeat(((1 << 20) - head.len()) / piece.len()));
-        text.into_bytes()
+    let with = |head: &str, piece: &str, tail: &str| {
+        let count = ((1 << 20) - head.len() - tail.len()) / piece.len();
+        format!("{head}{}{tail}", piece.repeat(count)).into_bytes()
     };
     let keys: String = (0..60_000).map(|key| format!("key{key}: x\n")).collect();
     let indented: String = (0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
@@ -94,25 +93,25 @@ fn large_files_end_soon() {
         fill("x: "),
         fill("ß: ä\n"),
         fill("%TAG ! x\n"),
-        with("run: \"", "x"),
-        with("run: |\n", " x\n"),
-        with("run: [", "a,"),
-        with("run: {", "a,"),
-        with("policy: { syscalls: { deny: [", "opne,"),
-        with("needs: [", "x,"),
-        with("shell: ", "$a"),
-        with("each: { a: [1] }\nshell: ", "$a"),
-        with("each: { a: [1] }\nshell: ", "$$"),
-        with("each: { a: [1] }\nshell: ", "${"),
-        with("env: { A: ", "${"),
-        with("env: { A: \"", "\\x41"),
-        with("attempt: [", "{ call: openat, path: /x, expect: deny },"),
-        with("attempt: [", "{ call: family(mount), expect: deny },"),
-        with("files: { a: { base64: ", "AAAA"),
-        with("files: {", "a/b: c,"),
-        with("files: { ", "a/"),
-        with("expect: { stdout: { matches: \"", "(a*)*"),
-        with("expect: { stdout: \"", "[..]"),
+        with("run: \"", "x", "\""),
+        with("run: |\n", " x\n", ""),
+        with("run: [", "a,", "]"),
+        with("run: {", "a,", "}"),
+        with("policy: { syscalls: { deny: [", "opne,", "] } }"),
+        with("needs: [", "x,", "]"),
+        with("shell: ", "$a", "\n"),
+        with("each: { a: [1] }\nshell: ", "$a", "\n"),
+        with("each: { a: [1] }\nshell: ", "$$", "\n"),
+        with("each: { a: [1] }\nshell: ", "${", "\n"),
+        with("env: { A: '", "${", "' }"),
+        with("env: { A: \"", "\\x41", "\" }"),
+        with("attempt: [", "{ call: openat, path: /x, expect: deny },", "]"),
+        with("attempt: [", "{ call: family(mount), expect: deny },", "]"),
+        with("files: { a: { base64: ", "AAAA", " } }"),
+        with("files: {", "a/b: c,", "}"),
+        with("files: { ", "a/", "a: \"\" }"),
+        with("expect: { stdout: { matches: \"", "(a*)*", "\" } }"),
+        with("expect: { stdout: \"", "[..]", "\" }"),
         keys.into_bytes(),
         indented.into_bytes(),
         anchors.into_bytes(),

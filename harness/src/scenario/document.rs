@@ -114,6 +114,9 @@ pub(super) fn scenarios(origin: &Origin<'_>, weight: &mut usize) -> Result<Vec<S
     // What is wrong in several cells is said once.
     let mut faults: Vec<(Fault, Vec<String>)> = Vec::new();
     for cell in &cells {
+        if *weight > MAX_WEIGHT {
+            break;
+        }
         let made = Substitution::new(cell).apply(document).and_then(|tree| {
             *weight += tree.weight();
             if *weight > MAX_WEIGHT {
@@ -123,8 +126,8 @@ pub(super) fn scenarios(origin: &Origin<'_>, weight: &mut usize) -> Result<Vec<S
         });
         match made {
             Ok(scenario) => scenarios.push(scenario),
-            Err(fault) => match faults.iter_mut().find(|(known, _)| *known == fault) {
-                Some((_, cells)) => cells.push(cell.to_string()),
+            Err(fault) => match faults.iter().position(|(known, _)| *known == fault) {
+                Some(known) => faults[known].1.push(cell.to_string()),
                 None if faults.len() < MAX_FAULTS => faults.push((fault, vec![cell.to_string()])),
                 None => {}
             },
