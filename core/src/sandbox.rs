@@ -2,15 +2,23 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
+use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::handler::Handler;
+use crate::launch::{Keeper, Stdio};
+use crate::plan::Plan;
+use crate::supervisor::Run;
+use crate::supervisor::recorder::Recorder;
 use crate::trace::{Exit, Sink};
-use crate::{HandlerError, Policy, Syscall, SyscallError};
+use crate::{Errno, HandlerError, Policy, Syscall, SyscallError};
 
 /// A command under a policy, ready to run.
 pub struct Sandbox {
@@ -177,8 +185,13 @@ pub enum RunError {
         saw: String,
     },
     /// The supervisor itself failed; the guests were killed.
-    #[error("the supervisor failed: {0}")]
-    Supervisor(String),
+    #[error("the supervisor failed while {doing}: {errno}")]
+    Supervisor {
+        /// What it was doing.
+        doing: &'static str,
+        /// Why.
+        errno: Errno,
+    },
 }
 
 impl Sandbox {
@@ -203,7 +216,7 @@ impl Sandbox {
         self.run_with_handlers(std::iter::empty::<(i64, Box<dyn Handler>)>()).await
     }
 
-    /// Runs it on the caller's own descriptors 0, 1 and 2.
+    /// Runs it on the caller's own descriptors 1 and 2, in the caller's session.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -211,10 +224,11 @@ impl Sandbox {
         self.run_interactive_with_handlers(std::iter::empty::<(i64, Box<dyn Handler>)>()).await
     }
 
-    /// As [`run`](Self::run), with handlers of one's own.
+    /// As [`run`](Self::run), with handlers of one's own: each is asked about one call, after every builtin rule has let
+    /// it pass; the first answer that is not [`NotifAction::Continue`](crate::NotifAction::Continue) ends it.
     ///
     /// # Errors
-    /// As [`run`](Self::run), and [`RunError::Handler`].
+    /// As [`run`](Self::run), and [`RunError::Handler`], before anything is started.
     pub async fn run_with_handlers<S, H>(
         self,
         handlers: impl IntoIterator<Item = (S, H)>,
@@ -223,8 +237,7 @@ impl Sandbox {
         S: TryInto<Syscall, Error = SyscallError>,
         H: Handler,
     {
-        let _ = (handlers.into_iter().count(), self.policy, self.command, self.sinks);
-        Err(RunError::Supervisor("not built yet".into()))
+        self.start(boxed(handlers)?, Stdio::Captured)?.await
     }
 
     /// As [`run_interactive`](Self::run_interactive), with handlers of one's own.
@@ -239,7 +252,7 @@ impl Sandbox {
         S: TryInto<Syscall, Error = SyscallError>,
         H: Handler,
     {
-        self.run_with_handlers(handlers).await
+        self.start(boxed(handlers)?, Stdio::Inherited)?.await
     }
 
     /// Runs it and waits, for callers that are not async.
@@ -247,7 +260,7 @@ impl Sandbox {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_blocking(self) -> Result<Outcome, RunError> {
-        Err(RunError::Supervisor("not built yet".into()))
+        self.start(Vec::new(), Stdio::Captured)?.wait()
     }
 
     /// Runs it on the caller's own descriptors and waits, for callers that are not async.
@@ -255,6 +268,80 @@ impl Sandbox {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_interactive_blocking(self) -> Result<Outcome, RunError> {
-        Err(RunError::Supervisor("not built yet".into()))
+        self.start(Vec::new(), Stdio::Inherited)?.wait()
     }
+
+    fn start(self, handlers: Handlers, stdio: Stdio) -> Result<Running, RunError> {
+        let calls: Vec<Syscall> = handlers.iter().map(|(call, _)| *call).collect();
+        let plan = Plan::make(&self.policy, &calls)?;
+        let failed =
+            |doing| move |error: std::io::Error| RunError::Supervisor { doing, errno: Errno::of(&error) };
+        let runtime = runtime().map_err(failed("starting the runtime"))?;
+        let recorder = (!self.sinks.is_empty()).then(|| Recorder::new(self.sinks));
+        let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();
+        let run = Arc::new(Run::new(plan, handlers, recorder, runtime));
+        let (cancel, cancelled) = std::io::pipe().map_err(failed("making a pipe")).map(|(a, b)| (b, a))?;
+        let keeper =
+            Keeper { run, policy: self.policy, command: self.command, stdio, cancel: cancelled.into() };
+        let (give, outcome) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new()
+            .name("assize-keeper".to_owned())
+            .spawn(move || {
+                // Whoever gave the run up doesn't want to know.
+                let _ = give.send(keeper.keep());
+            })
+            .map_err(failed("starting a thread"))?;
+        Ok(Running { outcome, _cancel: cancel })
+    }
+}
+
+type Handlers = Vec<(Syscall, Box<dyn Handler>)>;
+
+fn boxed<S, H>(handlers: impl IntoIterator<Item = (S, H)>) -> Result<Handlers, HandlerError>
+where
+    S: TryInto<Syscall, Error = SyscallError>,
+    H: Handler,
+{
+    handlers
+        .into_iter()
+        .map(|(call, handler)| Ok((call.try_into()?, Box::new(handler) as Box<dyn Handler>)))
+        .collect()
+}
+
+/// A run under way. Dropping it kills every guest: the keeper then finds the other end of `_cancel` closed.
+struct Running {
+    outcome: tokio::sync::oneshot::Receiver<Result<Outcome, RunError>>,
+    _cancel: std::io::PipeWriter,
+}
+
+const LOST: RunError = RunError::Supervisor { doing: "keeping the run (it panicked)", errno: Errno::EIO };
+
+impl Running {
+    fn wait(self) -> Result<Outcome, RunError> {
+        self.outcome.blocking_recv().unwrap_or(Err(LOST))
+    }
+}
+
+impl Future for Running {
+    type Output = Result<Outcome, RunError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| outcome.unwrap_or(Err(LOST)))
+    }
+}
+
+/// The runtime that handlers, deferred answers and errands run on: one for all runs, made at the first.
+///
+/// Its threads are made here, by a thread that is not confined, and never by a worker.
+fn runtime() -> std::io::Result<tokio::runtime::Handle> {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime.handle().clone());
+    }
+    let made = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("assize-runtime")
+        .enable_all()
+        .build()?;
+    Ok(RUNTIME.get_or_init(|| made).handle().clone())
 }

@@ -1,8 +1,21 @@
 //! Declarative scenarios for sandboxes, run as ordinary tests.
+//!
+//! A scenario is a YAML file: a policy, a command, and what must be seen of it. [`main`] makes a folder of them a test
+//! target of Cargo, in one line; the command `assize` runs them without Cargo.
+//!
+//! Each part knows only what it needs: [`scenario`] is data and runs nothing, [`matcher`] judges and reads no file,
+//! [`trial`] alone knows libtest.
 #![forbid(unsafe_code)]
 
 pub mod attempt;
+pub mod command;
 pub mod diagnostic;
 pub mod matcher;
 pub mod needs;
+pub mod report;
+pub mod runner;
 pub mod scenario;
+pub mod suite;
+pub mod trial;
+
+pub use trial::main;

@@ -1,3 +1,6 @@
 //! The command `assize`.
 #![forbid(unsafe_code)]
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    assize_harness::command::main()
+}

@@ -1,1 +1,30 @@
-//! Placeholder of the module guest.
+//! What may be read from a guest or done on its behalf: its process, its paths, its files.
+//!
+//! A path is resolved once, to a [`Pinned`] object, and judged by that object's identity. The call is then performed
+//! through the pin. Nothing here decides by a path that is read again, and nothing here decides whether a guest may:
+//! that is the caller's, before it performs, and the kernel's, when it does.
+//!
+//! All functions are for the thread that stands in its guests' own Landlock domain and has their credentials; what
+//! the kernel refuses a guest it then refuses here. None of them leads a guest to a file of the supervisor's own
+//! process under `/proc`.
+#![forbid(unsafe_code)]
+
+pub mod change;
+pub mod denied;
+mod mounts;
+pub mod open;
+pub mod pinned;
+pub mod process;
+mod procfs;
+pub mod resolve;
+mod walk;
+
+pub use change::{At, Change, ChangeRequest, Changed, Entry, New, Prepared};
+pub use denied::{Denied, DeniedError};
+pub use open::{Blocking, OpenRequest, Opened, Refusal};
+pub use pinned::{FileKind, Identity, Pinned};
+pub use process::{Guest, ProcessInfo};
+pub use resolve::{Found, Lookup, ParentOf, ResolveFlags, resolve, resolve_parent};
+
+#[cfg(test)]
+mod tests;

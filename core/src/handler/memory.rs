@@ -4,6 +4,7 @@
 use std::os::fd::RawFd;
 
 use crate::Errno;
+use crate::sys::{memory, seccomp};
 
 /// Why a guest's memory could not be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +31,21 @@ pub enum MemoryError {
     },
 }
 
-/// Reads exactly `len` bytes at `addr` in the guest `pid`.
+impl MemoryError {
+    /// What the kernel would answer to a call with such a pointer.
+    #[must_use]
+    pub fn errno(self) -> Errno {
+        match self {
+            Self::Gone => Errno::ESRCH,
+            Self::Fault { errno, .. } => errno,
+            Self::Unterminated { .. } => Errno::ENAMETOOLONG,
+        }
+    }
+}
+
+/// Reads exactly `len` bytes at `addr` in the guest `pid` (`man 2 process_vm_readv`).
+///
+/// That the call still waits is checked before and after, so the bytes are those of the guest that asked.
 ///
 /// # Errors
 /// [`MemoryError`]; also if the guest died during the read.
@@ -41,11 +56,25 @@ pub fn read_child_mem(
     addr: u64,
     len: usize,
 ) -> Result<Vec<u8>, MemoryError> {
-    let _ = (notif_fd, id, pid, addr, len);
-    Err(MemoryError::Gone)
+    while_waiting(notif_fd, id, || {
+        // A guest names the length: memory is taken as it is read, not as it is asked for.
+        let mut bytes = Vec::new();
+        while bytes.len() < len {
+            let start = bytes.len();
+            bytes.resize(len.min(start + (1 << 20)), 0);
+            let at = addr.wrapping_add(start as u64);
+            let fault = |errno| MemoryError::Fault { address: addr, errno };
+            if memory::read(pid, at, &mut bytes[start..]).map_err(fault)? < bytes.len() - start {
+                return Err(fault(Errno::EFAULT));
+            }
+        }
+        Ok(bytes)
+    })
 }
 
-/// Reads the string at `addr`, without its terminating zero, of at most `max_len` bytes.
+/// Reads the string at `addr`, without its terminating zero: at most `max_len` bytes with it.
+///
+/// Strings of a guest are bytes: a path need not be UTF-8. Nothing past the page of the terminating zero is needed.
 ///
 /// # Errors
 /// [`MemoryError`].
@@ -56,14 +85,13 @@ pub fn read_child_cstr(
     addr: u64,
     max_len: usize,
 ) -> Result<Vec<u8>, MemoryError> {
-    let _ = (notif_fd, id, pid, addr, max_len);
-    Err(MemoryError::Gone)
+    while_waiting(notif_fd, id, || cstr(pid, addr, max_len))
 }
 
 /// Writes `bytes` at `addr` in the guest `pid`, where the guest itself could write.
 ///
 /// # Errors
-/// [`MemoryError`].
+/// [`MemoryError`]; a part may then have been written.
 pub fn write_child_mem(
     notif_fd: RawFd,
     id: u64,
@@ -71,6 +99,43 @@ pub fn write_child_mem(
     addr: u64,
     bytes: &[u8],
 ) -> Result<(), MemoryError> {
-    let _ = (notif_fd, id, pid, addr, bytes);
-    Err(MemoryError::Gone)
+    while_waiting(notif_fd, id, || {
+        let fault = |errno| MemoryError::Fault { address: addr, errno };
+        let written = memory::write(pid, addr, bytes).map_err(fault)?;
+        if written < bytes.len() { Err(fault(Errno::EFAULT)) } else { Ok(()) }
+    })
+}
+
+fn while_waiting<T>(
+    notif_fd: RawFd,
+    id: u64,
+    work: impl FnOnce() -> Result<T, MemoryError>,
+) -> Result<T, MemoryError> {
+    if !seccomp::is_waiting(notif_fd, id) {
+        return Err(MemoryError::Gone);
+    }
+    let result = work();
+    if seccomp::is_waiting(notif_fd, id) { result } else { Err(MemoryError::Gone) }
+}
+
+/// The string at `address`, page by page, so that a string at the end of the last mapped page is whole.
+pub(crate) fn cstr(pid: u32, address: u64, limit: usize) -> Result<Vec<u8>, MemoryError> {
+    let mut text = Vec::new();
+    while text.len() < limit {
+        let start = text.len();
+        // Most paths are short: one small read first.
+        let piece = if start == 0 { 256 } else { 4096 }.min(limit - start);
+        text.resize(start + piece, 0);
+        let at = address.wrapping_add(start as u64);
+        let got = memory::read(pid, at, &mut text[start..])
+            .map_err(|errno| MemoryError::Fault { address, errno })?;
+        if let Some(end) = text[start..start + got].iter().position(|byte| *byte == 0) {
+            text.truncate(start + end);
+            return Ok(text);
+        }
+        if got < piece {
+            return Err(MemoryError::Fault { address, errno: Errno::EFAULT });
+        }
+    }
+    Err(MemoryError::Unterminated { address, limit })
 }

@@ -1,1 +1,88 @@
-//! Placeholder of the module landlock.
+//! The Landlock ruleset of a policy.
+//!
+//! Everything asked for is required: on a kernel that lacks a right the ruleset is an error, never a weaker one. Knows
+//! nothing of seccomp or of single calls.
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, RestrictionStatus, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+use rustix::fs::{Mode, OFlags};
+
+use crate::Errno;
+use crate::policy::FsPolicy;
+
+/// The version of the kernel's interface whose rights are all handled: Linux 6.12. `man 7 landlock`
+const REQUIRED: ABI = ABI::V6;
+
+/// A ruleset, ready to be entered.
+pub(crate) struct Ruleset(RulesetCreated);
+
+/// Why there is no ruleset.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LandlockError {
+    /// The kernel can't restrict what the policy asks for.
+    #[error("this kernel's Landlock can't enforce the policy (version 6 is needed, Linux 6.12): {0}")]
+    Unsupported(#[from] RulesetError),
+    /// A granted path can't be opened.
+    #[error("{path:?} is granted by fs.{grant}, but opening it gave {errno}")]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// `read`, `write` or `exec`.
+        grant: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+impl Ruleset {
+    /// The ruleset of this policy.
+    pub(crate) fn of(policy: &FsPolicy) -> Result<Self, LandlockError> {
+        let all = AccessFs::from_all(REQUIRED);
+        let mut ruleset = landlock::Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(all)?
+            .scope(Scope::from_all(REQUIRED))?
+            .create()?;
+        let execute = BitFlags::from(AccessFs::Execute);
+        let implied = if policy.exec.is_none() { execute } else { BitFlags::EMPTY };
+        let read = AccessFs::ReadFile | AccessFs::ReadDir | implied;
+        let write = (all & !execute) | implied;
+        let exec: &[PathBuf] = policy.exec.as_deref().unwrap_or_default();
+        let grants = [
+            ("read", policy.read.as_slice(), read),
+            ("write", &policy.write, write),
+            ("exec", exec, execute),
+        ];
+        for (grant, paths, access) in grants {
+            for path in paths {
+                let (fd, is_folder) =
+                    open(path).map_err(|errno| LandlockError::Path { path: path.clone(), grant, errno })?;
+                // A file has no entries: rights on them are for folders.
+                let access = if is_folder { access } else { access & AccessFs::from_file(REQUIRED) };
+                ruleset = ruleset.add_rule(PathBeneath::new(fd, access))?;
+            }
+        }
+        Ok(Self(ruleset))
+    }
+
+    /// Restricts the calling thread, and what it clones, for good.
+    pub(crate) fn enter(self) -> Result<(), Errno> {
+        match self.0.restrict_self() {
+            Ok(RestrictionStatus { ruleset: RulesetStatus::FullyEnforced, .. }) => Ok(()),
+            Ok(_) => Err(Errno::EOPNOTSUPP),
+            Err(_) => Err(Errno::of(&std::io::Error::last_os_error())),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<(std::os::fd::OwnedFd, bool), Errno> {
+    let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+    Ok((fd, kind == rustix::fs::FileType::Directory))
+}

@@ -1,22 +1,239 @@
-//! From a policy to what runs: one program, one dispatch table, one ruleset.
+//! From a policy to what runs: one program, one dispatch table, one set of virtual files, all from the rules of the
+//! capabilities in force. Decides nothing at run time but whom to ask.
 #![forbid(unsafe_code)]
 
+mod make;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::capability::{Active, Answer, Check, ExecStop};
+use crate::filter::{FilterError, Match, Program};
+use crate::guest::{Found, Identity};
+use crate::landlock::LandlockError;
+use crate::sandbox::{Control, ControlState};
+use crate::supervisor::call::Call;
+use crate::supervisor::request::Pin;
+use crate::sys::probe::Probe;
+use crate::trace::{Grounds, Origin};
+use crate::{Errno, HandlerError, RunError, Syscall};
+
 /// What a policy compiles to.
-#[derive(Debug)]
-pub struct Plan {}
+pub struct Plan {
+    capabilities: Vec<Box<dyn Active>>,
+    entries: Vec<Option<Entry>>,
+    program: Program,
+    files: Vec<(Identity, usize, usize)>,
+    /// Keeps the virtual files' inodes, so that their numbers are not used again.
+    _pins: Vec<OwnedFd>,
+    tracked: bool,
+    checks: Vec<Check>,
+    controls: Vec<Control>,
+}
 
 /// Why a policy can't be carried out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// A granted path can't be opened.
-    #[error("{path:?} is granted by fs.{grant}, but {errno}")]
-    Path {
-        /// The path.
-        path: std::path::PathBuf,
-        /// `read`, `write` or `exec`.
-        grant: &'static str,
+    /// A capability can't be had.
+    #[error("{capability}: {error}")]
+    Start {
+        /// Which.
+        capability: &'static str,
         /// Why.
-        errno: crate::Errno,
+        error: crate::capability::StartError,
     },
+    /// `without` names no capability.
+    #[error("`without` names {name:?}, which is no capability; there are {known}")]
+    UnknownCapability {
+        /// The name.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// The filter can't be assembled.
+    #[error("the filter: {0}")]
+    Filter(#[from] FilterError),
+    /// The kernel's Landlock can't carry it out.
+    #[error(transparent)]
+    Landlock(#[from] LandlockError),
+    /// Guests are to be followed and may use ptrace: only one of the two can be.
+    #[error(
+        "a run with a seed, denied paths or observed processes follows its guests by ptrace; the policy can't also allow ptrace"
+    )]
+    Ptrace,
+}
+
+/// What becomes of one call.
+pub(crate) struct Entry {
+    /// By stage.
+    asks: Vec<Ask>,
+    /// Handlers, in their order.
+    pub(crate) handlers: Arc<[usize]>,
+    /// How it is performed once all have let it pass.
+    pub(crate) perform: Option<Ask>,
+}
+
+/// A rule to ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    capability: usize,
+    name: &'static str,
+    what: What,
+    when: &'static [Match],
+    doc: &'static str,
+    pub(crate) grounds: Grounds,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// A rule's handler, or its errno, by place.
+    Rule(usize),
+    /// Whether the file is one of the virtual files of this capability.
+    Files,
+}
+
+impl Ask {
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::Rule { capability: self.name.into(), rule: self.doc.into() }
+    }
+}
+
+impl Plan {
+    /// The program that every guest is under.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The program as the kernel takes it.
+    pub(crate) fn filter(&self) -> Vec<libc::sock_filter> {
+        let kernel = |this: &crate::filter::Instruction| libc::sock_filter {
+            code: this.code,
+            jt: this.jt,
+            jf: this.jf,
+            k: this.k,
+        };
+        self.program.instructions().iter().map(kernel).collect()
+    }
+
+    /// Whether guests are followed by ptrace from birth to end.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.tracked
+    }
+
+    /// The controls, before a run: in force if their probes succeed.
+    pub(crate) fn controls(&self) -> &[Control] {
+        &self.controls
+    }
+
+    pub(crate) fn entry(&self, syscall: Syscall) -> Option<&Entry> {
+        self.entries.get(syscall.number() as usize)?.as_ref()
+    }
+
+    /// Whether some handler may let pass what must then be performed.
+    pub(crate) fn has_handlers_before_performing(&self) -> bool {
+        self.entries.iter().flatten().any(|entry| !entry.handlers.is_empty() && entry.perform.is_some())
+    }
+
+    /// Asks all rules, by stage. The first answer that is not a pass.
+    pub(crate) fn judge(&self, call: &mut Call) -> Option<(Ask, Answer)> {
+        let syscall = call.syscall();
+        for ask in &self.entry(syscall)?.asks {
+            let registers = |test: &Match| test.holds(syscall, call.arg(usize::from(test.arg)));
+            if !ask.when.iter().all(registers) {
+                continue;
+            }
+            match self.ask(ask, call) {
+                Answer::Pass => {}
+                answer => return Some((ask.clone(), answer)),
+            }
+        }
+        None
+    }
+
+    pub(crate) fn ask(&self, ask: &Ask, call: &mut Call) -> Answer {
+        let Some(capability) = self.capabilities.get(ask.capability) else { return Answer::Pass };
+        match ask.what {
+            What::Rule(rule) => capability.ask(rule, call),
+            What::Files => {
+                let Pin::Open(_, Found::Existing(pinned)) = call.pinned() else { return Answer::Pass };
+                let identity = pinned.identity();
+                let file = self
+                    .files
+                    .iter()
+                    .find(|(known, owner, _)| *known == identity && *owner == ask.capability);
+                file.map_or(Answer::Pass, |(_, _, file)| capability.open(*file, call))
+            }
+        }
+    }
+
+    /// Lets each capability work on a program before its first instruction.
+    pub(crate) fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), (&'static str, Errno)> {
+        self.capabilities
+            .iter()
+            .try_for_each(|capability| capability.at_exec(stop).map_err(|errno| (capability.name(), errno)))
+    }
+
+    /// The probes that show that the capabilities are in force: made anew for each run.
+    pub(crate) fn probes(&self) -> Vec<Probe> {
+        let mut probes = Vec::new();
+        let mut checks = Vec::new();
+        for capability in &self.capabilities {
+            capability.prove(&mut probes, &mut checks);
+        }
+        probes
+    }
+
+    /// A probe got through.
+    pub(crate) fn not_in_force(&self, probe: usize, result: i64) -> RunError {
+        let shown = crate::capability::shown_result(result);
+        let (control, saw) = match self.checks.iter().find(|check| check.probe == probe) {
+            Some(check) => {
+                (check.capability.to_owned(), format!("{} gave {shown}, not {}", check.done, check.wanted))
+            }
+            None => ("?".to_owned(), format!("probe {probe} gave {shown}")),
+        };
+        RunError::NotInForce { control, saw }
+    }
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan")
+            .field("controls", &self.controls)
+            .field("tracked", &self.tracked)
+            .field("checks", &self.checks)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<PlanError> for HandlerOrPlan {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+/// Why a plan for a run with handlers can't be made.
+#[derive(Debug)]
+pub(crate) enum HandlerOrPlan {
+    Plan(PlanError),
+    Handler(HandlerError),
+}
+
+impl From<HandlerOrPlan> for RunError {
+    fn from(error: HandlerOrPlan) -> Self {
+        match error {
+            HandlerOrPlan::Plan(error) => error.into(),
+            HandlerOrPlan::Handler(error) => error.into(),
+        }
+    }
+}
+
+type Tables = HashMap<Syscall, Vec<Ask>>;
+
+fn control(name: &str, state: ControlState) -> Control {
+    Control { name: name.to_owned(), state }
 }

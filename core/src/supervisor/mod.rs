@@ -1,1 +1,19 @@
-//! Placeholder of the module supervisor.
+//! Receives the guests' calls, has them decided, answers them.
+//!
+//! One plain blocking thread per sandbox, the worker, receives, decides, performs and answers. It stands in the
+//! guests' own Landlock domain, so it must never start a thread that others will use: what needs more than the guests
+//! may (handlers, devices, process status) runs on the runtime's threads, which were there before.
+#![forbid(unsafe_code)]
+
+pub(crate) mod answer;
+pub(crate) mod call;
+pub(crate) mod handlers;
+pub(crate) mod perform;
+pub(crate) mod processes;
+pub(crate) mod recorder;
+pub(crate) mod request;
+pub(crate) mod run;
+pub(crate) mod tracker;
+pub(crate) mod worker;
+
+pub(crate) use run::Run;

@@ -1,5 +1,17 @@
 //! The raw kernel ABI behind safe signatures: the only unsafe code of the project.
+//!
+//! Nothing here decides anything: each function is one thing that the kernel does.
 
+mod child;
+pub(crate) mod clone;
+pub(crate) mod file;
 pub mod host;
+pub(crate) mod image;
 pub(crate) mod memfd;
-pub mod seccomp;
+pub(crate) mod memory;
+pub(crate) mod pidfd;
+pub(crate) mod probe;
+pub(crate) mod ptrace;
+pub(crate) mod seccomp;
+pub(crate) mod thread;
+pub(crate) mod vdso;

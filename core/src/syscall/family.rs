@@ -99,6 +99,7 @@ families! {
     MPROTECT "mprotect": "changes the protection of memory", [mprotect, pkey_mprotect];
     MEMFD "memfd": "makes an anonymous file", [memfd_create, memfd_secret];
     CLONE "clone": "makes a process or a thread", [clone, fork, vfork, clone3];
+    CLONE_BY_FLAGS "clone_by_flags": "makes a process or a thread, with flags that a filter can read", [clone];
     CLONE3 "clone3": "makes a process or a thread, with arguments that a filter cannot read", [clone3];
     KILL "kill": "sends a signal",
         [kill, rt_sigqueueinfo, tkill, tgkill, rt_tgsigqueueinfo, pidfd_send_signal];

@@ -4,6 +4,7 @@
 //! [`Family`] of spellings. Nothing here decides anything.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod decode;
 pub mod encode;
 mod errno;

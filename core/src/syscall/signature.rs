@@ -65,6 +65,11 @@ pub enum Kind {
     },
     /// `struct msghdr`, which can hold a socket address.
     Message,
+    /// `struct xattr_args`, whose size is argument `size`.
+    XattrArgs {
+        /// The argument that holds its size.
+        size: usize,
+    },
     /// `struct open_how` whose size is argument `size`.
     OpenHow {
         /// The argument that holds its size.
@@ -125,12 +130,30 @@ impl Kind {
             | Self::Flags64(_)
             | Self::Address { .. }
             | Self::Message
+            | Self::XattrArgs { .. }
             | Self::OpenHow { .. }
             | Self::Input { .. }
             | Self::Output { .. }
             | Self::Buffer(_)
             | Self::Pointer => Width::W64,
         }
+    }
+
+    /// Whether the register only says where the argument lies.
+    #[must_use]
+    pub const fn is_pointer(self) -> bool {
+        matches!(
+            self,
+            Self::Path
+                | Self::Text
+                | Self::Address { .. }
+                | Self::Message
+                | Self::OpenHow { .. }
+                | Self::Input { .. }
+                | Self::Output { .. }
+                | Self::Buffer(_)
+                | Self::Pointer
+        )
     }
 }
 
@@ -172,6 +195,18 @@ pub fn width(call: Syscall, arg: usize) -> Option<Width> {
     params(call).get(arg).map(|param| param.kind.width())
 }
 
+/// Whether this argument's meaning lies in the register itself, where a filter can see it, and not behind a pointer.
+#[must_use]
+pub fn is_scalar(call: Syscall, arg: u8) -> bool {
+    params(call).get(usize::from(arg)).is_some_and(|param| !param.kind.is_pointer())
+}
+
+/// Where this call has the argument of this name: spellings of one operation differ in that.
+#[must_use]
+pub fn position(call: Syscall, name: &str) -> Option<u8> {
+    params(call).iter().position(|param| param.name == name).and_then(|place| u8::try_from(place).ok())
+}
+
 /// Every path among the arguments of this call. A folder's descriptor that stands right before a path belongs to it.
 pub fn path_args(call: Syscall) -> impl Iterator<Item = PathArg> {
     let params = params(call);
@@ -211,7 +246,7 @@ mod tests {
                 );
                 let size = match param.kind {
                     Kind::Address { len } | Kind::Input { len } | Kind::Output { len } => Some(len),
-                    Kind::OpenHow { size } => Some(size),
+                    Kind::OpenHow { size } | Kind::XattrArgs { size } => Some(size),
                     _ => None,
                 };
                 if let Some(size) = size {
@@ -256,6 +291,10 @@ mod tests {
         // The kernel takes an unsigned long and keeps its lower half.
         assert_eq!(width(call("clone"), 0), Some(Width::W32));
         assert_eq!(width(call("clone"), 5), None);
+        assert_eq!(
+            ["open", "openat", "creat"].map(|name| position(call(name), "flags")),
+            [Some(1), Some(2), None]
+        );
     }
 
     #[test]

@@ -113,6 +113,11 @@ impl Place {
         Self(vec![0])
     }
 
+    /// The place of whoever makes the probes: no guest has it.
+    pub(crate) fn probe() -> Self {
+        Self(Vec::new())
+    }
+
     /// The `nth` child of this process, counted from 0 by order of creation.
     #[must_use]
     pub fn child(&self, nth: u32) -> Self {

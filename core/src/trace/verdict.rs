@@ -159,10 +159,10 @@ impl fmt::Display for Verdict {
             None => f.write_str(" = ?")?,
         }
         write!(f, "   {} by {}", self.action.word(), self.by)?;
-        if let Some(target) = &self.target {
-            if self.args.paths().all(|path| path != target) {
-                write!(f, ", on {target:?}")?;
-            }
+        if let Some(target) = &self.target
+            && self.args.paths().all(|path| path != target)
+        {
+            write!(f, ", on {target:?}")?;
         }
         if let Some(exe) = &self.exe {
             write!(f, ", in {exe}")?;

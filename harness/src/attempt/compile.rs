@@ -6,7 +6,8 @@ use std::path::Path;
 
 use assize_core::Syscall;
 use assize_core::prober::{self, Script};
-use assize_core::syscall::encode::{EncodeError, Given, Register, encode, sockaddr};
+use assize_core::syscall::address;
+use assize_core::syscall::encode::{EncodeError, Given, Register, encode};
 use assize_core::syscall::family;
 use assize_core::syscall::signature::{self, Kind};
 
@@ -269,8 +270,22 @@ impl Compiler {
     fn value(&mut self, register: Register) -> prober::Value {
         match register {
             Register::Number(number) => prober::Value::Number(number),
-            Register::Bytes(bytes) => self.script.bytes(&bytes),
-            Register::Buffer(len) => self.script.buffer(len),
+            Register::Bytes(bytes) => prober::Value::Data(self.script.bytes(&bytes)),
+            Register::Buffer(len) => prober::Value::Data(self.script.buffer(len)),
+            Register::Struct { mut bytes, pointers } => {
+                for (at, target) in pointers {
+                    let pointer = match self.value(target) {
+                        prober::Value::Data(offset) => prober::Script::address(offset),
+                        prober::Value::Number(number) => number,
+                        // Nothing in a structure is made of an earlier call's result.
+                        prober::Value::Result(_) => 0,
+                    };
+                    if let Some(room) = bytes.get_mut(at..at + size_of::<u64>()) {
+                        room.copy_from_slice(&pointer.to_ne_bytes());
+                    }
+                }
+                prober::Value::Data(self.script.bytes(&bytes))
+            }
         }
     }
 
@@ -288,7 +303,7 @@ impl Compiler {
 
     fn socket(&mut self, call: Syscall, to: &Written) -> Result<usize, Problem> {
         let bytes = match &to.value {
-            Bytes::Text(text) => sockaddr(text),
+            Bytes::Text(text) => address::parse(text),
             Bytes::Number(_) => None,
         };
         let domain = bytes.as_deref().and_then(|bytes| bytes.first_chunk()).copied().map(u16::from_ne_bytes);
@@ -303,10 +318,8 @@ impl Compiler {
         if size == 0 || size > MAX_READ {
             return Err(Problem::Said("read", format!("`read` is a size from 1 to {MAX_READ} bytes")));
         }
-        let buffer = self.script.buffer(len);
-        let prober::Value::Data(offset) = buffer else {
-            return Err(Problem::Said("read", "the buffer has no address".to_owned()));
-        };
+        let offset = self.script.buffer(len);
+        let buffer = prober::Value::Data(offset);
         let call = Syscall::named("read").map_err(|error| Problem::Said("read", error.to_string()))?;
         let zero = prober::Value::Number(0);
         let registers =

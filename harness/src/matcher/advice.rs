@@ -21,10 +21,12 @@ pub(super) fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> 
         Origin::Rule { capability, .. } if capability == "fs" => {
             Some("to allow it: take the path, or the folder above it, out of `policy.fs.deny`".to_owned())
         }
-        Origin::Rule { capability, .. } if capability == "syscalls" => {
+        Origin::Rule { capability, .. } if capability == "deny" => {
             Some(format!("to allow it: take `{call}` out of `policy.syscalls.deny`"))
         }
-        Origin::Rule { .. } => Some(format!("to allow it: `policy: {{ syscalls: {{ allow: [{call}] }} }}`")),
+        Origin::Rule { capability, .. } if capability == "guard" => {
+            Some(format!("to allow it: `policy: {{ syscalls: {{ allow: [{call}] }} }}`"))
+        }
         _ => None,
     }
 }

@@ -13,7 +13,9 @@ pub(super) fn diff(expected: &str, seen: &str, elide: bool) -> String {
     let seen = if elide { aligned(expected, seen) } else { seen.to_owned() };
     let diff = similar::TextDiff::from_lines(expected, &seen);
     let text = diff.unified_diff().context_radius(2).to_string();
-    let mut lines: Vec<&str> = text.lines().collect();
+    // Where in the texts a piece stands is of no use: the line numbers are those of neither file nor scenario.
+    let pieces = text.lines().map(|line| if line.starts_with("@@") { "  ..." } else { line });
+    let mut lines: Vec<&str> = pieces.skip(1).collect();
     let left_out = lines.len().saturating_sub(MOST_LINES);
     lines.truncate(MOST_LINES);
     let mut text = lines.join("\n");
@@ -45,12 +47,9 @@ fn aligned(expected: &str, seen: &str) -> String {
             if line + 1 < columns {
                 best = best.min(cost[at(pattern, line + 1)] + step);
             }
-            if !gap
-                && pattern + 1 < rows
-                && line + 1 < columns
-                && line_matches(patterns[pattern], lines[line])
-            {
-                best = best.min(cost[at(pattern + 1, line + 1)]);
+            if !gap && pattern + 1 < rows && line + 1 < columns {
+                let differs = u32::from(!line_matches(patterns[pattern], lines[line]));
+                best = best.min(cost[at(pattern + 1, line + 1)] + differs);
             }
             cost[at(pattern, line)] = best;
         }
@@ -64,13 +63,11 @@ fn aligned(expected: &str, seen: &str) -> String {
     while pattern + 1 < rows || line + 1 < columns {
         let here = cost[at(pattern, line)];
         let gap = patterns.get(pattern).is_some_and(|pattern| is_any_lines(pattern));
-        let both = pattern + 1 < rows && line + 1 < columns;
-        if both
-            && !gap
-            && here == cost[at(pattern + 1, line + 1)]
-            && line_matches(patterns[pattern], lines[line])
-        {
-            put(patterns[pattern]);
+        let pair = (!gap && pattern + 1 < rows && line + 1 < columns)
+            .then(|| line_matches(patterns[pattern], lines[line]))
+            .filter(|alike| here == cost[at(pattern + 1, line + 1)] + u32::from(!alike));
+        if let Some(alike) = pair {
+            put(if alike { patterns[pattern] } else { lines[line] });
             pattern += 1;
             line += 1;
         } else if pattern + 1 < rows && here == cost[at(pattern + 1, line)] + u32::from(!gap) {
@@ -95,9 +92,9 @@ mod tests {
     #[test]
     fn lines_that_a_pattern_covers_are_no_difference() {
         let text = diff("rows: 1\ntook [..] ms\n...\nend\n", "rows: 2\ntook 7 ms\na\nb\nend\n", true);
-        assert!(text.contains("-rows: 1\n+rows: 2\n"), "{text}");
+        assert!(text.starts_with("-rows: 1\n+rows: 2\n"), "{text}");
         assert!(text.contains("\n took [..] ms\n") && !text.contains("took 7"), "{text}");
-        assert!(!text.contains('a') && text.ends_with(" end"), "{text}");
+        assert!(text.ends_with("\n ..."), "{text}");
     }
 
     #[test]

@@ -14,8 +14,8 @@ pub(super) fn judge(pattern: &FilePattern, path: &str, seen: &Observation, at: &
         (FilePattern::Absent, FileSeen::Absent) => Vec::new(),
         (FilePattern::Absent, _) => wrong(format!("{path} is there"), "it must not be"),
         (_, FileSeen::Absent) => wrong(format!("{path} is not there"), "it must be"),
+        (_, FileSeen::Unreadable(why)) => wrong(format!("{path} can't be looked at: {why}"), "wanted here"),
         (FilePattern::Present, _) => Vec::new(),
-        (_, FileSeen::Unreadable(why)) => wrong(format!("{path} could not be read: {why}"), "wanted here"),
         (FilePattern::Text(_), FileSeen::Other { kind, .. }) => {
             wrong(format!("{path} is {kind}"), "a file is wanted")
         }

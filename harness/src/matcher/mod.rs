@@ -126,6 +126,6 @@ fn attempts(seen: &Observation) -> Vec<Finding> {
 }
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

@@ -45,12 +45,12 @@ pub enum FileSeen {
     },
     /// Something else.
     Other {
-        /// What: `a folder`, `a symbolic link`, ...
-        kind: &'static str,
+        /// What: `a folder`, `a symbolic link`, `a file that can't be read`, ...
+        kind: String,
         /// Its permission bits.
         mode: u32,
     },
-    /// It could not be read: why.
+    /// It could not be looked at: why.
     Unreadable(String),
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn open(path: &str, flags: &str, action: Action, by: Origin) -> Body 
     };
     let args = vec![
         ("dirfd", Arg::Fd(-100)),
-        ("pathname", Arg::Path(BytesText(path.as_bytes().to_vec()))),
+        ("path", Arg::Path(BytesText(path.as_bytes().to_vec()))),
         ("flags", Arg::Flags(0, flags.to_owned())),
     ];
     verdict("openat", Args(args), action, by, result)

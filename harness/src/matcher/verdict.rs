@@ -6,7 +6,7 @@ use assize_core::{Errno, Verdict};
 
 use super::{Finding, Observation, advice, shown, verdicts};
 use crate::scenario::expect::{
-    ArgPattern, ByPattern, KnownPattern, Range, ResultPattern, VerdictPattern, VerdictWord, Verdicts,
+    ArgPattern, ByPattern, Glob, KnownPattern, Range, ResultPattern, VerdictPattern, VerdictWord, Verdicts,
 };
 use crate::scenario::place::YamlPath;
 
@@ -34,7 +34,7 @@ pub(super) fn differences(
         list.push(Difference { key: key.to_owned(), wanted, saw });
     };
     let unknown = || "unknown".to_owned();
-    if let Some(call) = pattern.call.as_ref().filter(|call| !call.matches(verdict.call)) {
+    if let Some(call) = pattern.call.as_ref().filter(|call| !call.calls().contains(&verdict.call)) {
         differs("call", call.to_string(), verdict.call.to_string());
     }
     if let Some(glob) = &pattern.path {
@@ -96,10 +96,10 @@ pub(super) fn differences(
     if let Some(pid) = pattern.pid.as_ref().filter(|pid| verdict.place.as_ref() != Some(&pid.0)) {
         differs("pid", pid.to_string(), verdict.place.as_ref().map_or_else(unknown, ToString::to_string));
     }
-    if let Some(glob) = &pattern.exe {
-        if !verdict.exe.as_ref().is_some_and(|exe| glob.matches_path(exe.as_bytes(), seen.work())) {
-            differs("exe", glob.to_string(), verdict.exe.as_ref().map_or_else(unknown, ToString::to_string));
-        }
+    let runs =
+        |glob: &Glob| verdict.exe.as_ref().is_some_and(|exe| glob.matches_path(exe.as_bytes(), seen.work()));
+    if let Some(glob) = pattern.exe.as_ref().filter(|glob| !runs(glob)) {
+        differs("exe", glob.to_string(), verdict.exe.as_ref().map_or_else(unknown, ToString::to_string));
     }
     if let Some(wanted) = pattern.result {
         let holds = match wanted {

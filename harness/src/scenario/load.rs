@@ -123,9 +123,9 @@ pub fn test_file(root: &Path, file: &Path) -> String {
     parts.join("/")
 }
 
-struct Unreadable {
-    fault: Fault,
-    text: Arc<str>,
+pub(super) struct Unreadable {
+    pub(super) fault: Fault,
+    pub(super) text: Arc<str>,
 }
 
 impl Unreadable {
@@ -134,7 +134,7 @@ impl Unreadable {
     }
 }
 
-fn read(file: &Path) -> Result<SourceMap, Unreadable> {
+pub(super) fn read(file: &Path) -> Result<SourceMap, Unreadable> {
     let failed = |error: io::Error| Unreadable::new(format!("the file can't be read: {error}"));
     // Opening a FIFO would wait for a writer.
     if !std::fs::metadata(file).map_err(failed)?.is_file() {

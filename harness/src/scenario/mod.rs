@@ -16,6 +16,7 @@ pub mod load;
 pub mod model;
 pub mod place;
 pub mod policy;
+pub mod policy_file;
 pub mod quantity;
 pub mod template;
 mod tree;

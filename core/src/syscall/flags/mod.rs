@@ -138,6 +138,7 @@ pub(super) fn number(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::signature::{self, Kind};
     use super::*;
 
     #[test]
@@ -157,9 +158,19 @@ mod tests {
         assert_eq!(ADDRESS_FAMILY.render(0x7777), "0x7777");
     }
 
+    /// Every set that a signature mentions, and those that arguments are made of.
+    fn sets() -> Vec<&'static FlagSet> {
+        let params = signature::all().iter().flat_map(|signature| signature.params);
+        let mentioned = params.filter_map(|param| match param.kind {
+            Kind::Flags(set) | Kind::Flags64(set) => Some(set),
+            _ => None,
+        });
+        mentioned.chain([&RESOLVE, &FILE_MODE]).collect()
+    }
+
     #[test]
     fn what_is_shown_is_read_back() {
-        for set in [&OPEN, &AT, &CLONE, &MAP, &PRCTL, &IOCTL, &MOUNT] {
+        for set in sets() {
             for name in set.names() {
                 let value = set.parse(name).unwrap();
                 assert_eq!(set.parse(&set.render(value)), Ok(value), "{name} of the {}", set.name);
@@ -167,6 +178,32 @@ mod tests {
         }
         for value in [0, 1, 2, 3, 0o100, 0o2_000_101, 1 << 40] {
             assert_eq!(OPEN.parse(&OPEN.render(value)), Ok(value));
+        }
+    }
+
+    #[test]
+    fn sets_are_consistent() {
+        for set in sets() {
+            let names: Vec<_> = set.names().collect();
+            for (place, name) in names.iter().enumerate() {
+                assert!(!names[..place].contains(name), "{name} stands twice in the {}", set.name);
+            }
+            for part in set.parts {
+                for (name, value) in part.values {
+                    assert_eq!(value & !part.mask, 0, "{name} is outside of its part of the {}", set.name);
+                }
+                for (name, bits) in set.bits {
+                    assert_eq!(bits & part.mask, 0, "{name} is inside of a part of the {}", set.name);
+                }
+            }
+            // A name of several bits would never be shown behind the names of them all.
+            for (name, bits) in set.bits {
+                let shown = set.render(*bits);
+                assert!(
+                    shown.split('|').any(|word| set.value(word) == Some(*bits)),
+                    "{name} shows as {shown}"
+                );
+            }
         }
     }
 

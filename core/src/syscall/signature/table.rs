@@ -337,6 +337,7 @@ signatures! {
     io_pgetevents(ctx_id: Ulong, min_nr: Long, nr: Long, events: Pointer, timeout: Pointer, sigmask: Pointer);
     rseq(rseq: Pointer, rseq_len: Uint, flags: Int, sig: Uint);
     uretprobe();
+    uprobe();
     pidfd_send_signal(pidfd: Fd, sig: Flags(&flags::SIGNAL), info: Pointer, flags: Uint);
     io_uring_setup(entries: Uint, p: Buffer(120));
     io_uring_enter(fd: Fd, to_submit: Uint, min_complete: Uint, flags: Uint, arg: Pointer, argsz: Size);
@@ -376,8 +377,8 @@ signatures! {
     lsm_set_self_attr(attr: Uint, ctx: Input { len: 2 }, size: Uint, flags: Uint);
     lsm_list_modules(ids: Pointer, size: Pointer, flags: Uint);
     mseal(addr: Pointer, length: Size, flags: Ulong);
-    setxattrat(dirfd: DirFd, path: Path, at_flags: Flags(&flags::AT), name: Text, args: Pointer, size: Size);
-    getxattrat(dirfd: DirFd, path: Path, at_flags: Flags(&flags::AT), name: Text, args: Pointer, size: Size);
+    setxattrat(dirfd: DirFd, path: Path, at_flags: Flags(&flags::AT), name: Text, args: XattrArgs { size: 5 }, usize: Size);
+    getxattrat(dirfd: DirFd, path: Path, at_flags: Flags(&flags::AT), name: Text, args: XattrArgs { size: 5 }, usize: Size);
     listxattrat(dirfd: DirFd, path: Path, at_flags: Flags(&flags::AT), list: Output { len: 4 }, size: Size);
     removexattrat(dirfd: DirFd, path: Path, at_flags: Flags(&flags::AT), name: Text);
     open_tree_attr(dirfd: DirFd, path: Path, flags: Flags(&flags::OPEN_TREE), attr: Input { len: 4 }, size: Size);

@@ -9,7 +9,8 @@ use assize_core::trace::Exit;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::Signal;
-use super::form::{FormError, nearest};
+use super::form::FormError;
+use crate::scenario::fault::nearest;
 
 /// One way to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     fn parse(yaml: &str) -> Result<Exits, String> {
-        serde_yaml::from_str(yaml).map_err(|error| error.to_string())
+        crate::scenario::expect::form::read(yaml)
     }
 
     #[test]

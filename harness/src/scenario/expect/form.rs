@@ -1,6 +1,8 @@
 //! Reading values that are written as words: errors that name the word that was meant.
 #![forbid(unsafe_code)]
 
+use crate::scenario::fault::nearest;
+
 /// A word or a number that means nothing here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -36,7 +38,7 @@ pub enum FormError {
 }
 
 fn meant(near: &Option<String>) -> String {
-    near.as_ref().map(|near| format!(": did you mean `{near}`?")).unwrap_or_default()
+    near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 
 impl FormError {
@@ -55,25 +57,8 @@ impl FormError {
     }
 }
 
-/// The known word most like `word`, if one is like it at all.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let scored = known.into_iter().map(|candidate| {
-        let lower = candidate.to_lowercase();
-        // A word that was cut short, or written too long, counts as near: `denied` for `deny` shares its beginning.
-        let shared = word.chars().zip(lower.chars()).take_while(|(a, b)| a == b).count();
-        let distance = strsim::damerau_levenshtein(&word, &lower);
-        let near = distance <= 1 + word.chars().count() / 4 || (shared >= 3 && distance <= 3);
-        (distance, near, candidate)
-    });
-    scored
-        .filter(|(_, near, _)| *near)
-        .min_by_key(|(distance, ..)| *distance)
-        .map(|(.., candidate)| candidate)
-}
-
 /// `Deserialize` from a scalar through `FromStr`, with the error at the scalar's own place in the file. (Through
-/// `try_from`, serde would report it at the place of the whole mapping.)
+/// `try_from`, serde would report it at the place of the whole mapping.) It is read as it was written: `0644` is not 644.
 macro_rules! from_scalar {
     ($type:ty, $expecting:literal) => {
         impl<'de> serde::Deserialize<'de> for $type {
@@ -87,16 +72,22 @@ macro_rules! from_scalar {
                     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$type, E> {
                         text.parse().map_err(E::custom)
                     }
-                    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<$type, E> {
-                        self.visit_str(&number.to_string())
-                    }
-                    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<$type, E> {
-                        self.visit_str(&number.to_string())
-                    }
                 }
-                deserializer.deserialize_any(Scalar)
+                deserializer.deserialize_str(Scalar)
             }
         }
     };
 }
 pub(super) use from_scalar;
+
+/// Reads one document as scenarios are read. An error is its title and whatever it says besides.
+#[cfg(test)]
+pub(crate) fn read<T: serde::de::DeserializeOwned>(yaml: &str) -> Result<T, String> {
+    use crate::scenario::{deserialize, tree};
+    let said = |fault: crate::scenario::fault::Fault| {
+        let place = fault.span.map(|span| format!("{}:{}", span.line, span.column)).unwrap_or_default();
+        format!("{place}: {} {} {}", fault.title, fault.label, fault.help.join(" "))
+    };
+    let map = tree::parse(yaml).map_err(said)?;
+    deserialize::typed(&map.documents[0]).map_err(said)
+}

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     fn parse(yaml: &str) -> Result<TextPattern, String> {
-        serde_yaml::from_str(yaml).map_err(|error| error.to_string())
+        crate::scenario::expect::form::read(yaml)
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
             ("{ matches: '(' }", "not a regular expression"),
             ("{ matches: 'a{5000}{5000}' }", "too big"),
             ("{ mode: 0644 }", "`mode` is not known"),
-            ("{ lines: { ordered: [] } }", "unknown field `ordered`"),
+            ("{ lines: { ordered: [] } }", "unknown key \"ordered\""),
         ] {
             let error = parse(yaml).unwrap_err();
             assert!(error.contains(wanted), "{yaml}: {error}");

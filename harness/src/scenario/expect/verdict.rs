@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use assize_core::syscall::encode;
+use assize_core::syscall::flags::{self, FlagSet};
+use assize_core::syscall::signature::{self, Kind};
 use assize_core::trace::{Known, Place};
 use assize_core::{Errno, Syscall};
 use serde::Deserialize;
@@ -12,13 +15,19 @@ use serde::de::{Deserializer, Error};
 
 use super::form::{FormError, from_scalar};
 use super::{AddressPattern, Glob, Range};
+use crate::scenario::calls::Calls;
 
 /// Verdicts that look like this. A key that is left out matches whatever was seen.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    remote = "Self",
+    expecting = "a pattern, such as `{ call: openat, verdict: deny }`"
+)]
 pub struct VerdictPattern {
     /// A syscall, or `family(NAME)` for every spelling of one operation.
-    pub call: Option<CallPattern>,
+    pub call: Option<Calls>,
     /// A glob over the path as the guest wrote it, or the file that it led to.
     pub path: Option<Glob>,
     /// The address that the call goes to.
@@ -43,6 +52,50 @@ pub struct VerdictPattern {
     pub known: Option<KnownPattern>,
     /// How often, in `sees` only: `3`, `">= 1"`, `"2..4"`. Without it: at least once.
     pub times: Option<Range>,
+}
+
+impl<'de> Deserialize<'de> for VerdictPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pattern = Self::deserialize(deserializer)?;
+        pattern.check().map_err(D::Error::custom)?;
+        Ok(pattern)
+    }
+}
+
+impl VerdictPattern {
+    /// A name that none of the calls has could never match: an error now, not a riddle later.
+    fn check(&self) -> Result<(), FormError> {
+        let calls: Vec<Syscall> = match &self.call {
+            Some(calls) => calls.calls().to_vec(),
+            None => Syscall::all().collect(),
+        };
+        for flag in self.flags.iter().flat_map(|flags| flags.set.iter().chain(&flags.unset)) {
+            let names = || calls.iter().flat_map(|call| flag_sets(*call)).flat_map(FlagSet::names);
+            if !names().any(|name| name == flag) {
+                return Err(FormError::unknown("the flag", flag, names()));
+            }
+        }
+        for arg in self.args.keys() {
+            // The address of a message is shown beside the message itself.
+            let names: Vec<&str> =
+                calls.iter().flat_map(|call| encode::names(*call)).chain(["addr"]).collect();
+            if !names.contains(&arg.as_str()) {
+                return Err(FormError::unknown("the argument", arg, names));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn flag_sets(call: Syscall) -> impl Iterator<Item = &'static FlagSet> {
+    signature::params(call)
+        .iter()
+        .flat_map(|param| match param.kind {
+            Kind::Flags(set) | Kind::Flags64(set) => [Some(set), None],
+            Kind::OpenHow { .. } => [Some(&flags::OPEN), Some(&flags::RESOLVE)],
+            _ => [None, None],
+        })
+        .flatten()
 }
 
 /// Reads the patterns of `order`.
@@ -73,48 +126,6 @@ pub(super) fn never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Ve
     }
     Ok(patterns)
 }
-
-/// A syscall, or a family of spellings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallPattern {
-    text: String,
-    calls: Vec<Syscall>,
-}
-
-impl CallPattern {
-    /// The syscalls that it names.
-    pub fn calls(&self) -> impl Iterator<Item = Syscall> {
-        self.calls.iter().copied()
-    }
-
-    /// Whether this is one of them.
-    #[must_use]
-    pub fn matches(&self, call: Syscall) -> bool {
-        self.calls.contains(&call)
-    }
-}
-
-impl FromStr for CallPattern {
-    type Err = FormError;
-
-    fn from_str(text: &str) -> Result<Self, FormError> {
-        let family = text.strip_prefix("family(").and_then(|rest| rest.strip_suffix(')'));
-        let calls =
-            match family {
-                Some(name) => family_calls(name.trim())?,
-                None => vec![Syscall::named(text).map_err(|_| {
-                    FormError::unknown("the syscall", text, Syscall::all().map(Syscall::name))
-                })?],
-            };
-        Ok(Self { text: text.to_owned(), calls })
-    }
-}
-
-fn family_calls(name: &str) -> Result<Vec<Syscall>, FormError> {
-    Err(FormError::unknown("the family", name, []))
-}
-
-from_scalar!(CallPattern, "a syscall, or `family(NAME)`");
 
 /// Flags by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -356,7 +367,6 @@ macro_rules! shown {
 }
 
 shown! {
-    CallPattern: it => it.text;
     FlagsPattern: it => it.text;
     VerdictWord: it => it.word();
     ErrnoName: it => it.0;
@@ -432,7 +442,7 @@ mod tests {
     #[test]
     fn a_pattern_shows_itself_as_it_is_written() {
         let yaml = "{ call: openat, path: /etc/*, flags: O_RDONLY|!O_CREAT, args.mode: 420, verdict: deny, errno: EACCES, by: landlock, pid: /0/1, result: EACCES, known: performed, times: >= 2 }";
-        let pattern: VerdictPattern = serde_yaml::from_str(
+        let pattern: VerdictPattern = super::super::form::read(
             "{ call: openat, path: /etc/*, flags: O_RDONLY|!O_CREAT, args: { mode: 0o644 }, verdict: deny, errno: EACCES, by: landlock, pid: /0/1, result: -EACCES, known: performed, times: '> 1' }",
         )
         .unwrap();

@@ -4,12 +4,13 @@
 //! operation: an argument that only other spellings have is accepted where leaving it out changes nothing.
 #![forbid(unsafe_code)]
 
-use std::net::{SocketAddr, SocketAddrV6};
+mod structs;
+#[cfg(test)]
+mod tests;
 
-use super::decode::creates;
 use super::flags::{self, FlagError, FlagSet, number};
 use super::signature::{self, Kind, Param, Width};
-use super::{Family, Syscall};
+use super::{Family, Syscall, address};
 
 /// An argument as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,23 @@ pub enum Register {
     Bytes(Vec<u8>),
     /// The address of as many zeroed bytes, for the kernel to write to.
     Buffer(usize),
+    /// The address of a structure that points to more.
+    Struct {
+        /// Its bytes, with zeros where pointers belong.
+        bytes: Vec<u8>,
+        /// Where pointers belong, eight bytes each, and what they point to.
+        pointers: Vec<(usize, Register)>,
+    },
+}
+
+impl Register {
+    /// How many bytes it points to, where they were given.
+    fn len(&self) -> Option<usize> {
+        match self {
+            Self::Bytes(bytes) | Self::Struct { bytes, .. } => Some(bytes.len()),
+            Self::Number(_) | Self::Buffer(_) => None,
+        }
+    }
 }
 
 /// Why arguments don't make a call.
@@ -116,9 +134,12 @@ pub fn names(call: Syscall) -> Vec<&'static str> {
     let mut names = Vec::new();
     for param in signature::params(call) {
         match param.kind {
-            Kind::OpenHow { .. } => names.extend(["flags", "mode", "resolve", param.name]),
-            _ => names.push(param.name),
+            Kind::OpenHow { .. } => names.extend(["flags", "mode", "resolve"]),
+            Kind::Message => names.extend(["addr", "buf"]),
+            Kind::XattrArgs { .. } => names.extend(["value", "size", "flags"]),
+            _ => {}
         }
+        names.push(param.name);
     }
     names
 }
@@ -138,28 +159,18 @@ pub fn encode(call: Syscall, args: &[(&str, Given<'_>)]) -> Result<Encoded, Enco
     let mut sizes = [None; 6];
     for (place, param) in params.iter().enumerate() {
         let given = call_args.given(param.name);
+        let mut sized = |at: usize, register: Register| {
+            sizes[at] = register.len();
+            register
+        };
         let register = match param.kind {
-            Kind::OpenHow { size } => {
-                let how = call_args.open_how(given)?;
-                if let Register::Bytes(bytes) = &how {
-                    sizes[size] = Some(bytes.len());
-                }
-                how
-            }
+            Kind::OpenHow { size } => sized(size, call_args.open_how(given)?),
+            Kind::XattrArgs { size } => sized(size, call_args.xattr_args(given)?),
+            Kind::Message => call_args.message(given)?,
             Kind::Address { len } => {
-                let register = given.map_or(Ok(Register::Number(0)), |given| address(param, given))?;
-                if let Register::Bytes(bytes) = &register {
-                    sizes[len] = Some(bytes.len());
-                }
-                register
+                sized(len, given.map_or(Ok(NULL), |given| socket_address(param.name, given))?)
             }
-            Kind::Input { len } => {
-                let register = given.map_or(Ok(Register::Number(0)), |given| pointer(param, given))?;
-                if let Register::Bytes(bytes) = &register {
-                    sizes[len] = Some(bytes.len());
-                }
-                register
-            }
+            Kind::Input { len } => sized(len, given.map_or(Ok(NULL), |given| pointer(param, given))?),
             Kind::Output { len } => match given {
                 Some(given) => pointer(param, given)?,
                 None => call_args.room(params.get(len))?,
@@ -168,10 +179,8 @@ pub fn encode(call: Syscall, args: &[(&str, Given<'_>)]) -> Result<Encoded, Enco
                 Some(given) => pointer(param, given)?,
                 None => Register::Buffer(size),
             },
-            Kind::Path | Kind::Text => given.map_or(Ok(Register::Number(0)), |given| string(param, given))?,
-            Kind::Message | Kind::Pointer => {
-                given.map_or(Ok(Register::Number(0)), |given| pointer(param, given))?
-            }
+            Kind::Path | Kind::Text => given.map_or(Ok(NULL), |given| string(param, given))?,
+            Kind::Pointer => given.map_or(Ok(NULL), |given| pointer(param, given))?,
             Kind::DirFd if given.is_none() => Register::Number(at_fdcwd()),
             _ => Register::Number(given.map_or(Ok(0), |given| value(param, given))?),
         };
@@ -230,7 +239,7 @@ impl<'a> Arguments<'a> {
                 return Some((params[place], params.get(place + 1).map(|next| next.name)));
             }
             let has_how = params.iter().any(|param| matches!(param.kind, Kind::OpenHow { .. }));
-            (has_how && name == "resolve").then_some((RESOLVE, None))
+            (has_how && name == "resolve").then_some((structs::RESOLVE, None))
         })
     }
 
@@ -251,17 +260,6 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    fn open_how(&self, how: Option<Given<'_>>) -> Result<Register, EncodeError> {
-        if let Some(how) = how {
-            return pointer(&HOW, how);
-        }
-        let field = |param: &Param| self.given(param.name).map_or(Ok(0), |given| value(param, given));
-        let (flags, mode, resolve) = (field(&FLAGS)?, field(&MODE)?, field(&RESOLVE)?);
-        // `open` ignores the mode of what it doesn't create, `openat2` refuses it.
-        let mode = if creates(flags) { mode } else { 0 };
-        Ok(Register::Bytes([flags, mode, resolve].into_iter().flat_map(u64::to_ne_bytes).collect()))
-    }
-
     /// Room of the size that the argument `len` says.
     fn room(&self, len: Option<&Param>) -> Result<Register, EncodeError> {
         let Some(len) = len else { return Ok(Register::Number(0)) };
@@ -275,10 +273,7 @@ impl<'a> Arguments<'a> {
     }
 }
 
-const FLAGS: Param = Param { name: "flags", kind: Kind::Flags64(&flags::OPEN) };
-const MODE: Param = Param { name: "mode", kind: Kind::Mode };
-const RESOLVE: Param = Param { name: "resolve", kind: Kind::Flags64(&flags::RESOLVE) };
-const HOW: Param = Param { name: "how", kind: Kind::Pointer };
+const NULL: Register = Register::Number(0);
 
 const fn at_fdcwd() -> u64 {
     libc::AT_FDCWD as u32 as u64
@@ -359,217 +354,9 @@ fn pointer(param: &Param, given: Given<'_>) -> Result<Register, EncodeError> {
     }
 }
 
-fn address(param: &Param, given: Given<'_>) -> Result<Register, EncodeError> {
-    let Given::Text(text) = given else { return value(param, given).map(Register::Number) };
-    sockaddr(text)
+fn socket_address(name: &'static str, given: Given<'_>) -> Result<Register, EncodeError> {
+    let Given::Text(text) = given else { return pointer(&Param { name, kind: Kind::Pointer }, given) };
+    address::parse(text)
         .map(Register::Bytes)
-        .ok_or_else(|| EncodeError::NotAnAddress { argument: param.name.to_owned(), text: text_of(text) })
-}
-
-/// A `struct sockaddr` from text: `127.0.0.1:80`, `[::1]:80`, `unix:/run/x`, `unix:@abstract`.
-#[must_use]
-pub fn sockaddr(text: &[u8]) -> Option<Vec<u8>> {
-    const UNIX_PATH_MAX: usize = 108;
-    let family = |family: i32| (family as u16).to_ne_bytes().to_vec();
-    if let Some(name) = text.strip_prefix(b"unix:") {
-        let path = match name.strip_prefix(b"@") {
-            Some(name) => [b"\0", name].concat(),
-            None if name.is_empty() => Vec::new(),
-            None if name.contains(&0) => return None,
-            None => [name, b"\0"].concat(),
-        };
-        return (path.len() <= UNIX_PATH_MAX).then(|| [family(libc::AF_UNIX), path].concat());
-    }
-    match std::str::from_utf8(text).ok()?.parse().ok()? {
-        SocketAddr::V4(addr) => Some(
-            [&family(libc::AF_INET)[..], &addr.port().to_be_bytes(), &addr.ip().octets(), &[0; 8]].concat(),
-        ),
-        SocketAddr::V6(addr) => Some(inet6(family(libc::AF_INET6), &addr)),
-    }
-}
-
-fn inet6(family: Vec<u8>, addr: &SocketAddrV6) -> Vec<u8> {
-    [
-        &family[..],
-        &addr.port().to_be_bytes(),
-        &addr.flowinfo().to_be_bytes(),
-        &addr.ip().octets(),
-        &addr.scope_id().to_ne_bytes(),
-    ]
-    .concat()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{decode, family};
-    use super::*;
-
-    fn call(name: &str) -> Syscall {
-        Syscall::named(name).unwrap()
-    }
-
-    fn text(text: &str) -> Given<'_> {
-        Given::Text(text.as_bytes())
-    }
-
-    /// Lays out what was encoded and decodes it again.
-    fn round(name: &str, args: &[(&str, Given<'_>)]) -> String {
-        struct Ram(Vec<Vec<u8>>);
-        impl Ram {
-            fn at(&self, addr: u64) -> Option<&Vec<u8>> {
-                self.0.get(usize::try_from(addr).ok()?.checked_sub(0x1000)?)
-            }
-        }
-        impl decode::Memory for Ram {
-            fn cstr(&mut self, addr: u64) -> Option<Vec<u8>> {
-                let bytes = self.at(addr)?;
-                Some(bytes[..bytes.iter().position(|byte| *byte == 0)?].to_vec())
-            }
-            fn bytes(&mut self, addr: u64, len: usize) -> Option<Vec<u8>> {
-                self.at(addr)?.get(..len).map(<[u8]>::to_vec)
-            }
-        }
-        let encoded = encode(call(name), args).unwrap();
-        let mut ram = Ram(Vec::new());
-        let registers = encoded.registers.map(|register| match register {
-            Register::Number(value) => value,
-            Register::Bytes(bytes) => {
-                ram.0.push(bytes);
-                0x1000 + ram.0.len() as u64 - 1
-            }
-            Register::Buffer(_) => 0xb0f,
-        });
-        decode::decode(call(name), &registers, &mut ram).to_string()
-    }
-
-    #[test]
-    fn one_set_of_arguments_fits_every_spelling_of_open() {
-        let args = [
-            ("path", text("/etc/passwd")),
-            ("flags", text("O_RDWR|O_CREAT")),
-            ("mode", text("0640")),
-            ("dirfd", text("AT_FDCWD")),
-        ];
-        for (name, expected) in [
-            ("open", r#""/etc/passwd", O_RDWR|O_CREAT, 0o640"#),
-            ("creat", r#""/etc/passwd", 0o640"#),
-            ("openat", r#"AT_FDCWD, "/etc/passwd", O_RDWR|O_CREAT, 0o640"#),
-            ("openat2", r#"AT_FDCWD, "/etc/passwd", O_RDWR|O_CREAT, 0o640, 24"#),
-        ] {
-            assert_eq!(round(name, &args), expected);
-        }
-        for spelling in family::OPEN.syscalls() {
-            encode(spelling, &args).unwrap();
-            encode(
-                spelling,
-                &[("path", text("x")), ("flags", text("O_RDONLY")), ("mode", Given::Number(0o644))],
-            )
-            .unwrap();
-        }
-    }
-
-    #[test]
-    fn every_family_of_paths_takes_one_absolute_path_by_every_spelling() {
-        for family in family::ALL {
-            for spelling in family.by_path() {
-                let args: Vec<_> = names(spelling)
-                    .into_iter()
-                    .filter(|name| name.ends_with("path"))
-                    .map(|name| (name, text("/x")))
-                    .collect();
-                encode(spelling, &args).unwrap_or_else(|error| panic!("{spelling}: {error}"));
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_spelling_cannot_express_is_refused() {
-        let relative = [("path", text("x")), ("dirfd", Given::Number(5))];
-        assert_eq!(
-            encode(call("open"), &relative),
-            Err(EncodeError::NotExpressible { call: call("open"), argument: "dirfd".into() })
-        );
-        let absolute = [("path", text("/x")), ("dirfd", Given::Number(5))];
-        assert!(encode(call("open"), &absolute).is_ok());
-        let resolve = [("path", text("/x")), ("resolve", text("RESOLVE_BENEATH"))];
-        assert!(matches!(encode(call("openat"), &resolve), Err(EncodeError::NotExpressible { .. })));
-        assert!(encode(call("openat2"), &resolve).is_ok());
-        let folder = [("path", text("/x")), ("flags", text("AT_REMOVEDIR"))];
-        assert!(matches!(encode(call("unlink"), &folder), Err(EncodeError::NotExpressible { .. })));
-        assert!(encode(call("unlinkat"), &folder).is_ok());
-    }
-
-    #[test]
-    fn sizes_and_room_are_filled_in() {
-        let encoded =
-            encode(call("connect"), &[("fd", Given::Number(3)), ("addr", text("1.2.3.4:80"))]).unwrap();
-        assert_eq!(
-            encoded.registers[1],
-            Register::Bytes(vec![2, 0, 0, 80, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0])
-        );
-        assert_eq!(encoded.registers[2], Register::Number(16));
-        let encoded = encode(call("getrandom"), &[("count", Given::Number(8))]).unwrap();
-        assert_eq!(encoded.registers[0], Register::Buffer(8));
-        let encoded = encode(call("uname"), &[]).unwrap();
-        assert_eq!(encoded.registers[0], Register::Buffer(390));
-        let encoded = encode(call("write"), &[("fd", Given::Number(1)), ("buf", text("hello"))]).unwrap();
-        assert_eq!(encoded.registers[2], Register::Number(5));
-        let encoded = encode(call("write"), &[("buf", text("hello")), ("count", Given::Number(2))]).unwrap();
-        assert_eq!(encoded.registers[2], Register::Number(2));
-        let encoded = encode(call("uname"), &[("buf", Given::Number(0))]).unwrap();
-        assert_eq!(encoded.registers[0], Register::Number(0));
-    }
-
-    #[test]
-    fn addresses_are_read_as_they_are_shown() {
-        for address in ["127.0.0.1:80", "[::1]:443", "[fe80::1%3]:1", "unix:/run/x", "unix:@name", "unix:"] {
-            assert_eq!(decode::address(&sockaddr(address.as_bytes()).unwrap()), address);
-        }
-        for bad in ["127.0.0.1", "::1:80", "unix", "localhost:80", "1.2.3.4:70000"] {
-            assert_eq!(sockaddr(bad.as_bytes()), None, "{bad}");
-        }
-        let long = [b"unix:/".to_vec(), vec![b'x'; 108]].concat();
-        assert_eq!(sockaddr(&long), None);
-    }
-
-    #[test]
-    fn modes_are_octal() {
-        assert_eq!(mode("644"), Some(0o644));
-        assert_eq!(mode("0644"), Some(0o644));
-        assert_eq!(mode("0o644"), Some(0o644));
-        assert_eq!(mode("S_IFCHR|0600"), Some(0o20600));
-        assert_eq!(mode("888"), None);
-        assert_eq!(mode("rw"), None);
-        assert_eq!(mode(""), None);
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let error = |name: &str, args: &[(&str, Given<'_>)]| encode(call(name), args).unwrap_err();
-        assert_eq!(
-            error("openat", &[("paht", text("x"))]).to_string(),
-            "openat has no argument `paht`; it has dirfd, path, flags, mode"
-        );
-        assert_eq!(
-            error("openat", &[("flags", text("O_RDONYL"))]).to_string(),
-            "`flags`: \"O_RDONYL\" is not one of the open flags"
-        );
-        assert_eq!(
-            error("kill", &[("pid", text("x")), ("sig", text("SIGKILL"))]),
-            EncodeError::NotANumber { argument: "pid".into(), text: "x".into() }
-        );
-        assert_eq!(
-            error("ioctl", &[("request", Given::Number(1 << 32))]),
-            EncodeError::TooWide { argument: "request".into(), value: 1 << 32, width: Width::W32 }
-        );
-        assert!(matches!(error("unlink", &[("path", text("a\0b"))]), EncodeError::ZeroByte { .. }));
-        assert!(matches!(error("connect", &[("addr", text("x"))]), EncodeError::NotAnAddress { .. }));
-        assert!(matches!(
-            error("kill", &[("sig", Given::Number(1)), ("sig", Given::Number(1))]),
-            EncodeError::Repeated { .. }
-        ));
-        assert_eq!(round("kill", &[("pid", Given::Number(-1)), ("sig", text("SIGTERM"))]), "-1, SIGTERM");
-        assert_eq!(round("personality", &[("persona", text("0xffffffff"))]), "0xffffffff");
-        assert_eq!(round("getrusage", &[("who", text("RUSAGE_CHILDREN"))]), "0xffffffff, 0xb0f");
-    }
+        .ok_or_else(|| EncodeError::NotAnAddress { argument: name.to_owned(), text: text_of(text) })
 }

@@ -1,0 +1,52 @@
+//! The capabilities as a page for people: generated from the rules, so that it is true.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write;
+
+use super::ALL;
+
+/// `core/CAPABILITIES.md`.
+#[must_use]
+pub fn document() -> String {
+    let mut page = String::from(
+        "<!-- Generated from the rules by `cargo test -p assize-core --test tidy`; set ASSIZE_BLESS=1 to write it. -->\n\
+         # Capabilities\n\n\
+         What Assize promises to do to a guest's system calls. (Not the POSIX capabilities(7): of those a guest has \
+         none.) Rules are asked by stage; the first answer that is not a pass ends it. A rule that says an errno is \
+         carried out inside the kernel's filter, or by the supervisor with the same answer where an observer wants to \
+         see it.\n",
+    );
+    for capability in ALL {
+        // Writing to a string can't fail.
+        let _ = write!(
+            page,
+            "\n## {}\n\nStage: {:?}. {}\n",
+            capability.name, capability.stage, capability.promise
+        );
+        let rules = (capability.rules)();
+        if !rules.is_empty() {
+            page.push_str(
+                "\n| calls | when | answer | grounds | what for |\n| --- | --- | --- | --- | --- |\n",
+            );
+        }
+        for rule in rules {
+            let spellings = rule.spellings.join(", ");
+            let calls = if spellings.is_empty() {
+                rule.calls.to_owned()
+            } else {
+                format!("**{}**: {spellings}", rule.calls)
+            };
+            let when = rule.when.join(" and ").replace('|', "\\|");
+            let grounds = rule.grounds.map_or(String::new(), |grounds| format!("{grounds:?}"));
+            let _ = writeln!(page, "| {calls} | {when} | {} | {grounds} | {} |", rule.then, rule.doc);
+        }
+        let files = (capability.files)();
+        if !files.is_empty() {
+            page.push_str("\n| file | what it is for the guest |\n| --- | --- |\n");
+        }
+        for (path, doc) in files {
+            let _ = writeln!(page, "| `{path}` | {doc} |");
+        }
+    }
+    page
+}

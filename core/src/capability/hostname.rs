@@ -1,0 +1,87 @@
+//! The host's name, as the guest sees it.
+#![forbid(unsafe_code)]
+
+use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then, VirtualFile};
+use crate::supervisor::call::Call;
+use crate::sys::probe::{Expect, ProbeArg};
+use crate::syscall::{Sysno, family};
+use crate::trace::Grounds;
+use crate::{NotifAction, Policy, Syscall};
+
+pub(super) struct Hostname {
+    name: String,
+}
+
+/// The longest name (`__NEW_UTS_LEN`), and the size of each field of `struct new_utsname`.
+const LONGEST: usize = 64;
+const FIELD: usize = LONGEST + 1;
+const FIELDS: usize = 6;
+const NODENAME: usize = 1;
+
+impl Hostname {
+    #[allow(clippy::needless_pass_by_ref_mut)] // the shape of every handler
+    fn uname(&self, call: &mut Call) -> Answer {
+        let real = rustix::system::uname();
+        let texts = [
+            real.sysname().to_bytes(),
+            self.name.as_bytes(),
+            real.release().to_bytes(),
+            real.version().to_bytes(),
+            real.machine().to_bytes(),
+            real.domainname().to_bytes(),
+        ];
+        let mut utsname = [0_u8; FIELD * FIELDS];
+        for (field, text) in utsname.chunks_exact_mut(FIELD).zip(texts) {
+            let len = text.len().min(LONGEST);
+            field[..len].copy_from_slice(&text[..len]);
+        }
+        match call.write(call.arg(0), &utsname) {
+            Ok(()) => Answer::Done(NotifAction::ReturnValue(0)),
+            Err(errno) => Answer::errno(errno),
+        }
+    }
+
+    fn file(&self, call: &mut Call) -> Answer {
+        call.answer_with_content(format!("{}\n", self.name).as_bytes())
+    }
+}
+
+impl Capability for Hostname {
+    const NAME: &'static str = "hostname";
+    const STAGE: Stage = Stage::Synthesize;
+    const PROMISE: &'static str =
+        "The guest sees the host's name that the policy gives, from uname and from files.";
+    const RULES: &'static [Rule<Self>] = &[Rule {
+        calls: Calls::Family(&family::UNAME),
+        when: &[],
+        then: Then::Ask { by: Self::uname, grounds: Grounds::Emulated },
+        doc: "answers with the policy's host name; all else is the kernel's",
+    }];
+    const FILES: &'static [VirtualFile<Self>] = &[
+        VirtualFile { path: "/proc/sys/kernel/hostname", open: Self::file, doc: "the policy's host name" },
+        VirtualFile { path: "/etc/hostname", open: Self::file, doc: "the policy's host name" },
+    ];
+
+    fn start(policy: &Policy) -> Result<Option<Self>, StartError> {
+        let Some(name) = &policy.hostname else { return Ok(None) };
+        let wrong = |why: String| Err(StartError::Value { what: "hostname", why });
+        if name.is_empty() || name.len() > LONGEST {
+            return wrong(format!("has {} bytes; 1 to {LONGEST} are allowed", name.len()));
+        }
+        if let Some(bad) = name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))) {
+            return wrong(format!("may not contain {bad:?}"));
+        }
+        Ok(Some(Self { name: name.clone() }))
+    }
+
+    fn prove(&self, proof: &mut Proof<'_>) {
+        let zero = || ProbeArg::Number(0);
+        let args = [ProbeArg::memory(&[0; FIELD * FIELDS]), zero(), zero(), zero(), zero(), zero()];
+        let mut name = self.name.clone().into_bytes();
+        name.push(0);
+        let expect = Expect { result: 0, memory: Some((0, FIELD * NODENAME, name)) };
+        proof.expect(Syscall::of(Sysno::uname), args, expect, "uname", self.name.clone());
+    }
+}
+
+const _: () = assert!(FIELD * FIELDS == size_of::<libc::utsname>());

@@ -1,0 +1,347 @@
+//! The files that no guest may touch, by whatever name.
+//!
+//! A denied file is known by its identity, so its hard links and new names are denied as well. A denied folder covers
+//! what lies beneath it now, wherever it was moved to, and every file that lay in it at the start and had a further
+//! hard link elsewhere. A denied path that doesn't exist covers what is created there later, and a denied name covers
+//! what replaces its file. Every denied object is held open: its inode's number can't come to mean another file.
+//!
+//! What it costs, in kernel calls: none for a file that is known by its identity; otherwise one `readlink` for the
+//! file and one for each denied path (two for a folder). Nothing is remembered between calls.
+//!
+//! A folder that is mounted at several places at the start is denied at all of them that the supervisor can see in
+//! its mount table. Guests can't mount.
+#![forbid(unsafe_code)]
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
+
+use super::change::Entry;
+use super::mounts;
+use super::pinned::{FileKind, Identity, Pinned};
+use super::resolve::Found;
+use crate::Errno;
+
+/// How many entries of denied folders are looked through for hard links.
+const ENTRIES: usize = 100_000;
+/// How many links one denied path may lead through.
+const LINKS: usize = 40;
+const SYSFS_MAGIC: i64 = 0x6265_6572;
+
+/// The files that no guest may touch.
+#[derive(Debug, Default)]
+pub struct Denied {
+    places: Vec<Place>,
+    held: Vec<Pinned>,
+    known: HashSet<Identity>,
+    unscanned: Vec<PathBuf>,
+    entries: usize,
+}
+
+/// A path that is denied, with all beneath it.
+#[derive(Debug)]
+struct Place {
+    /// A folder that exists.
+    anchor: Pinned,
+    /// What is denied in it; empty: the folder itself.
+    rest: Vec<u8>,
+}
+
+/// Why a path can't be denied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeniedError {
+    /// It could not be looked at.
+    #[error("the denied path {} can't be looked at: {errno}", path.display())]
+    Unreachable {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+    /// `..` behind a component that doesn't exist: it is open what that will mean.
+    #[error("the denied path {} has `..` behind a folder that doesn't exist", path.display())]
+    Unclear {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The denied folders hold too much to be looked through for hard links.
+    #[error("the denied folder {} holds more than {limit} entries, too many to look for hard links", path.display())]
+    TooMany {
+        /// The folder.
+        path: PathBuf,
+        /// How many entries all denied folders may hold together.
+        limit: usize,
+    },
+}
+
+impl Denied {
+    /// Denies these paths, as they are now. To be built before guests run, on a thread that Landlock doesn't confine,
+    /// of the process and descriptor table that will ask.
+    ///
+    /// # Errors
+    /// [`DeniedError`].
+    pub fn new<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, DeniedError> {
+        let mut denied = Self::default();
+        for path in paths {
+            let path = path.as_ref();
+            let path = std::path::absolute(path)
+                .map_err(|error| DeniedError::Unreachable { path: path.into(), errno: Errno::of(&error) })?;
+            denied.add(&path, LINKS)?;
+        }
+        denied.add_aliases()?;
+        Ok(denied)
+    }
+
+    /// Whether nothing is denied.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Folders that could not be listed, so that files in them may have hard links elsewhere that are not known.
+    #[must_use]
+    pub fn unscanned(&self) -> &[PathBuf] {
+        &self.unscanned
+    }
+
+    /// Whether this file is denied.
+    ///
+    /// # Errors
+    /// What `readlink` gives. To be taken for a yes.
+    pub fn covers(&self, file: &Pinned) -> Result<bool, Errno> {
+        if self.known.contains(&file.identity()) {
+            return Ok(true);
+        }
+        if self.places.is_empty() { Ok(false) } else { self.covers_path(&file.path()?) }
+    }
+
+    /// Whether this file is denied, or is a folder that holds something denied: for what moves or removes folders.
+    ///
+    /// # Errors
+    /// As [`covers`](Self::covers).
+    pub fn covers_or_contains(&self, file: &Pinned) -> Result<bool, Errno> {
+        if self.covers(file)? {
+            return Ok(true);
+        }
+        if file.kind() != FileKind::Folder {
+            return Ok(false);
+        }
+        let folder = file.path()?;
+        for place in &self.places {
+            if beneath(&place.path()?, &folder) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a file of this name in this folder is or would be denied.
+    ///
+    /// # Errors
+    /// As [`covers`](Self::covers).
+    pub fn covers_name(&self, parent: &Pinned, name: &[u8]) -> Result<bool, Errno> {
+        if self.places.is_empty() {
+            return Ok(false);
+        }
+        if self.known.contains(&parent.identity()) {
+            return Ok(true);
+        }
+        let name = name.split(|byte| *byte == b'/').next().unwrap_or_default();
+        match name {
+            b"" | b"." | b".." => self.covers(parent),
+            name => self.covers_path(&joined(parent.path()?, name)),
+        }
+    }
+
+    /// Whether what a path led to is denied.
+    ///
+    /// # Errors
+    /// As [`covers`](Self::covers).
+    pub fn covers_found(&self, found: &Found) -> Result<bool, Errno> {
+        match found {
+            Found::Existing(file) => self.covers(file),
+            Found::Missing { parent, name } => self.covers_name(parent, name),
+        }
+    }
+
+    /// Whether a name that is made or taken away is denied, or what it stands for is, or holds something denied.
+    ///
+    /// # Errors
+    /// As [`covers`](Self::covers).
+    pub fn covers_entry(&self, entry: &Entry) -> Result<bool, Errno> {
+        if let Some(object) = &entry.object
+            && self.covers_or_contains(object)?
+        {
+            return Ok(true);
+        }
+        self.covers_name(&entry.parent, &entry.name)
+    }
+
+    fn covers_path(&self, path: &[u8]) -> Result<bool, Errno> {
+        for place in &self.places {
+            if beneath(path, &place.path()?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn add(&mut self, path: &Path, links: usize) -> Result<(), DeniedError> {
+        let unreachable = |errno: Errno| DeniedError::Unreachable { path: path.into(), errno };
+        let (anchor, rest) = anchor(path)?;
+        let object = if rest.is_empty() {
+            pin(path.as_os_str(), OFlags::empty())
+        } else {
+            pin(path.as_os_str(), OFlags::NOFOLLOW)
+        };
+        match object {
+            Ok(object) if object.kind() == FileKind::Symlink => {
+                let text = std::fs::read_link(path).map_err(|error| unreachable(Errno::of(&error)))?;
+                self.hold(object);
+                let links = links.checked_sub(1).ok_or_else(|| unreachable(Errno::ELOOP))?;
+                let folder = path.parent().unwrap_or(Path::new("/"));
+                self.add(&folder.join(text), links)?;
+            }
+            Ok(object) if object.kind() == FileKind::Folder => {
+                let own = pin(path.as_os_str(), OFlags::NOFOLLOW).map_err(unreachable)?;
+                self.hold(object);
+                self.scan(path, &own)?;
+                self.places.push(Place { anchor: own, rest: Vec::new() });
+            }
+            Ok(object) => self.hold(object),
+            Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(unreachable(errno)),
+        }
+        if !rest.is_empty() {
+            self.places.push(Place { anchor, rest });
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, object: Pinned) {
+        self.known.insert(object.identity());
+        self.held.push(object);
+    }
+
+    /// Looks for files with further hard links. Kernel-made trees have none.
+    fn scan(&mut self, path: &Path, folder: &Pinned) -> Result<(), DeniedError> {
+        let kind = fstatfs(folder).map_or(0, |fs| fs.f_type);
+        if kind == PROC_SUPER_MAGIC || kind == SYSFS_MAGIC {
+            return Ok(());
+        }
+        let mut folders = vec![path.to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(_) => {
+                    self.unscanned.push(folder);
+                    continue;
+                }
+            };
+            for entry in entries {
+                self.entries += 1;
+                if self.entries > ENTRIES {
+                    return Err(DeniedError::TooMany { path: path.into(), limit: ENTRIES });
+                }
+                let Ok((entry, metadata)) =
+                    entry.and_then(|entry| entry.metadata().map(|data| (entry, data)))
+                else {
+                    self.unscanned.push(folder.clone());
+                    continue;
+                };
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                } else if metadata.nlink() > 1 {
+                    self.known.insert(Identity { dev: metadata.dev(), ino: metadata.ino() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Denies each place under its further names, where its file system is mounted more than once.
+    fn add_aliases(&mut self) -> Result<(), DeniedError> {
+        if self.places.is_empty() {
+            return Ok(());
+        }
+        let unreachable = |path: &[u8], errno| DeniedError::Unreachable { path: to_path(path), errno };
+        let table = mounts::table().map_err(|errno| unreachable(b"/proc/thread-self/mountinfo", errno))?;
+        let mut aliases = Vec::new();
+        for place in &self.places {
+            let path = place.path().map_err(|errno| unreachable(&place.rest, errno))?;
+            aliases.extend(mounts::aliases(&table, &path));
+        }
+        for alias in aliases {
+            let (folder, rest) = anchor(&to_path(&alias))?;
+            self.places.push(Place { anchor: folder, rest });
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    fn path(&self) -> Result<Vec<u8>, Errno> {
+        let folder = self.anchor.path()?;
+        Ok(if self.rest.is_empty() { folder } else { joined(folder, &self.rest) })
+    }
+}
+
+/// The nearest folder above `path` that exists, and the names from there to `path`. For the root, itself.
+fn anchor(path: &Path) -> Result<(Pinned, Vec<u8>), DeniedError> {
+    let mut rest: Vec<u8> = Vec::new();
+    let mut at = path;
+    loop {
+        // A path that ends in `..` means a folder and has no name of its own.
+        let above = match (at.file_name(), at.parent()) {
+            (Some(name), Some(above)) => {
+                rest = if rest.is_empty() {
+                    name.as_bytes().to_vec()
+                } else {
+                    joined(name.as_bytes().to_vec(), &rest)
+                };
+                above
+            }
+            _ if rest.is_empty() => at,
+            _ => return Err(DeniedError::Unclear { path: path.into() }),
+        };
+        match pin(above.as_os_str(), OFlags::DIRECTORY) {
+            Ok(anchor) => return Ok((anchor, rest)),
+            Err(Errno::ENOENT) if above.components().next_back() == Some(Component::ParentDir) => {
+                return Err(DeniedError::Unclear { path: path.into() });
+            }
+            Err(Errno::ENOENT) if above != at => at = above,
+            Err(errno) => return Err(DeniedError::Unreachable { path: path.into(), errno }),
+        }
+    }
+}
+
+fn pin(path: &OsStr, flags: OFlags) -> Result<Pinned, Errno> {
+    Pinned::new(openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC | flags, Mode::empty())?)
+}
+
+fn to_path(path: &[u8]) -> PathBuf {
+    PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()))
+}
+
+fn joined(mut folder: Vec<u8>, name: &[u8]) -> Vec<u8> {
+    if !folder.ends_with(b"/") {
+        folder.push(b'/');
+    }
+    folder.extend_from_slice(name);
+    folder
+}
+
+/// Whether `path` is `folder` or lies beneath it.
+fn beneath(path: &[u8], folder: &[u8]) -> bool {
+    match path.strip_prefix(folder) {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"/") || folder.ends_with(b"/"),
+        None => false,
+    }
+}

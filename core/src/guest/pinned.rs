@@ -1,0 +1,161 @@
+//! A file that is held by a descriptor, so that what was judged is what is used. Never reads or writes its content.
+#![forbid(unsafe_code)]
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FileType, PROC_SUPER_MAGIC, Stat, fstat, fstatfs, statat};
+
+use crate::Errno;
+
+/// What makes a file that file, whatever its names: its device and its inode's number.
+///
+/// Kept beyond the life of a descriptor it may come to name another file, since numbers are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// The device that the file lies on.
+    pub dev: u64,
+    /// Its number there.
+    pub ino: u64,
+}
+
+/// What kind of file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link itself.
+    Symlink,
+    /// A named or unnamed pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// Something without a kind, such as an epoll descriptor.
+    Other,
+}
+
+impl FileKind {
+    fn of(stat: &Stat) -> Self {
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Folder,
+            FileType::Symlink => Self::Symlink,
+            FileType::Fifo => Self::Fifo,
+            FileType::Socket => Self::Socket,
+            FileType::CharacterDevice => Self::CharDevice,
+            FileType::BlockDevice => Self::BlockDevice,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A file held by an `O_PATH` descriptor of the supervisor.
+#[derive(Debug)]
+pub struct Pinned {
+    fd: OwnedFd,
+    identity: Identity,
+    kind: FileKind,
+    rdev: u64,
+    nlink: u64,
+}
+
+impl Pinned {
+    /// Holds the file behind `fd`. One kernel call.
+    ///
+    /// # Errors
+    /// What `fstat` gives.
+    pub fn new(fd: OwnedFd) -> Result<Self, Errno> {
+        let stat = fstat(&fd)?;
+        Ok(Self {
+            fd,
+            identity: identity(&stat),
+            kind: FileKind::of(&stat),
+            rdev: stat.st_rdev,
+            nlink: stat.st_nlink,
+        })
+    }
+
+    /// Which file it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// What kind of file it is.
+    #[must_use]
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    /// The device that it stands for, as `(major, minor)`, if it is a device.
+    #[must_use]
+    pub fn device(&self) -> Option<(u32, u32)> {
+        matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice)
+            .then(|| (rustix::fs::major(self.rdev), rustix::fs::minor(self.rdev)))
+    }
+
+    /// How many names it had when it was pinned.
+    #[must_use]
+    pub fn nlink(&self) -> u64 {
+        self.nlink
+    }
+
+    /// The name that it was reached by, as the kernel gives it now. For a file that lost that name, the one it had.
+    /// One kernel call, unless the name ends like that of a removed file.
+    ///
+    /// # Errors
+    /// What `readlink` gives, such as `ENAMETOOLONG` for a name of more than 4,095 bytes.
+    pub fn path(&self) -> Result<Vec<u8>, Errno> {
+        const DELETED: &[u8] = b" (deleted)";
+        let mut path = rustix::fs::readlink(self.own_path(), Vec::new())?.into_bytes();
+        if path.ends_with(DELETED) {
+            // A living file may bear such a name too.
+            let literal = statat(CWD, &*path, AtFlags::SYMLINK_NOFOLLOW);
+            if !literal.is_ok_and(|stat| identity(&stat) == self.identity) {
+                path.truncate(path.len() - DELETED.len());
+            }
+        }
+        Ok(path)
+    }
+
+    /// The path by which the calling thread itself reaches the file through its own descriptor.
+    pub(crate) fn own_path(&self) -> CString {
+        own_path(&self.fd)
+    }
+
+    /// Whether the file lies on a procfs. No kernel call for a file on a disk.
+    pub(crate) fn on_procfs(&self) -> Result<bool, Errno> {
+        on_procfs(&self.fd, self.identity)
+    }
+
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+}
+
+impl AsFd for Pinned {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// `/proc/thread-self` and not `/proc/self`, which is the leader's: it may have ended, or have another table.
+pub(crate) fn own_path(fd: &impl AsRawFd) -> CString {
+    let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
+    CString::new(path).unwrap_or_default()
+}
+
+pub(crate) fn identity(stat: &Stat) -> Identity {
+    Identity { dev: stat.st_dev, ino: stat.st_ino }
+}
+
+pub(crate) fn on_procfs(fd: impl AsFd, identity: Identity) -> Result<bool, Errno> {
+    // A procfs is no block device's: its device has the major number 0.
+    Ok(rustix::fs::major(identity.dev) == 0 && fstatfs(fd)?.f_type == PROC_SUPER_MAGIC)
+}

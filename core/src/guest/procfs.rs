@@ -1,0 +1,146 @@
+//! procfs as a guest would see it, although it is the supervisor that looks.
+//!
+//! Here `self` is the guest. Never lets a guest through to the supervisor's own process, whichever way it came:
+//! every magic link is followed, and every file of a procfs handed out, only after [`guard`] has seen the folder.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
+
+use super::pinned::{FileKind, Pinned, identity, on_procfs};
+use super::process::Guest;
+use crate::Errno;
+
+const PIN: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// The number of a procfs's root.
+const ROOT_INO: u64 = 1;
+/// No folder of a procfs lies so deep.
+const DEPTH: usize = 32;
+
+/// Where a symbolic link on a procfs leads.
+pub(crate) enum Link {
+    /// To this text, relative to its folder, or absolute.
+    Text(Vec<u8>),
+    /// To an object that only the kernel can follow it to.
+    Magic,
+}
+
+/// What the link `name` in `dir` on a procfs is to `guest`.
+pub(crate) fn link(guest: Guest, dir: BorrowedFd<'_>, name: &[u8]) -> Result<Link, Errno> {
+    guard(dir)?;
+    if is_root(dir)? {
+        if name == b"self" {
+            return Ok(Link::Text(
+                translated(dir)?.then(|| guest.tgid.to_string()).ok_or(Errno::EACCES)?.into(),
+            ));
+        }
+        if name == b"thread-self" {
+            let text = format!("{}/task/{}", guest.tgid, guest.tid);
+            return Ok(Link::Text(translated(dir)?.then_some(text).ok_or(Errno::EACCES)?.into()));
+        }
+    }
+    match openat2(dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
+        Err(rustix::io::Errno::LOOP) => Ok(Link::Magic),
+        // Its text would say where it leads, but who may read that may not yet follow it (`map_files`).
+        Err(rustix::io::Errno::PERM) => Err(Errno::EPERM),
+        _ => Ok(Link::Text(readlinkat(dir, name, Vec::new())?.into_bytes())),
+    }
+}
+
+/// Refuses a file that belongs to the supervisor's own process. `parent` is the folder that it was found in, if it
+/// was found by name; the file itself lies on a procfs.
+pub(crate) fn guard_file(file: &Pinned, parent: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    if file.kind() == FileKind::Folder {
+        return guard(file.as_fd());
+    }
+    if let Some(parent) = parent {
+        return guard(parent);
+    }
+    // Reached through a descriptor: the kernel knows its name, and the name is checked to lead to it.
+    let path = file.path()?;
+    let slash = path.iter().rposition(|byte| *byte == b'/').ok_or(Errno::EACCES)?;
+    let (folder, name) = (path.get(..=slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default());
+    let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent =
+        openat2(CWD, folder, how, Mode::empty(), ResolveFlags::NO_SYMLINKS).map_err(|_| Errno::EACCES)?;
+    let there = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| Errno::EACCES)?;
+    if identity(&there) != file.identity() || !on_procfs(&parent, identity(&fstat(&parent)?))? {
+        return Err(Errno::EACCES);
+    }
+    guard(parent.as_fd())
+}
+
+/// Refuses a folder of a procfs that lies under the supervisor's own process or one of its threads, and one whose
+/// process can't be told.
+fn guard(dir: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut below: Option<OwnedFd> = None;
+    let mut here = again(dir)?;
+    for _ in 0..DEPTH {
+        if is_root(here.as_fd())? {
+            return match below {
+                Some(below) => guard_process(here.as_fd(), below.as_fd()),
+                None => Ok(()),
+            };
+        }
+        if !on_procfs(&here, identity(&fstat(&here)?))? {
+            break;
+        }
+        let up = openat(&here, c"..", PIN, Mode::empty()).map_err(|_| Errno::EACCES)?;
+        below = Some(std::mem::replace(&mut here, up));
+    }
+    Err(Errno::EACCES)
+}
+
+/// Refuses `dir`, which lies directly in the procfs root `root`, if the calling thread is one of its process's.
+fn guard_process(root: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> Result<(), Errno> {
+    let own = match readlinkat(root, c"thread-self", Vec::new()) {
+        Ok(own) => own.into_bytes(),
+        // This procfs shows a pid namespace that the supervisor isn't in.
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(_) => return Err(Errno::EACCES),
+    };
+    let tid = own.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let task = [b"task/", tid].concat();
+    match statat(dir, task.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::SRCH) => Ok(()),
+        _ => Err(Errno::EACCES),
+    }
+}
+
+fn is_root(dir: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let stat = fstat(dir)?;
+    Ok(stat.st_ino == ROOT_INO
+        && on_procfs(dir, identity(&stat))?
+        // Numbers of processes' folders are handed out by a counter, which may come round.
+        && statat(dir, c"self", AtFlags::SYMLINK_NOFOLLOW).is_ok())
+}
+
+/// Whether this procfs numbers processes as the supervisor does.
+fn translated(root: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let own = readlinkat(root, c"self", Vec::new())?;
+    Ok(own.as_bytes() == rustix::process::getpid().as_raw_nonzero().to_string().as_bytes())
+}
+
+/// The folder that `guest`'s relative paths start in.
+pub(crate) fn cwd(guest: Guest) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/{}/cwd", guest.tid);
+    Ok(openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The file behind `guest`'s descriptor `fd`.
+pub(crate) fn descriptor(guest: Guest, fd: i32) -> Result<OwnedFd, Errno> {
+    if fd < 0 {
+        return Err(Errno::EBADF);
+    }
+    let path = format!("/proc/{}/fd/{fd}", guest.tid);
+    match openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => Err(Errno::EBADF),
+        other => Ok(other?),
+    }
+}
+
+/// Another descriptor for the same file.
+pub(crate) fn again(fd: impl AsFd) -> Result<OwnedFd, Errno> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 0)?)
+}

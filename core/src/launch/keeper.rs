@@ -1,0 +1,402 @@
+//! The keeper: one run from its first descriptor to its outcome.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rustix::event::Timespec;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+use super::pipes::{Capture, Feed, pipe, pump};
+use super::program::Texts;
+use super::{LaunchError, forbids_namespaces, tree};
+use crate::landlock::Ruleset;
+use crate::policy::Isolation;
+use crate::sandbox::{Command, Control, ControlState, End, Program, Stdin};
+use crate::supervisor::Run;
+use crate::supervisor::tracker::Tracker;
+use crate::supervisor::worker::{Reply, Told, Work, work};
+use crate::sys::clone::{Failure, LOWEST_FREE, Start, Step};
+use crate::sys::{image, memfd, thread};
+use crate::trace::{Body, Exit};
+use crate::{Errno, Outcome, Policy, RunError};
+
+/// Where the guests' descriptors 0, 1 and 2 lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stdio {
+    /// What is written is captured.
+    Captured,
+    /// They are the caller's own.
+    Inherited,
+}
+
+/// One run.
+pub(crate) struct Keeper {
+    pub(crate) run: Arc<Run>,
+    pub(crate) policy: Policy,
+    pub(crate) command: Command,
+    pub(crate) stdio: Stdio,
+    /// Readable once the run is to be given up.
+    pub(crate) cancel: OwnedFd,
+}
+
+/// The init program, made once.
+fn init_image() -> Result<&'static OwnedFd, Errno> {
+    static IMAGE: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(image) = IMAGE.get() {
+        return Ok(image);
+    }
+    let made = memfd::sealed(c"assize-init", &image::init()).map_err(|error| Errno::of(&error))?;
+    Ok(IMAGE.get_or_init(|| made))
+}
+
+/// What one attempt to start needs and leaves.
+struct Prepared {
+    start: Start,
+    descriptors: Vec<OwnedFd>,
+    stdout: Capture,
+    stderr: Capture,
+    feed: Feed,
+    status: File,
+}
+
+/// A run whose guests stand ready.
+struct Started {
+    worker: JoinHandle<()>,
+    init: OwnedFd,
+    init_pid: u32,
+    stdout: Capture,
+    stderr: Capture,
+    feed: Feed,
+    status: File,
+}
+
+fn step(step: Step) -> impl Fn(rustix::io::Errno) -> RunError {
+    move |errno| LaunchError::from(Failure { step, errno: errno.into() }).into()
+}
+
+impl Keeper {
+    /// Runs the command to its end.
+    pub(crate) fn keep(mut self) -> Result<Outcome, RunError> {
+        thread::block_signals();
+        let since = Instant::now();
+        let wanted =
+            !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains("isolation");
+        let mut isolation = if self.policy.without.contains("isolation") {
+            ControlState::LeftOut
+        } else if wanted {
+            ControlState::Proven("the command is a process of a pid namespace of its own".to_owned())
+        } else {
+            ControlState::NotAsked
+        };
+        let started = match self.start(wanted) {
+            Err(Refused::Failed(failure)) if wanted && forbids_namespaces(failure.step) => {
+                let errno = failure.errno;
+                if self.policy.isolation == Isolation::Require {
+                    return Err(LaunchError::NoNamespaces { errno }.into());
+                }
+                isolation = ControlState::Unavailable(format!("{}: {errno}", failure.step.words()));
+                self.start(false)
+            }
+            other => other,
+        };
+        let started = started.map_err(|refused| match refused {
+            Refused::Failed(failure) => self.launch_error(failure),
+            Refused::Error(error) => error,
+        })?;
+        let namespaces = matches!(isolation, ControlState::Proven(_));
+        self.finish(started, namespaces, isolation, since)
+    }
+
+    fn launch_error(&self, failure: Failure) -> RunError {
+        self.named(LaunchError::from(failure)).into()
+    }
+
+    fn named(&self, error: LaunchError) -> LaunchError {
+        match error {
+            LaunchError::Exec { errno, .. } => {
+                let program = match &self.command.program {
+                    Program::Path(path) => path,
+                    Program::Image { name, .. } => name,
+                };
+                LaunchError::Exec { program: program.to_string_lossy().into_owned(), errno }
+            }
+            other => other,
+        }
+    }
+
+    fn start(&mut self, namespaces: bool) -> Result<Started, Refused> {
+        let ruleset = if self.policy.without.contains("fs") {
+            None
+        } else {
+            let ruleset = Ruleset::of(&self.policy.fs).map_err(crate::plan::PlanError::from);
+            Some(ruleset.map_err(RunError::from)?)
+        };
+        let Prepared { start, descriptors, stdout, stderr, feed, status } = self.prepare(namespaces)?;
+        let (tell, told) = channel();
+        let (reply, replies) = channel();
+        let performer = self.run.plan.has_handlers_before_performing();
+        let run = Arc::clone(&self.run);
+        let all = Work { run, ruleset, start, descriptors, tell, replies, performer };
+        let worker = std::thread::Builder::new()
+            .name("assize-worker".to_owned())
+            .spawn(move || work(all))
+            .map_err(|error| Failure { step: Step::Domain, errno: Errno::of(&error) })?;
+        match self.attend(&told, &reply) {
+            Ok((init, init_pid)) => Ok(Started { worker, init, init_pid, stdout, stderr, feed, status }),
+            Err(refused) => {
+                drop(reply);
+                // The worker leaves nothing behind: it waits for its children and then ends.
+                let _ = worker.join();
+                Err(refused)
+            }
+        }
+    }
+
+    /// Does for the worker what its confinement forbids, until the guests stand ready.
+    fn attend(&self, told: &Receiver<Told>, reply: &Sender<Reply>) -> Result<(OwnedFd, u32), Refused> {
+        loop {
+            match told.recv() {
+                Ok(Told::MapIds(pid)) => {
+                    let answer = match tree::map_ids(pid) {
+                        Ok(()) => Reply::Go,
+                        Err(errno) => Reply::Stop(Failure { step: Step::IdMaps, errno }),
+                    };
+                    let _ = reply.send(answer);
+                }
+                Ok(Told::Ready { init, init_pid, root }) => {
+                    let answer = match self.track(root) {
+                        Ok(()) => Reply::Go,
+                        Err(errno) => Reply::Stop(Failure { step: Step::Tracker, errno }),
+                    };
+                    let stopped = matches!(answer, Reply::Stop(_));
+                    let _ = reply.send(answer);
+                    if !stopped {
+                        return Ok((init, init_pid));
+                    }
+                }
+                Ok(Told::Failed(failure)) => return Err(failure.into()),
+                Err(_) => return Err(Failure { step: Step::Lost, errno: Errno::ECHILD }.into()),
+            }
+        }
+    }
+
+    fn track(&self, root: u32) -> Result<(), Errno> {
+        if !self.run.plan.is_tracked() {
+            let place = self.run.processes().root(root);
+            self.run.record(|| Body::Start { pid: root, place });
+            return Ok(());
+        }
+        let (tell, told) = channel();
+        let run = Arc::clone(&self.run);
+        std::thread::Builder::new()
+            .name("assize-tracker".to_owned())
+            .spawn(move || {
+                thread::block_signals();
+                match Tracker::seize(run, root) {
+                    Ok(tracker) => {
+                        let _ = tell.send(Ok(()));
+                        tracker.follow();
+                    }
+                    Err(errno) => {
+                        let _ = tell.send(Err(errno));
+                    }
+                }
+            })
+            .map_err(|error| Errno::of(&error))?;
+        told.recv().unwrap_or(Err(Errno::EIO))
+    }
+
+    fn prepare(&mut self, namespaces: bool) -> Result<Prepared, RunError> {
+        let texts = Texts::of(&self.command, &self.policy)?;
+        let mut descriptors = Vec::new();
+        let mut place = |fd: std::os::fd::BorrowedFd<'_>| -> Result<RawFd, RunError> {
+            let high = rustix::io::fcntl_dupfd_cloexec(fd, LOWEST_FREE).map_err(step(Step::Descriptors))?;
+            let number = high.as_raw_fd();
+            descriptors.push(high);
+            Ok(number)
+        };
+        let (mut stdout, mut stderr, mut feed) = (Capture::default(), Capture::default(), Feed::default());
+        let failed = step(Step::Descriptors);
+        let mut fds = Vec::new();
+        match &mut self.command.stdin {
+            Stdin::Null => {
+                let null =
+                    open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(&failed)?;
+                fds.push(place(null.as_fd())?);
+            }
+            Stdin::Bytes(bytes) => {
+                let (feeding, end) = Feed::new(bytes.clone()).map_err(&failed)?;
+                feed = feeding;
+                fds.push(place(end.as_fd())?);
+            }
+            Stdin::Inherit => fds.push(place(std::io::stdin().as_fd())?),
+        }
+        match self.stdio {
+            Stdio::Captured => {
+                for capture in [&mut stdout, &mut stderr] {
+                    let (capturing, end) = Capture::new().map_err(&failed)?;
+                    *capture = capturing;
+                    fds.push(place(end.as_fd())?);
+                }
+            }
+            Stdio::Inherited => {
+                fds.push(place(std::io::stdout().as_fd())?);
+                fds.push(place(std::io::stderr().as_fd())?);
+            }
+        }
+        for fd in &self.command.inherit {
+            fds.push(place(fd.as_fd())?);
+        }
+        let folder = self.command.cwd.clone().unwrap_or_else(|| ".".into());
+        let cwd = open(&folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| LaunchError::Folder { folder, errno: errno.into() })?;
+        let cwd = place(cwd.as_fd())?;
+        let image = match &self.command.program {
+            Program::Image { image, .. } => Some(place(image.as_fd())?),
+            Program::Path(_) => None,
+        };
+        let (status, status_end) = pipe().map_err(&failed)?;
+        let status_end = place(status_end.as_fd())?;
+        let init =
+            init_image().map_err(|errno| LaunchError::from(Failure { step: Step::ExecInit, errno }))?;
+        let init = place(init.as_fd())?;
+        let start = Start {
+            namespaces,
+            new_session: self.stdio == Stdio::Captured,
+            fds,
+            cwd,
+            reset_signals: thread::ignored_signals(),
+            filter: self.run.plan.filter(),
+            probes: self.run.plan.probes(),
+            programs: texts.programs,
+            image,
+            args: texts.args,
+            env: texts.env,
+            status: status_end,
+            init,
+        };
+        Ok(Prepared { start, descriptors, stdout, stderr, feed, status: status.into() })
+    }
+
+    /// Keeps the run until nobody is left.
+    fn finish(
+        self,
+        mut started: Started,
+        namespaces: bool,
+        isolation: ControlState,
+        since: Instant,
+    ) -> Result<Outcome, RunError> {
+        let limit = self.policy.limits.timeout;
+        let mut status = None;
+        let mut stopped = None;
+        let mut status_open = true;
+        while status_open {
+            let left = limit.map(|limit| limit.saturating_sub(since.elapsed()));
+            if let (Some(limit), Some(left)) = (limit, left)
+                && left.is_zero()
+                && stopped.is_none()
+            {
+                stopped = Some(End::TimedOut(limit));
+                kill(&started, namespaces);
+            }
+            let time = left.filter(|_| stopped.is_none()).and_then(|left| Timespec::try_from(left).ok());
+            let others = [Some(started.status.as_fd()), stopped.is_none().then(|| self.cancel.as_fd())];
+            let readable = pump(
+                &mut [&mut started.stdout, &mut started.stderr],
+                &mut started.feed,
+                &others,
+                time.as_ref(),
+            );
+            if readable[0] {
+                let mut bytes = [0; 4];
+                match started.status.read(&mut bytes) {
+                    Ok(4) => status = Some(i32::from_le_bytes(bytes)),
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    // init is gone.
+                    _ => {}
+                }
+                status_open = false;
+            }
+            if readable[1] && stopped.is_none() {
+                stopped = Some(End::Cancelled);
+                kill(&started, namespaces);
+            }
+        }
+        let took = since.elapsed();
+        // The command is gone. Nobody else of the tree may stay.
+        kill(&started, namespaces);
+        let _ = waitid(WaitId::PidFd(started.init.as_fd()), WaitIdOptions::EXITED);
+        // No guest is left to write, so this finds the rest and the end of each pipe.
+        pump(
+            &mut [&mut started.stdout, &mut started.stderr],
+            &mut started.feed,
+            &[],
+            Some(&Timespec::default()),
+        );
+        let worker = started.worker.join();
+        self.run.end();
+        pump(
+            &mut [&mut started.stdout, &mut started.stderr],
+            &mut started.feed,
+            &[],
+            Some(&Timespec::default()),
+        );
+
+        let events_lost = self.run.close_trace();
+        if worker.is_err() {
+            return Err(RunError::Supervisor { doing: "answering a call (it panicked)", errno: Errno::EIO });
+        }
+        match self.run.take_failure() {
+            Some(RunError::Launch(error)) => return Err(self.named(error).into()),
+            Some(error) => return Err(error),
+            None => {}
+        }
+        let end = match (stopped, status) {
+            (Some(end), _) => end,
+            (None, Some(status)) => End::Exit(Exit::from_wait_status(status)),
+            // init was killed, and with it everybody.
+            (None, None) => End::Exit(Exit::Signal(libc::SIGKILL)),
+        };
+        let mut controls = self.run.plan.controls().to_vec();
+        controls.push(Control { name: "isolation".to_owned(), state: isolation });
+        controls.push(Control {
+            name: "timeout".to_owned(),
+            state: limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}"))),
+        });
+        let report = crate::sandbox::Report { controls, events_lost };
+        Ok(Outcome { end, stdout: started.stdout.bytes, stderr: started.stderr.bytes, report, took })
+    }
+}
+
+/// Kills the whole tree.
+fn kill(started: &Started, namespaces: bool) {
+    if !namespaces {
+        tree::kill_descendants(started.init_pid);
+    }
+    let _ = pidfd_send_signal(&started.init, Signal::KILL);
+}
+
+/// Why an attempt to start failed.
+enum Refused {
+    Failed(Failure),
+    Error(RunError),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<RunError> for Refused {
+    fn from(error: RunError) -> Self {
+        Self::Error(error)
+    }
+}

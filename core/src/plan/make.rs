@@ -1,0 +1,279 @@
+//! Makes a plan: asks each capability for its rules, and derives everything else from them.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, fstat, open};
+
+use super::{Ask, Entry, HandlerOrPlan, Plan, PlanError, Tables, What, control};
+use crate::capability::{self, Active, ActiveThen, Stage};
+use crate::filter::{Action, Case, Spec, assemble};
+use crate::guest::Identity;
+use crate::policy::Policy;
+use crate::sandbox::{Control, ControlState};
+use crate::syscall::{Sysno, family};
+use crate::trace::Grounds;
+use crate::{Errno, HandlerError, Syscall};
+
+/// What `without` may name besides the capabilities.
+const ISOLATION: &str = "isolation";
+
+impl Plan {
+    /// The plan of this policy, without handlers.
+    ///
+    /// # Errors
+    /// [`PlanError`]: something that was asked for can't be had.
+    pub fn of(policy: &Policy) -> Result<Self, PlanError> {
+        match Self::make(policy, &[]) {
+            Ok(plan) => Ok(plan),
+            Err(HandlerOrPlan::Plan(error)) => Err(error),
+            // Without handlers none can be refused.
+            Err(HandlerOrPlan::Handler(_)) => Err(PlanError::Ptrace),
+        }
+    }
+
+    /// The plan of this policy with handlers, each given by the call it is attached to.
+    pub(crate) fn make(policy: &Policy, handlers: &[Syscall]) -> Result<Self, HandlerOrPlan> {
+        let (capabilities, controls) = start(policy)?;
+        let mut making =
+            Making { policy, spec: BTreeMap::new(), asks: HashMap::new(), performs: HashMap::new() };
+        for (index, capability) in capabilities.iter().enumerate() {
+            making.add(index, capability.as_ref());
+        }
+        let (files, pins) = making.add_files(&capabilities);
+        making.settle_performing();
+        let attached = making.attach(handlers)?;
+        let tracked =
+            policy.observe.processes || capabilities.iter().any(|capability| capability.follows_guests());
+        if tracked && policy.syscalls.allow.contains(&Syscall::of(Sysno::ptrace)) {
+            return Err(PlanError::Ptrace.into());
+        }
+        let mut spec = Spec::new();
+        for (call, cases) in making.spec {
+            for case in cases {
+                spec.add(call, case).map_err(PlanError::from)?;
+            }
+        }
+        let program = assemble(&spec).map_err(PlanError::from)?;
+        let mut checks = Vec::new();
+        let mut probes = Vec::new();
+        for capability in &capabilities {
+            capability.prove(&mut probes, &mut checks);
+        }
+        let entries = entries(making.asks, making.performs, attached, &capabilities);
+        let controls = shown(controls, &checks);
+        Ok(Self { capabilities, entries, program, files, _pins: pins, tracked, checks, controls })
+    }
+}
+
+type Started = (Vec<Box<dyn Active>>, Vec<Control>);
+
+fn start(policy: &Policy) -> Result<Started, PlanError> {
+    let names = || capability::ALL.iter().map(|declared| declared.name).chain([ISOLATION]);
+    if let Some(name) = policy.without.iter().find(|name| names().all(|known| known != name.as_str())) {
+        let known = names().collect::<Vec<_>>().join(", ");
+        return Err(PlanError::UnknownCapability { name: name.clone(), known });
+    }
+    let mut started = Vec::new();
+    let mut controls = Vec::new();
+    for declared in capability::ALL {
+        let state = if policy.without.contains(declared.name) {
+            ControlState::LeftOut
+        } else {
+            let error = |error| PlanError::Start { capability: declared.name, error };
+            match (declared.start)(policy).map_err(error)? {
+                Some(capability) => {
+                    started.push(capability);
+                    ControlState::InForce(String::new())
+                }
+                None => ControlState::NotAsked,
+            }
+        };
+        controls.push(control(declared.name, state));
+    }
+    // Order is stage, never the order of the list.
+    started.sort_by_key(|capability| capability.stage());
+    Ok((started, controls))
+}
+
+struct Making<'a> {
+    policy: &'a Policy,
+    spec: BTreeMap<Syscall, Vec<Case>>,
+    asks: Tables,
+    performs: HashMap<Syscall, Ask>,
+}
+
+impl Making<'_> {
+    fn add(&mut self, index: usize, capability: &dyn Active) {
+        for (place, rule) in capability.rules().into_iter().enumerate() {
+            let (grounds, action) = match rule.then {
+                ActiveThen::Errno(errno) => (Grounds::Registers, Action::Errno(errno)),
+                ActiveThen::Ask(grounds) => (grounds, Action::Ask),
+                ActiveThen::Perform => (Grounds::Pinned, Action::Ask),
+            };
+            for call in rule.calls {
+                let ask = Ask {
+                    capability: index,
+                    name: capability.name(),
+                    what: What::Rule(place),
+                    when: rule.when,
+                    doc: rule.doc,
+                    grounds,
+                };
+                if rule.then == ActiveThen::Perform {
+                    self.performs.insert(call, ask);
+                    continue;
+                }
+                // What the kernel denies by itself is invisible: for an observer the supervisor gives the same answer.
+                let action = match action {
+                    Action::Errno(errno) if !self.is_observed(call, errno) => Action::Errno(errno),
+                    _ => {
+                        self.asks.entry(call).or_default().push(ask);
+                        Action::Ask
+                    }
+                };
+                self.spec.entry(call).or_default().push(Case::when(rule.when, action));
+            }
+        }
+    }
+
+    fn is_observed(&self, call: Syscall, errno: Errno) -> bool {
+        // ENOSYS is no denial: the call does not exist here, and libc falls back to another.
+        self.policy.observe.calls.contains(&call) || self.policy.observe.denials && errno != Errno::ENOSYS
+    }
+
+    /// Every open must be looked at, if a capability has files of its own.
+    fn add_files(
+        &mut self,
+        capabilities: &[Box<dyn Active>],
+    ) -> (Vec<(Identity, usize, usize)>, Vec<std::os::fd::OwnedFd>) {
+        let mut files = Vec::new();
+        let mut pins = Vec::new();
+        for (index, capability) in capabilities.iter().enumerate() {
+            let mut any = None;
+            for (place, file) in capability.files().into_iter().enumerate() {
+                // One that doesn't exist on this host can't be opened either.
+                let Ok(pin) = open(file.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+                    continue;
+                };
+                let Ok(stat) = fstat(pin.as_fd()) else { continue };
+                files.push((Identity { dev: stat.st_dev, ino: stat.st_ino }, index, place));
+                pins.push(pin);
+                any.get_or_insert(file.doc);
+            }
+            let Some(doc) = any else { continue };
+            for call in family::OPEN.syscalls() {
+                let ask = Ask {
+                    capability: index,
+                    name: capability.name(),
+                    what: What::Files,
+                    when: &[],
+                    doc,
+                    grounds: Grounds::Pinned,
+                };
+                self.asks.entry(call).or_default().push(ask);
+                self.spec.entry(call).or_default().push(Case::always(Action::Ask));
+            }
+        }
+        (files, pins)
+    }
+
+    /// A call is performed where a rule judges what its path led to, or where its true result is to be seen.
+    fn settle_performing(&mut self) {
+        let observe = &self.policy.observe;
+        let wanted: BTreeSet<Syscall> = self
+            .performs
+            .keys()
+            .copied()
+            .filter(|call| {
+                let pinned = self
+                    .asks
+                    .get(call)
+                    .is_some_and(|asks| asks.iter().any(|ask| ask.grounds == Grounds::Pinned));
+                let open = family::OPEN.contains(*call);
+                pinned || observe.calls.contains(call) || open && observe.denials
+            })
+            .collect();
+        self.performs.retain(|call, _| wanted.contains(call));
+        for call in &wanted {
+            self.spec.entry(*call).or_default().push(Case::always(Action::Ask));
+        }
+        // The umask matters to whoever creates files for a guest.
+        if wanted.iter().all(|call| !family::OPEN.contains(*call)) {
+            for call in family::UMASK.syscalls() {
+                let only_ours = self
+                    .asks
+                    .get(&call)
+                    .is_some_and(|asks| asks.iter().all(|ask| ask.name == capability::BROKER));
+                if only_ours {
+                    self.asks.remove(&call);
+                    self.spec.remove(&call);
+                }
+            }
+        }
+    }
+
+    fn attach(&mut self, handlers: &[Syscall]) -> Result<HashMap<Syscall, Vec<usize>>, HandlerOrPlan> {
+        let mut attached = HashMap::<Syscall, Vec<usize>>::new();
+        for (index, call) in handlers.iter().enumerate() {
+            let cases = self.spec.entry(*call).or_default();
+            let denied =
+                cases.iter().any(|case| case.when.is_empty() && matches!(case.then, Action::Errno(_)));
+            if denied || self.policy.syscalls.deny.contains(call) {
+                let by = if self.policy.syscalls.deny.contains(call) { "the policy" } else { "default" };
+                let error = HandlerError::OnDenySyscall { syscall: *call, by: by.to_owned() };
+                return Err(HandlerOrPlan::Handler(error));
+            }
+            cases.push(Case::always(Action::Ask));
+            attached.entry(*call).or_default().push(index);
+        }
+        Ok(attached)
+    }
+}
+
+fn entries(
+    mut asks: Tables,
+    mut performs: HashMap<Syscall, Ask>,
+    mut attached: HashMap<Syscall, Vec<usize>>,
+    capabilities: &[Box<dyn Active>],
+) -> Vec<Option<Entry>> {
+    let stage = |ask: &Ask| capabilities.get(ask.capability).map_or(Stage::Broker, |of| of.stage());
+    let mut entries = Vec::new();
+    for call in Syscall::all() {
+        let mut asks = asks.remove(&call).unwrap_or_default();
+        asks.sort_by_key(stage);
+        let handlers: Arc<[usize]> = attached.remove(&call).unwrap_or_default().into();
+        let perform = performs.remove(&call);
+        if asks.is_empty() && handlers.is_empty() && perform.is_none() {
+            continue;
+        }
+        let place = call.number() as usize;
+        if entries.len() <= place {
+            entries.resize_with(place + 1, || None);
+        }
+        entries[place] = Some(Entry { asks, handlers, perform });
+    }
+    entries
+}
+
+fn shown(controls: Vec<Control>, checks: &[crate::capability::Check]) -> Vec<Control> {
+    let proven = |name: &str| {
+        let shown: Vec<_> = checks
+            .iter()
+            .filter(|check| check.capability == name)
+            .map(|check| format!("{} gave {}", check.done, check.wanted))
+            .collect();
+        (!shown.is_empty()).then(|| shown.join("; "))
+    };
+    controls
+        .into_iter()
+        .map(|mut control| {
+            if let (ControlState::InForce(_), Some(saw)) = (&control.state, proven(&control.name)) {
+                control.state = ControlState::Proven(saw);
+            }
+            control
+        })
+        .collect()
+}

@@ -1,0 +1,212 @@
+//! One call of one guest, while it waits for its answer.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::Run;
+use super::request::Pin;
+use crate::capability::Answer;
+use crate::guest::Guest;
+use crate::handler::memory_cstr;
+use crate::sys::seccomp::Notif;
+use crate::sys::{memfd, memory};
+use crate::syscall::{decode, family};
+use crate::trace::{Args, BytesText, Place};
+use crate::{Errno, NotifAction, Syscall};
+
+/// The place in the tree of whoever makes the probes, as text: no guest has it.
+pub(crate) const PROBE_PLACE: &str = "";
+
+/// One call of one guest, while it waits for its answer.
+///
+/// What is read of the guest's memory is read once and kept, so that what was judged is what is used.
+pub struct Call {
+    pub(super) run: Arc<Run>,
+    pub(super) notif: Notif,
+    syscall: Syscall,
+    guest: Option<Guest>,
+    strings: Vec<(u64, Vec<u8>)>,
+    pub(super) pin: Option<Pin>,
+    pub(super) target: Option<BytesText>,
+}
+
+impl Call {
+    pub(super) fn new(run: Arc<Run>, notif: Notif, syscall: Syscall) -> Self {
+        Self { run, notif, syscall, guest: None, strings: Vec::new(), pin: None, target: None }
+    }
+
+    /// Which.
+    #[must_use]
+    pub fn syscall(&self) -> Syscall {
+        self.syscall
+    }
+
+    /// A register, whole.
+    #[must_use]
+    pub fn arg(&self, index: usize) -> u64 {
+        self.notif.data.args.get(index).copied().unwrap_or(0)
+    }
+
+    /// Whether this is the exec of the command itself, which the supervisor's own code makes.
+    #[must_use]
+    pub fn is_start(&self) -> bool {
+        self.run.is_probing() && family::EXEC.contains(self.syscall)
+    }
+
+    /// The thread and the process.
+    pub(crate) fn guest(&mut self) -> Result<Guest, Errno> {
+        if let Some(guest) = self.guest {
+            return Ok(guest);
+        }
+        let tid = self.notif.pid;
+        let known = self.run.processes().of(tid).map(|(tgid, _)| Guest { tid, tgid });
+        let guest = match known {
+            Some(guest) => guest,
+            None => Guest::of(tid)?,
+        };
+        self.guest = Some(guest);
+        Ok(guest)
+    }
+
+    /// The place in the tree of the process that asks.
+    ///
+    /// # Errors
+    /// `ESRCH`: it is not known, because this run is not tracked.
+    pub fn place(&self) -> Result<Place, Errno> {
+        if self.run.is_probing() {
+            return Ok(Place::probe());
+        }
+        self.run.processes().of(self.notif.pid).map(|(_, process)| process.place.clone()).ok_or(Errno::ESRCH)
+    }
+
+    /// The string at this address of the guest, of at most 4,096 bytes with its end.
+    ///
+    /// # Errors
+    /// What the kernel would give to a path there: `EFAULT`, `ENAMETOOLONG`.
+    pub fn cstr(&mut self, address: u64) -> Result<Vec<u8>, Errno> {
+        if let Some((_, text)) = self.strings.iter().find(|(known, _)| *known == address) {
+            return Ok(text.clone());
+        }
+        let text = memory_cstr(self.notif.pid, address, 4096).map_err(|error| error.errno())?;
+        self.strings.push((address, text.clone()));
+        Ok(text)
+    }
+
+    /// Bytes of the guest.
+    ///
+    /// # Errors
+    /// `EFAULT`: not all of them are mapped.
+    pub fn read(&self, address: u64, len: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; len];
+        if memory::read(self.notif.pid, address, &mut bytes)? < len { Err(Errno::EFAULT) } else { Ok(bytes) }
+    }
+
+    /// Writes to the guest, if it still waits and could write there itself.
+    ///
+    /// # Errors
+    /// `EFAULT`; `ESRCH`: the guest is gone.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        // A number that was given to another process meanwhile must not be written to.
+        if !self.run.listener()?.is_waiting(self.notif.id) {
+            return Err(Errno::ESRCH);
+        }
+        if memory::write(self.notif.pid, address, bytes)? < bytes.len() { Err(Errno::EFAULT) } else { Ok(()) }
+    }
+
+    /// The answer to an open: a file with this content.
+    pub fn answer_with_content(&mut self, content: &[u8]) -> Answer {
+        match self.open_for_reading() {
+            Err(answer) => answer,
+            Ok(cloexec) => match memfd::sealed(c"assize-content", content) {
+                Ok(srcfd) => inject(srcfd, cloexec),
+                Err(error) => Answer::errno(Errno::of(&error)),
+            },
+        }
+    }
+
+    /// The answer to an open: a character device, from which the guest reads what `feed` writes.
+    ///
+    /// It is one end of a terminal without a name, in raw mode. A read of up to 255 bytes is whole; a longer one may
+    /// give less than was asked for.
+    pub fn answer_with_device(&mut self, feed: impl FnOnce(File) + Send + 'static) -> Answer {
+        let cloexec = match self.open_for_reading() {
+            Err(answer) => return answer,
+            Ok(cloexec) => cloexec,
+        };
+        match self.run.errand(move || device(feed)) {
+            Ok(Ok(srcfd)) => inject(srcfd, cloexec),
+            Ok(Err(errno)) | Err(errno) => Answer::errno(errno),
+        }
+    }
+
+    /// Whether an open for reading wants close-on-exec; the answer to one that is not for reading.
+    fn open_for_reading(&mut self) -> Result<bool, Answer> {
+        let request = self.open_request().map_err(Answer::errno)?;
+        let flags = request.flags;
+        if flags & libc::O_PATH as u64 != 0 {
+            return Err(Answer::Pass);
+        }
+        if flags & libc::O_DIRECTORY as u64 != 0 {
+            return Err(Answer::errno(Errno::ENOTDIR));
+        }
+        if flags & (libc::O_CREAT | libc::O_EXCL) as u64 == (libc::O_CREAT | libc::O_EXCL) as u64 {
+            return Err(Answer::errno(Errno::EEXIST));
+        }
+        if flags & libc::O_ACCMODE as u64 != libc::O_RDONLY as u64 {
+            return Err(Answer::errno(Errno::EACCES));
+        }
+        Ok(flags & libc::O_CLOEXEC as u64 != 0)
+    }
+
+    /// The arguments, decoded, for a verdict.
+    pub(super) fn args(&mut self) -> Args {
+        let (syscall, registers) = (self.syscall, self.notif.data.args);
+        decode::decode(syscall, &registers, self)
+    }
+}
+
+impl decode::Memory for Call {
+    fn cstr(&mut self, address: u64) -> Option<Vec<u8>> {
+        Self::cstr(self, address).ok()
+    }
+
+    fn bytes(&mut self, address: u64, len: usize) -> Option<Vec<u8>> {
+        Self::read(self, address, len).ok()
+    }
+}
+
+fn inject(srcfd: OwnedFd, cloexec: bool) -> Answer {
+    Answer::Done(NotifAction::InjectFdSend {
+        srcfd,
+        newfd_flags: if cloexec { libc::O_CLOEXEC as u32 } else { 0 },
+    })
+}
+
+/// A terminal in raw mode; `feed` writes to its master end on a thread of its own. Gives the other end.
+fn device(feed: impl FnOnce(File) + Send + 'static) -> Result<OwnedFd, Errno> {
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    use rustix::termios::{OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
+
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let slave = ioctl_tiocgptpeer(&master, flags)?;
+    let mut terminal = tcgetattr(&slave)?;
+    terminal.make_raw();
+    // A read waits until it has what it asked for, as far as a terminal can count.
+    terminal.special_codes[SpecialCodeIndex::VMIN] = u8::MAX;
+    terminal.special_codes[SpecialCodeIndex::VTIME] = 0;
+    tcsetattr(&slave, OptionalActions::Now, &terminal)?;
+    std::thread::Builder::new()
+        .name("assize-device".to_owned())
+        .stack_size(64 << 10)
+        .spawn(move || feed(master.into()))
+        .map_err(|error| Errno::of(&error))?;
+    Ok(slave)
+}

@@ -1,0 +1,185 @@
+//! Performs calls on their guest's behalf, in the guests' own Landlock domain, and never lets one that waits delay
+//! another.
+#![forbid(unsafe_code)]
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use super::Run;
+use super::answer::{Asked, settle};
+use super::call::Call;
+use super::request::Pin;
+use crate::Errno;
+use crate::capability::{Answer, Performed};
+use crate::guest::{Blocking, Found, OpenRequest, Opened, Refusal};
+use crate::plan::Ask;
+use crate::sys::thread;
+use crate::trace::Origin;
+
+/// A call that all handlers have let pass, to be performed by a thread of the domain.
+pub(crate) struct Job {
+    pub(super) call: Call,
+    pub(super) ask: Ask,
+}
+
+/// How often an open may find that somebody else has just created, or removed, its file.
+const TURNS: usize = 16;
+
+impl Call {
+    /// Opens what was pinned.
+    pub(crate) fn perform_open(&mut self) -> Answer {
+        for _ in 0..TURNS {
+            self.pinned();
+            let (request, found) = match self.pin.take() {
+                Some(Pin::Open(request, found)) => (request, found),
+                Some(Pin::Failed(errno)) => return failed(errno.into()),
+                _ => return Answer::Pass,
+            };
+            let umask = match self.umask_for(&request, &found) {
+                Ok(umask) => umask,
+                Err(errno) => return failed(errno.into()),
+            };
+            let cloexec = request.flags & libc::O_CLOEXEC as u64 != 0;
+            match request.perform(found, umask) {
+                Ok(Opened::Again) => {
+                    self.pin_again();
+                    // What is there now was not judged yet.
+                    if let Some(refused) = self.judge_again() {
+                        return refused;
+                    }
+                }
+                Ok(opened) => return Answer::Performed(Performed::Opened(opened, cloexec)),
+                Err(refusal) => return failed(refusal),
+            }
+        }
+        failed(Errno::EAGAIN.into())
+    }
+
+    /// Changes names or lengths of what was pinned.
+    pub(crate) fn perform_change(&mut self) -> Answer {
+        self.pinned();
+        match self.pin.take() {
+            Some(Pin::Change(prepared)) => match prepared.perform() {
+                Ok(changed) => {
+                    if changed.rebound {
+                        self.run.note(format!("{} met another file than was judged", self.syscall()));
+                    }
+                    Answer::Performed(Performed::Value(0))
+                }
+                Err(refusal) => failed(refusal),
+            },
+            Some(Pin::Failed(errno)) => failed(errno.into()),
+            _ => Answer::Pass,
+        }
+    }
+
+    /// The guest's umask, if a file may be created.
+    fn umask_for(&mut self, request: &OpenRequest, found: &Found) -> Result<u32, Errno> {
+        let creates = matches!(found, Found::Missing { .. })
+            || request.flags & libc::O_TMPFILE as u64 == libc::O_TMPFILE as u64;
+        if !creates || !self.run.umask_changed.load(Ordering::Acquire) {
+            return Ok(crate::launch::UMASK);
+        }
+        let tid = self.notif.pid;
+        self.run.errand(move || {
+            let status =
+                std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(|error| Errno::of(&error))?;
+            let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).ok_or(Errno::EIO)?;
+            u32::from_str_radix(umask.trim(), 8).map_err(|_| Errno::EIO)
+        })?
+    }
+
+    /// A guest changes its umask: from now on it must be asked for.
+    pub(crate) fn umask_changes(&self) {
+        self.run.umask_changed.store(true, Ordering::Release);
+    }
+
+    fn judge_again(&mut self) -> Option<Answer> {
+        let run = Arc::clone(&self.run);
+        run.plan.judge(self).map(|(_, answer)| answer)
+    }
+}
+
+fn failed(refusal: Refusal) -> Answer {
+    Answer::Performed(Performed::Failed { errno: refusal.errno, by_landlock: refusal.by_landlock })
+}
+
+/// Performs a call and answers it.
+pub(super) fn perform(mut call: Call, ask: &Ask) {
+    let run = Arc::clone(&call.run);
+    let answer = run.plan.ask(ask, &mut call);
+    let asked = Asked { by: ask.origin(), grounds: ask.grounds };
+    match answer {
+        Answer::Performed(Performed::Opened(Opened::MayBlock(blocking), cloexec)) => {
+            open_elsewhere(call, blocking, cloexec, asked);
+        }
+        answer => settle(call, answer, asked),
+    }
+}
+
+/// Serves threads that stand outside of the domain. Call it from the worker: the new thread inherits the domain.
+pub(super) fn start_performer(run: &Run) -> Result<(), Errno> {
+    let (give, take) = mpsc::channel::<Job>();
+    std::thread::Builder::new()
+        .name("assize-perform".to_owned())
+        .spawn(move || {
+            // Its umask must not be the worker's.
+            if thread::unshare_fs().is_err() {
+                return;
+            }
+            for job in take {
+                perform(job.call, &job.ask);
+            }
+        })
+        .map_err(|error| Errno::of(&error))?;
+    let _ = run.performer.set(give);
+    Ok(())
+}
+
+/// Carries an open out on a thread of its own, which inherits the domain, and gives it up when the guest is gone.
+fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
+    let run = Arc::clone(&call.run);
+    let Some(slot) = super::answer::Slot::take(&run) else {
+        let full = Asked { by: Origin::Supervisor("64 answers are pending".into()), ..asked };
+        return settle(call, Answer::errno(Errno::EAGAIN), full);
+    };
+    let id = call.notif.id;
+    let done = Arc::new(AtomicBool::new(false));
+    let (told, ready) = mpsc::sync_channel(1);
+    let spawned = std::thread::Builder::new().name("assize-open".to_owned()).stack_size(256 << 10).spawn({
+        let done = Arc::clone(&done);
+        move || {
+            let _slot = slot;
+            let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
+            let result: Result<OwnedFd, Refusal> = blocking.open();
+            done.store(true, Ordering::Release);
+            let answer = match result {
+                Ok(fd) => Answer::Performed(Performed::Opened(Opened::File(fd), cloexec)),
+                Err(refusal) => failed(refusal),
+            };
+            settle(call, answer, asked);
+        }
+    });
+    if spawned.is_err() {
+        // The call went with the thread that was not made: its guest gets an error, not silence.
+        if let Ok(listener) = run.listener() {
+            let _ = listener.reply(id, crate::sys::seccomp::Reply::Value(-i64::from(Errno::EAGAIN.value())));
+        }
+        return;
+    }
+    let Ok(tid) = ready.recv() else { return };
+    run.runtime.spawn({
+        let run = Arc::clone(&run);
+        async move {
+            while !done.load(Ordering::Acquire) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let waits = run.listener().is_ok_and(|listener| listener.is_waiting(id));
+                if !done.load(Ordering::Acquire) && (!waits || run.has_ended()) {
+                    thread::interrupt(tid);
+                }
+            }
+        }
+    });
+}

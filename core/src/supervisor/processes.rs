@@ -1,0 +1,88 @@
+//! Which guests there are, and where each stands in the tree: the one thing that capabilities share.
+//!
+//! It is written by the tracker, which sees every birth before the newborn runs, and read by the supervisor.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+
+use crate::trace::{BytesText, Place};
+
+/// The guests that live.
+#[derive(Debug, Default)]
+pub(crate) struct Processes {
+    by_tgid: HashMap<u32, Process>,
+    /// Threads that are not their process's first.
+    threads: HashMap<u32, u32>,
+}
+
+/// One guest.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) place: Place,
+    pub(crate) exe: Option<BytesText>,
+    children: u32,
+    threads: Vec<u32>,
+}
+
+impl Processes {
+    /// The command itself.
+    pub(crate) fn root(&mut self, tgid: u32) -> Place {
+        self.insert(tgid, Place::root(), None);
+        Place::root()
+    }
+
+    /// `tid`'s process made the process `child`. Its place, if the parent's is known.
+    pub(crate) fn born(&mut self, tid: u32, child: u32) -> Option<Place> {
+        let parent = self.by_tgid.get_mut(&self.threads.get(&tid).copied().unwrap_or(tid))?;
+        let place = parent.place.child(parent.children);
+        parent.children += 1;
+        let exe = parent.exe.clone();
+        self.insert(child, place.clone(), exe);
+        Some(place)
+    }
+
+    /// `tid` is a thread of process `tgid`.
+    pub(crate) fn thread(&mut self, tid: u32, tgid: u32) {
+        if let Some(process) = self.by_tgid.get_mut(&tgid) {
+            process.threads.push(tid);
+            self.threads.insert(tid, tgid);
+        }
+    }
+
+    /// The thread `tid`, or the process of this number, is gone. Its place, if that was a whole process.
+    pub(crate) fn gone(&mut self, tid: u32) -> Option<Place> {
+        if let Some(tgid) = self.threads.remove(&tid) {
+            if let Some(process) = self.by_tgid.get_mut(&tgid) {
+                process.threads.retain(|thread| *thread != tid);
+            }
+            return None;
+        }
+        let process = self.by_tgid.remove(&tid)?;
+        for thread in process.threads {
+            self.threads.remove(&thread);
+        }
+        Some(process.place)
+    }
+
+    /// The process of a thread, and its number.
+    pub(crate) fn of(&self, tid: u32) -> Option<(u32, &Process)> {
+        let tgid = self.threads.get(&tid).copied().unwrap_or(tid);
+        self.by_tgid.get(&tgid).map(|process| (tgid, process))
+    }
+
+    /// The process of this number.
+    pub(crate) fn get_mut(&mut self, tgid: u32) -> Option<&mut Process> {
+        self.by_tgid.get_mut(&tgid)
+    }
+
+    /// The processes' numbers.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.by_tgid.keys().copied()
+    }
+
+    fn insert(&mut self, tgid: u32, place: Place, exe: Option<BytesText>) {
+        // A number that is used again belongs to its new owner alone.
+        self.gone(tgid);
+        self.by_tgid.insert(tgid, Process { place, exe, children: 0, threads: Vec::new() });
+    }
+}

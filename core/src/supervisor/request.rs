@@ -1,0 +1,157 @@
+//! What a call asks for, whatever its spelling: read from the guest once, and pinned once.
+//!
+//! The spellings of an operation differ in which arguments they have; the signature table names those, so no list of
+//! spellings is needed here.
+#![forbid(unsafe_code)]
+
+use super::call::Call;
+use crate::Errno;
+use crate::guest::{At, Change, ChangeRequest, Found, OpenRequest, Pinned, Prepared};
+use crate::syscall::{family, signature};
+use crate::trace::BytesText;
+
+/// What a call's paths led to.
+pub(crate) enum Pin {
+    /// An open.
+    Open(OpenRequest, Found),
+    /// A change of names or lengths.
+    Change(Prepared),
+    /// A program that is to be executed.
+    Program(Pinned),
+    /// The paths can't be resolved: what the kernel says to that.
+    Failed(Errno),
+}
+
+/// `struct open_how` of `openat2`: flags, mode, resolve.
+const OPEN_HOW: usize = 24;
+const PAGE: usize = 4096;
+
+impl Call {
+    /// The register of the argument with this name.
+    fn named(&self, name: &str) -> Option<u64> {
+        let place = signature::params(self.syscall()).iter().position(|param| param.name == name)?;
+        Some(self.arg(place))
+    }
+
+    fn at(&mut self, dirfd: &str, path: &str) -> Result<At, Errno> {
+        let dirfd = self.named(dirfd).map_or(libc::AT_FDCWD, |fd| fd as i32);
+        let address = self.named(path).ok_or(Errno::ENOSYS)?;
+        Ok(At { dirfd, path: self.cstr(address)? })
+    }
+
+    /// The open that this call asks for.
+    pub(crate) fn open_request(&mut self) -> Result<OpenRequest, Errno> {
+        if let Some(Pin::Open(request, _)) = &self.pin {
+            return Ok(request.clone());
+        }
+        let guest = self.guest()?;
+        if let Some(how) = self.named("how") {
+            // `man 2 openat2`: a longer structure is fine as long as what we don't know is zero.
+            let size = usize::try_from(self.named("size").unwrap_or(0)).unwrap_or(usize::MAX);
+            if size < OPEN_HOW {
+                return Err(Errno::EINVAL);
+            }
+            if size > PAGE {
+                return Err(Errno::E2BIG);
+            }
+            let how = self.read(how, size)?;
+            let (known, unknown) = how.split_at(OPEN_HOW);
+            if unknown.iter().any(|byte| *byte != 0) {
+                return Err(Errno::E2BIG);
+            }
+            let word = |index: usize| {
+                known[index * 8..][..8].iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte))
+            };
+            let (flags, mode, resolve) = (word(0), word(1), word(2));
+            let At { dirfd, path } = self.at("dirfd", "path")?;
+            return Ok(OpenRequest::openat2(guest, dirfd, path, flags, mode, resolve));
+        }
+        let At { dirfd, path } = self.at("dirfd", "path")?;
+        // creat has no flags.
+        let creat = (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64;
+        let flags = self.named("flags").unwrap_or(creat);
+        let mode = self.named("mode").unwrap_or(0);
+        Ok(OpenRequest::openat(guest, dirfd, path, flags as u32, mode as u32))
+    }
+
+    fn change_request(&mut self) -> Result<ChangeRequest, Errno> {
+        let guest = self.guest()?;
+        let call = self.syscall();
+        let flags = self.named("flags").unwrap_or(0) as u32;
+        let change = if family::TRUNCATE.contains(call) {
+            let length = self.named("length").unwrap_or(0).cast_signed();
+            Change::Truncate { file: self.at("dirfd", "path")?, length }
+        } else if family::RENAME.contains(call) {
+            Change::Rename {
+                from: self.at("olddirfd", "oldpath")?,
+                to: self.at("newdirfd", "newpath")?,
+                flags,
+            }
+        } else if family::LINK.contains(call) {
+            Change::Link { from: self.at("olddirfd", "oldpath")?, to: self.at("newdirfd", "newpath")?, flags }
+        } else {
+            // rmdir is the spelling of unlinkat's flag.
+            let rmdir = call.name() == "rmdir";
+            let flags = if rmdir { libc::AT_REMOVEDIR as u32 } else { flags };
+            Change::Remove { name: self.at("dirfd", "path")?, flags }
+        };
+        Ok(ChangeRequest { guest, change })
+    }
+
+    fn program(&mut self) -> Result<Pinned, Errno> {
+        use crate::guest::{Lookup, resolve};
+        let guest = self.guest()?;
+        let At { dirfd, path } = self.at("dirfd", "path")?;
+        let flags = self.named("flags").unwrap_or(0) as i32;
+        let lookup = Lookup {
+            follow: flags & libc::AT_SYMLINK_NOFOLLOW == 0,
+            empty: flags & libc::AT_EMPTY_PATH != 0,
+            ..Lookup::new(guest, dirfd, &path)
+        };
+        match resolve(&lookup)? {
+            Found::Existing(pinned) => Ok(pinned),
+            Found::Missing { .. } => Err(Errno::ENOENT),
+        }
+    }
+
+    /// What the call's paths led to. Resolved at the first call of this function, and never again.
+    pub(crate) fn pinned(&mut self) -> &Pin {
+        if self.pin.is_none() {
+            let pin = self.resolve().unwrap_or_else(Pin::Failed);
+            let shown = match &pin {
+                Pin::Open(_, Found::Existing(pinned)) | Pin::Program(pinned) => pinned.path().ok(),
+                Pin::Open(_, Found::Missing { parent, name }) => parent.path().ok().map(|mut path| {
+                    if path != b"/" {
+                        path.push(b'/');
+                    }
+                    path.extend_from_slice(name);
+                    path
+                }),
+                Pin::Change(prepared) => prepared.objects().next().and_then(|object| object.path().ok()),
+                Pin::Failed(_) => None,
+            };
+            self.target = shown.map(BytesText);
+            self.pin = Some(pin);
+        }
+        self.pin.as_ref().unwrap_or(&Pin::Failed(Errno::EIO))
+    }
+
+    fn resolve(&mut self) -> Result<Pin, Errno> {
+        let call = self.syscall();
+        if family::OPEN.contains(call) {
+            let request = self.open_request()?;
+            let found = request.pin()?;
+            Ok(Pin::Open(request, found))
+        } else if family::EXEC.contains(call) {
+            self.program().map(Pin::Program)
+        } else {
+            Ok(Pin::Change(self.change_request()?.pin()?))
+        }
+    }
+
+    /// Resolves again, after somebody else created what was missing.
+    pub(crate) fn pin_again(&mut self) {
+        self.pin = None;
+        self.pinned();
+    }
+}

@@ -1,0 +1,157 @@
+//! What the threads of one run share.
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::perform::Job;
+use super::processes::Processes;
+use super::recorder::Recorder;
+use crate::handler::Handler;
+use crate::plan::Plan;
+use crate::sys::seccomp::Listener;
+use crate::trace::{Body, Place};
+use crate::{Errno, RunError};
+
+/// One run.
+pub(crate) struct Run {
+    pub(crate) plan: Plan,
+    pub(crate) handlers: Vec<Box<dyn Handler>>,
+    pub(crate) runtime: Handle,
+    pub(super) recorder: Option<Recorder>,
+    listener: OnceLock<Listener>,
+    processes: Mutex<Processes>,
+    /// The guest still runs our own code: its probes, and the exec of the command.
+    probing: AtomicBool,
+    /// A guest has changed its umask, so it must be asked for.
+    pub(super) umask_changed: AtomicBool,
+    /// Answers that were deferred and are not given yet.
+    pub(super) pending: AtomicUsize,
+    /// Takes calls that must be performed, from threads that stand outside of the guests' domain.
+    pub(super) performer: OnceLock<mpsc::Sender<Job>>,
+    failure: Mutex<Option<RunError>>,
+    ended: watch::Sender<bool>,
+}
+
+impl Run {
+    pub(crate) fn new(
+        plan: Plan,
+        handlers: Vec<Box<dyn Handler>>,
+        recorder: Option<Recorder>,
+        runtime: Handle,
+    ) -> Self {
+        Self {
+            plan,
+            handlers,
+            runtime,
+            recorder,
+            listener: OnceLock::new(),
+            processes: Mutex::default(),
+            probing: AtomicBool::new(true),
+            umask_changed: AtomicBool::new(false),
+            pending: AtomicUsize::new(0),
+            performer: OnceLock::new(),
+            failure: Mutex::default(),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// The listener. Set before the first guest runs, so that its absence is a call that is gone.
+    pub(crate) fn listener(&self) -> Result<&Listener, Errno> {
+        self.listener.get().ok_or(Errno::ENOENT)
+    }
+
+    pub(crate) fn set_listener(&self, listener: Listener) {
+        // A run has one listener; a second would be dropped, which closes it.
+        let _ = self.listener.set(listener);
+    }
+
+    pub(crate) fn processes(&self) -> MutexGuard<'_, Processes> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_probing(&self) -> bool {
+        self.probing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn command_runs(&self) {
+        self.probing.store(false, Ordering::Release);
+    }
+
+    /// Records an event, if anybody listens.
+    pub(crate) fn record(&self, body: impl FnOnce() -> Body) {
+        if let Some(recorder) = &self.recorder {
+            recorder.record(body());
+        }
+    }
+
+    pub(crate) fn note(&self, text: impl Into<String>) {
+        if let Some(recorder) = &self.recorder {
+            recorder.note(text);
+        }
+    }
+
+    /// The run can't be believed: whoever waits for it will hear why. The first reason stands.
+    pub(crate) fn fail(&self, error: RunError) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() {
+            *failure = Some(error);
+        }
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<RunError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// A capability did not let a program that was executed run.
+    pub(crate) fn exec_refused(&self, capability: &'static str, errno: Errno, place: &Place) {
+        match errno {
+            // By decision: the program is a denied one.
+            Errno::EACCES => {
+                self.note(format!("{place} executed a denied file and was killed before it ran"))
+            }
+            // It died by itself.
+            Errno::ESRCH => {}
+            errno => self.fail(RunError::NotInForce {
+                control: capability.to_owned(),
+                saw: format!("setting it up in a program that {place} executed failed with {errno}"),
+            }),
+        }
+    }
+
+    /// No more events will come. How many were lost.
+    pub(crate) fn close_trace(&self) -> u64 {
+        self.recorder.as_ref().map_or(0, Recorder::close)
+    }
+
+    /// No guest is left: whatever still works for one may stop.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    /// Resolves when no guest is left.
+    pub(crate) async fn wait_ended(&self) {
+        // An error means that the run itself is gone, which comes to the same.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Has `work`, which is short, done on a thread that is not confined, and waits for it: some 60 µs.
+    pub(crate) fn errand<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Errno> {
+        let (give, take) = mpsc::sync_channel(1);
+        self.runtime.spawn(async move {
+            // The one who asked may have died meanwhile.
+            let _ = give.send(work());
+        });
+        take.recv().map_err(|_| Errno::EIO)
+    }
+}

@@ -1,0 +1,200 @@
+//! Follows every guest from birth to end, by ptrace's events alone: no call is stopped for it.
+//!
+//! It knows each process before that process runs its first instruction, so a place in the tree is never a guess. At
+//! each exec it lets capabilities work on the new program while it stands still. It decides no call. Runs only in runs
+//! that need it: those with a seed, with denied paths (what was executed is judged here), or with an observer.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Run;
+use crate::sys::{memory, ptrace};
+use crate::trace::{Body, BytesText, Exit, Place};
+use crate::{Errno, guest};
+
+/// A guest that has just executed a program and has not run its first instruction.
+pub struct ExecStop<'a> {
+    pub(super) tid: u32,
+    pub(super) place: &'a Place,
+}
+
+impl ExecStop<'_> {
+    /// Its place in the tree.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        self.place
+    }
+
+    /// Its process, as the host numbers it.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.tid
+    }
+
+    /// What the kernel told the program about itself (`man 3 getauxval`).
+    ///
+    /// # Errors
+    /// What the kernel gives for a guest that died, or `EIO` if the vector has no end.
+    pub fn auxv(&self) -> Result<Vec<(u64, u64)>, Errno> {
+        // On the stack: argc, argv, NULL, environ, NULL, then pairs until AT_NULL.
+        const STEP: usize = 1024;
+        let mut at = ptrace::stack_pointer(self.tid)?;
+        let mut words = Vec::<u64>::new();
+        let mut nulls = 0;
+        let mut scanned = 1;
+        let mut start = None;
+        // An argument list has at most 6 MiB of strings; each has a pointer here.
+        while words.len() < (8 << 20) {
+            let mut bytes = [0; STEP * 8];
+            let got = memory::read(self.tid, at, &mut bytes)?;
+            at += got as u64;
+            words.extend(
+                bytes[..got]
+                    .chunks_exact(8)
+                    .map(|word| word.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))),
+            );
+            while start.is_none() && scanned < words.len() {
+                if words[scanned] == 0 {
+                    nulls += 1;
+                    if nulls == 2 {
+                        start = Some(scanned + 1);
+                    }
+                }
+                scanned += 1;
+            }
+            if let Some(start) = start {
+                let pairs = words[start..].chunks_exact(2).map(|pair| (pair[0], pair[1]));
+                let vector: Vec<_> = pairs.take_while(|(key, _)| *key != libc::AT_NULL).collect();
+                if words[start..].len() / 2 > vector.len() {
+                    return Ok(vector);
+                }
+            }
+            if got < STEP * 8 {
+                break;
+            }
+        }
+        Err(Errno::EIO)
+    }
+
+    /// Writes to the program's memory, where it could write itself.
+    ///
+    /// # Errors
+    /// What the kernel gives.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if memory::write(self.tid, address, bytes)? < bytes.len() { Err(Errno::EFAULT) } else { Ok(()) }
+    }
+
+    /// Writes eight bytes to the program's memory, also where it may only read.
+    ///
+    /// # Errors
+    /// What the kernel gives.
+    pub fn patch(&self, address: u64, word: u64) -> Result<(), Errno> {
+        ptrace::poke(self.tid, address, word)
+    }
+}
+
+/// A tracker that has taken hold of the first guest.
+pub(crate) struct Tracker {
+    run: Arc<Run>,
+    /// Threads that stand still because their birth has not been reported by their parent.
+    early: HashMap<u32, ()>,
+    /// Whose birth was reported before they stopped for the first time.
+    awaited: HashMap<u32, ()>,
+}
+
+impl Tracker {
+    /// Takes hold of the command's process, which waits for the start. The calling thread must then [`follow`].
+    ///
+    /// [`follow`]: Self::follow
+    pub(crate) fn seize(run: Arc<Run>, root: u32) -> Result<Self, Errno> {
+        ptrace::seize(root)?;
+        let place = run.processes().root(root);
+        run.record(|| Body::Start { pid: root, place: place.clone() });
+        Ok(Self { run, early: HashMap::new(), awaited: HashMap::new() })
+    }
+
+    /// Follows all guests until none is left.
+    pub(crate) fn follow(mut self) {
+        loop {
+            match ptrace::wait() {
+                Ok((tid, stop)) => self.step(tid, stop),
+                Err(Errno::EINTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn step(&mut self, tid: u32, stop: ptrace::Stop) {
+        // A guest that was killed meanwhile gives ESRCH; its end will be reported.
+        let _ = match stop {
+            ptrace::Stop::Born { child } => {
+                if child != 0 {
+                    self.born(tid, child);
+                }
+                ptrace::resume(tid, 0)
+            }
+            ptrace::Stop::Attached => {
+                if self.awaited.remove(&tid).is_some() || self.run.processes().of(tid).is_some() {
+                    ptrace::resume(tid, 0)
+                } else {
+                    // It must not run before we know whose child it is.
+                    self.early.insert(tid, ());
+                    Ok(())
+                }
+            }
+            ptrace::Stop::Exec => {
+                self.exec(tid);
+                ptrace::resume(tid, 0)
+            }
+            ptrace::Stop::Group => ptrace::listen(tid),
+            ptrace::Stop::Signal(signal) => ptrace::resume(tid, signal),
+            ptrace::Stop::Gone(status) => {
+                self.early.remove(&tid);
+                self.awaited.remove(&tid);
+                if let Some(place) = self.run.processes().gone(tid) {
+                    let how = Some(Exit::from_wait_status(status));
+                    self.run.record(|| Body::Exit { pid: tid, place, how });
+                }
+                Ok(())
+            }
+        };
+    }
+
+    fn born(&mut self, parent: u32, child: u32) {
+        let tgid = guest::Guest::of(child).map_or(child, |guest| guest.tgid);
+        if tgid == child {
+            if let Some(place) = self.run.processes().born(parent, child) {
+                self.run.record(|| Body::Start { pid: child, place });
+            }
+        } else {
+            self.run.processes().thread(child, tgid);
+        }
+        if self.early.remove(&child).is_some() {
+            let _ = ptrace::resume(child, 0);
+        } else {
+            self.awaited.insert(child, ());
+        }
+    }
+
+    fn exec(&mut self, tid: u32) {
+        let exe = std::fs::read_link(format!("/proc/{tid}/exe")).ok().map(|exe| {
+            use std::os::unix::ffi::OsStringExt;
+            BytesText(exe.into_os_string().into_vec())
+        });
+        let place = {
+            let mut processes = self.run.processes();
+            let Some(process) = processes.get_mut(tid) else { return };
+            process.exe.clone_from(&exe);
+            process.place.clone()
+        };
+        self.run.record(|| Body::Exec { pid: tid, place: place.clone(), exe: exe.unwrap_or_default() });
+        let mut stop = ExecStop { tid, place: &place };
+        if let Err((capability, errno)) = self.run.plan.at_exec(&mut stop) {
+            // A control that could not be set up must not be missing in silence: the program never runs.
+            let _ = rustix::process::Pid::from_raw(tid.cast_signed())
+                .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            self.run.exec_refused(capability, errno, &place);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The worker: enters the guests' domain, starts the first guest, and serves them all until none is left.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::answer::{Asked, let_run, settle};
+use super::call::Call;
+use super::{Run, handlers, perform};
+use crate::landlock::Ruleset;
+use crate::launch::UMASK;
+use crate::sys::clone::{Failure, Start, Starting, Step};
+use crate::sys::seccomp::{Listener, Notif, fetch_fd};
+use crate::sys::thread;
+use crate::{Errno, Syscall, guest};
+
+/// What the worker needs of an unconfined thread while it starts, and what it has to tell.
+pub(crate) enum Told {
+    /// Write the id maps of this process's user namespace.
+    MapIds(u32),
+    /// init and the first guest stand ready.
+    Ready {
+        /// init's pidfd.
+        init: OwnedFd,
+        /// init, as we number it.
+        init_pid: u32,
+        /// The first guest, as we number it.
+        root: u32,
+    },
+    /// The start failed.
+    Failed(Failure),
+}
+
+/// The answer to it.
+pub(crate) enum Reply {
+    /// Go on.
+    Go,
+    /// Give up.
+    Stop(Failure),
+}
+
+/// Everything the worker is given.
+pub(crate) struct Work {
+    pub(crate) run: Arc<Run>,
+    pub(crate) ruleset: Option<Ruleset>,
+    pub(crate) start: Start,
+    /// The descriptors that `start` names by number.
+    pub(crate) descriptors: Vec<OwnedFd>,
+    pub(crate) tell: Sender<Told>,
+    pub(crate) replies: Receiver<Reply>,
+    /// Whether handlers may let pass what must then be performed.
+    pub(crate) performer: bool,
+}
+
+/// The worker's life.
+pub(crate) fn work(mut work: Work) {
+    let started = match begin(&mut work) {
+        Ok(started) => started,
+        Err(failure) => {
+            let _ = work.tell.send(Told::Failed(failure));
+            return;
+        }
+    };
+    let init = started.init();
+    serve(&work.run, started);
+    work.run.end();
+    // init dies with this thread, and it still has to say how the command ended.
+    if let Some(init) = init {
+        let mut gone = [PollFd::new(&init, PollFlags::IN)];
+        while poll(&mut gone, None) == Err(rustix::io::Errno::INTR) {}
+    }
+}
+
+/// Why a start failed, when the child is not who failed.
+fn failure(step: Step) -> impl Fn(Errno) -> Failure {
+    move |errno| Failure { step, errno }
+}
+
+fn begin(work: &mut Work) -> Result<Starting, Failure> {
+    thread::unshare_fs().map_err(failure(Step::Domain))?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(UMASK));
+    thread::block_signals();
+    thread::no_new_privs().map_err(failure(Step::Domain))?;
+    if let Some(ruleset) = work.ruleset.take() {
+        ruleset.enter().map_err(failure(Step::Domain))?;
+    }
+    thread::drop_capabilities().map_err(failure(Step::Capabilities))?;
+
+    let starting = Starting::begin(std::mem::take(&mut work.start))?;
+    if starting.has_namespaces() {
+        ask(work, Told::MapIds(starting.init_pid))?;
+        starting.ids_are_mapped();
+    }
+    let (pidfd, number) = starting.wait_armed()?;
+    work.descriptors.clear();
+    let listener = fetch_fd(pidfd.as_fd(), number).map_err(failure(Step::Listener))?;
+    work.run.set_listener(Listener::new(listener));
+    let root = guest::process::info(&pidfd).map_err(failure(Step::Listener))?.pid;
+    let init = starting.init().ok_or(Failure { step: Step::Lost, errno: Errno::ECHILD })?;
+    ask(work, Told::Ready { init, init_pid: starting.init_pid, root })?;
+    if work.performer {
+        perform::start_performer(&work.run).map_err(failure(Step::Domain))?;
+    }
+    starting.go();
+    Ok(starting)
+}
+
+fn ask(work: &Work, told: Told) -> Result<(), Failure> {
+    let gone = Failure { step: Step::Lost, errno: Errno::ECANCELED };
+    work.tell.send(told).map_err(|_| gone)?;
+    match work.replies.recv() {
+        Ok(Reply::Go) => Ok(()),
+        Ok(Reply::Stop(failure)) => Err(failure),
+        Err(_) => Err(gone),
+    }
+}
+
+fn serve(run: &Arc<Run>, starting: Starting) {
+    let Ok(listener) = run.listener() else { return };
+    let mut starting = Some(starting);
+    loop {
+        match listener.receive() {
+            Ok(notif) => {
+                if starting.as_ref().is_some_and(Starting::has_left) {
+                    started(run, starting.take());
+                }
+                dispatch(run, notif);
+            }
+            // A guest died, or all did.
+            Err(Errno::ENOENT) => {
+                if nobody_left(listener) {
+                    break;
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
+                run.fail(crate::RunError::Supervisor { doing: "receiving a call", errno });
+                break;
+            }
+        }
+    }
+    started(run, starting.take());
+}
+
+/// The command runs, or could not be executed.
+fn started(run: &Arc<Run>, starting: Option<Starting>) {
+    let Some(starting) = starting else { return };
+    if let Some(failure) = starting.failure() {
+        let error = match starting.failed_probe() {
+            Some((probe, result)) => run.plan.not_in_force(probe, result),
+            None => crate::launch::LaunchError::from(failure).into(),
+        };
+        run.fail(error);
+    }
+    run.command_runs();
+}
+
+fn nobody_left(listener: &Listener) -> bool {
+    let mut listener = [PollFd::new(listener, PollFlags::empty())];
+    let at_once = Timespec::default();
+    match poll(&mut listener, Some(&at_once)) {
+        Ok(_) => listener[0].revents().contains(PollFlags::HUP),
+        Err(_) => false,
+    }
+}
+
+fn dispatch(run: &Arc<Run>, notif: Notif) {
+    // The filter lets no other number come here.
+    let Ok(syscall) = Syscall::checked(i64::from(notif.data.nr)) else {
+        let unknown = crate::sys::seccomp::Reply::Value(-i64::from(Errno::ENOSYS.value()));
+        if let Ok(listener) = run.listener() {
+            let _ = listener.reply(notif.id, unknown);
+        }
+        return;
+    };
+    let mut call = Call::new(Arc::clone(run), notif, syscall);
+    if let Some((ask, answer)) = run.plan.judge(&mut call) {
+        return settle(call, answer, Asked { by: ask.origin(), grounds: ask.grounds });
+    }
+    let entry = run.plan.entry(syscall);
+    let perform = entry.and_then(|entry| entry.perform.clone());
+    match entry.map(|entry| &entry.handlers) {
+        Some(handlers) if !handlers.is_empty() && !run.is_probing() => {
+            handlers::ask(call, Arc::clone(handlers), perform);
+        }
+        _ => match perform {
+            Some(ask) => perform::perform(call, &ask),
+            None => let_run(call),
+        },
+    }
+}

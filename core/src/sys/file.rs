@@ -1,0 +1,39 @@
+//! Calls on files that have no other safe wrapper.
+
+use std::ffi::CStr;
+
+use crate::Errno;
+
+/// `truncate(2)`.
+pub(crate) fn truncate(path: &CStr, length: i64) -> Result<(), Errno> {
+    // SAFETY: `path` ends in a zero and outlives the call.
+    let done = unsafe { libc::truncate(path.as_ptr(), length) };
+    if done < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(()) }
+}
+
+/// Whether `openat2` takes these flags: the kernel checks them before it looks at the path, so an empty path asks
+/// for nothing but the check.
+pub(crate) fn check_open_how(flags: u64, mode: u64, resolve: u64) -> Result<(), Errno> {
+    let how = [flags, mode, resolve];
+    // SAFETY: `how` has the layout and the size of `struct open_how`, the path is static and ends in a zero.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, c"".as_ptr(), how.as_ptr(), size_of_val(&how))
+    };
+    let errno = Errno::of(&std::io::Error::last_os_error());
+    // An empty path never opens, so there is no descriptor to close.
+    if fd >= 0 || errno == Errno::ENOENT { Ok(()) } else { Err(errno) }
+}
+
+/// Takes a read lease on a file, so that whoever opens it to write must wait.
+#[cfg(test)]
+pub(crate) fn lease(file: &std::fs::File) -> Result<(), Errno> {
+    use std::os::fd::AsRawFd;
+    const F_SETSIG: i32 = 10;
+    // SIGIO, which tells of a lease that is to be broken, would end the process; SIGURG ends nothing.
+    // SAFETY: all arguments are numbers.
+    let done = unsafe {
+        libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG);
+        libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK)
+    };
+    if done < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(()) }
+}

@@ -1,0 +1,97 @@
+//! ptrace, as far as a tracker of processes needs it (`man 2 ptrace`).
+
+use std::ffi::c_void;
+
+use crate::Errno;
+
+/// What a traced thread stopped for, or how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It made another process or thread, of this number.
+    Born {
+        /// Its thread id, as the tracer numbers it.
+        child: u32,
+    },
+    /// It now runs another program.
+    Exec,
+    /// A thread stopped for the tracer's sake: just born, or interrupted.
+    Attached,
+    /// It is stopped with its whole process by job control.
+    Group,
+    /// This signal is about to be delivered.
+    Signal(i32),
+    /// It is gone, with this wait status.
+    Gone(i32),
+}
+
+const OPTIONS: i32 = libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK
+    | libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_EXITKILL;
+
+/// Traces `tid` and all that it will make, without stopping it. If the tracing thread dies, they die.
+pub(crate) fn seize(tid: u32) -> Result<(), Errno> {
+    request(libc::PTRACE_SEIZE, tid, 0, OPTIONS as u64)
+}
+
+/// Lets a stopped thread go on, with this signal or none (0).
+pub(crate) fn resume(tid: u32, signal: i32) -> Result<(), Errno> {
+    request(libc::PTRACE_CONT, tid, 0, signal as u64)
+}
+
+/// Leaves a thread stopped by job control, until somebody continues it.
+pub(crate) fn listen(tid: u32) -> Result<(), Errno> {
+    request(libc::PTRACE_LISTEN, tid, 0, 0)
+}
+
+/// Writes eight bytes to a stopped thread's memory, also where its pages are read-only.
+pub(crate) fn poke(tid: u32, address: u64, word: u64) -> Result<(), Errno> {
+    request(libc::PTRACE_POKEDATA, tid, address, word)
+}
+
+/// A stopped thread's stack pointer.
+pub(crate) fn stack_pointer(tid: u32) -> Result<u64, Errno> {
+    // SAFETY: all-zero is a valid value of this plain C struct.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    request(libc::PTRACE_GETREGS, tid, 0, (&raw mut registers) as u64)?;
+    Ok(registers.rsp)
+}
+
+/// Waits for the next stop of any thread that the calling thread traces. `ECHILD`: it traces none.
+pub(crate) fn wait() -> Result<(u32, Stop), Errno> {
+    let mut status = 0;
+    // Only what this very thread traces: other children of the process belong to others.
+    // SAFETY: the status is written to the pointer.
+    let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
+    if tid < 0 {
+        return Err(Errno::of(&std::io::Error::last_os_error()));
+    }
+    let tid = tid.unsigned_abs();
+    if !libc::WIFSTOPPED(status) {
+        return Ok((tid, Stop::Gone(status)));
+    }
+    let signal = libc::WSTOPSIG(status);
+    let stop = match status >> 16 {
+        libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
+            let mut message = 0_u64;
+            // A thread that was killed in between has no message; its end will be reported.
+            let _ = request(libc::PTRACE_GETEVENTMSG, tid, 0, (&raw mut message) as u64);
+            Stop::Born { child: message as u32 }
+        }
+        libc::PTRACE_EVENT_EXEC => Stop::Exec,
+        libc::PTRACE_EVENT_STOP => match signal {
+            libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => Stop::Group,
+            _ => Stop::Attached,
+        },
+        _ => Stop::Signal(signal),
+    };
+    Ok((tid, stop))
+}
+
+fn request(what: libc::c_uint, tid: u32, address: u64, data: u64) -> Result<(), Errno> {
+    // SAFETY: the callers pass numbers, or a pointer to a live value of the type that the request writes.
+    let result =
+        unsafe { libc::ptrace(what, tid.cast_signed(), address as *mut c_void, data as *mut c_void) };
+    if result < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(()) }
+}

@@ -1,0 +1,71 @@
+//! What one thread can do to itself alone.
+
+use crate::Errno;
+
+/// Gives the calling thread its own working folder and umask (`man 2 unshare`, `CLONE_FS`).
+pub(crate) fn unshare_fs() -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::unshare(libc::CLONE_FS) })
+}
+
+/// `man 2 prctl`, `PR_SET_NO_NEW_PRIVS`, for the calling thread and what it clones.
+pub(crate) fn no_new_privs() -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+}
+
+/// Gives up every capability(7) of the calling thread, for good: a program that it starts as root gets none either.
+pub(crate) fn drop_capabilities() -> Result<(), Errno> {
+    // Without CAP_SETPCAP this fails, and then there is no root whose exec would regain any.
+    // SAFETY: no memory is involved.
+    let _ = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, super::clone::SECUREBITS, 0, 0, 0) };
+    let header = super::clone::CapHeader::own();
+    let none = [0_u32; 6];
+    // SAFETY: both pointers lead to what capset(2) reads for version 3: a header and two data elements.
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) } as i32)
+}
+
+/// Blocks every signal for the calling thread.
+pub(crate) fn block_signals() {
+    // SAFETY: the set lives on this stack and is filled before it is read.
+    unsafe {
+        let mut all = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
+    }
+}
+
+/// The signals that this process ignores: they would stay ignored across exec.
+pub(crate) fn ignored_signals() -> Vec<i32> {
+    (1..=libc::SIGRTMAX())
+        .filter(|signal| {
+            // SAFETY: the old action is written to a live struct; no new one is given.
+            unsafe {
+                let mut action = std::mem::zeroed::<libc::sigaction>();
+                libc::sigaction(*signal, std::ptr::null(), &raw mut action) == 0
+                    && action.sa_sigaction == libc::SIG_IGN
+            }
+        })
+        .collect()
+}
+
+/// Interrupts a blocking call of another thread of this process, without any other effect.
+pub(crate) fn interrupt(tid: u32) {
+    static HANDLER: std::sync::Once = std::sync::Once::new();
+    extern "C" fn nothing(_: i32) {}
+    let signal = libc::SIGRTMAX() - 1;
+    HANDLER.call_once(|| {
+        // SAFETY: the handler does nothing, which is async-signal-safe; without SA_RESTART the call returns EINTR.
+        unsafe {
+            let mut action = std::mem::zeroed::<libc::sigaction>();
+            action.sa_sigaction = nothing as *const () as usize;
+            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+        }
+    });
+    // SAFETY: no memory is involved; a thread that is gone gives ESRCH.
+    let _ = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) };
+}
+
+fn check(result: i32) -> Result<(), Errno> {
+    if result < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(()) }
+}

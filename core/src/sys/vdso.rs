@@ -1,0 +1,72 @@
+//! Where the vDSO keeps a function. It is the same image in every 64-bit process of a running kernel.
+
+use std::ffi::CStr;
+use std::sync::OnceLock;
+
+/// How far into the vDSO `__vdso_getrandom` lies (Linux 6.11 and later), if there is one.
+pub(crate) fn getrandom_offset() -> Option<u64> {
+    static OFFSET: OnceLock<Option<u64>> = OnceLock::new();
+    *OFFSET.get_or_init(|| find(c"__vdso_getrandom"))
+}
+
+/// Looks a symbol up in our own vDSO (`man 7 vdso`).
+fn find(name: &CStr) -> Option<u64> {
+    // SAFETY: reads the auxiliary vector.
+    let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as *const u8;
+    if base.is_null() {
+        return None;
+    }
+    // SAFETY: the kernel maps a well-formed ELF image at `base`: the structures below lie within it, at the offsets
+    // that its own headers give.
+    unsafe {
+        let header = &*base.cast::<libc::Elf64_Ehdr>();
+        let segments = base.add(header.e_phoff as usize).cast::<libc::Elf64_Phdr>();
+        let segments = std::slice::from_raw_parts(segments, usize::from(header.e_phnum));
+        let dynamic = segments.iter().find(|segment| segment.p_type == libc::PT_DYNAMIC)?;
+        let mut entry = base.add(dynamic.p_offset as usize).cast::<[u64; 2]>();
+        let (mut symbols, mut strings, mut hash, mut gnu_hash) = (None, None, None, None);
+        while (*entry)[0] != 0 {
+            let [tag, value] = *entry;
+            match tag {
+                4 => hash = Some(base.add(value as usize).cast::<u32>()),
+                5 => strings = Some(base.add(value as usize)),
+                6 => symbols = Some(base.add(value as usize).cast::<libc::Elf64_Sym>()),
+                0x6fff_fef5 => gnu_hash = Some(base.add(value as usize).cast::<u32>()),
+                _ => {}
+            }
+            entry = entry.add(1);
+        }
+        let (symbols, strings) = (symbols?, strings?);
+        let count = match (hash, gnu_hash) {
+            (Some(hash), _) => *hash.add(1),
+            (None, Some(hash)) => gnu_count(hash),
+            (None, None) => return None,
+        };
+        (0..count as usize).find_map(|index| {
+            let symbol = &*symbols.add(index);
+            let this = CStr::from_ptr(strings.add(symbol.st_name as usize).cast());
+            (this == name && symbol.st_value != 0).then_some(symbol.st_value)
+        })
+    }
+}
+
+/// How many symbols a GNU hash table covers.
+///
+/// # Safety
+/// `table` leads to a well-formed DT_GNU_HASH table.
+unsafe fn gnu_count(table: *const u32) -> u32 {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        let (buckets, first, bloom) = (*table, *table.add(1), *table.add(2));
+        let bucket = table.add(4 + 2 * bloom as usize);
+        let chain = bucket.add(buckets as usize);
+        let mut last = (0..buckets as usize).map(|index| *bucket.add(index)).max().unwrap_or(0);
+        if last < first {
+            return first;
+        }
+        while *chain.add((last - first) as usize) & 1 == 0 {
+            last += 1;
+        }
+        last + 1
+    }
+}

@@ -1,0 +1,128 @@
+//! `assize exec`: any command under a policy.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use assize_core::sandbox::End;
+use assize_core::trace::{Exit, JsonLines};
+use assize_core::{Command, Policy, RunError, Sandbox, Stdin};
+
+use crate::diagnostic::Diagnostic;
+use crate::report;
+use crate::scenario::deterministic::Deterministic;
+use crate::scenario::policy_file::{self, PolicyFile};
+
+/// As `timeout(1)`: the command's time was up.
+const TIMED_OUT: u8 = 124;
+/// As `env(1)` and `timeout(1)`: the fault is not the command's.
+const NOT_RUN: u8 = 125;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExecArgs {
+    /// A YAML file with `policy:`, `deterministic:` and `env:`, as in a scenario; `$WORK` is the current folder.
+    /// Without one the command may read the system's folders and the current folder, and write nothing.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Write every verdict to FILE, one JSON object per line.
+    #[arg(long, value_name = "FILE.jsonl")]
+    trace: Option<PathBuf>,
+    /// Seed all randomness and fix the host's name, as `deterministic: true` does.
+    #[arg(long)]
+    deterministic: bool,
+    /// Say at the end, on stderr, which controls were in force.
+    #[arg(long, short)]
+    verbose: bool,
+    /// The command.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Why a command was not run, or its run can't be believed.
+#[derive(Debug, thiserror::Error)]
+enum ExecError {
+    #[error("the policy can't be loaded")]
+    Policy(Vec<Diagnostic>),
+    #[error("{path}: {error}")]
+    File { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+pub(super) fn exec(args: ExecArgs) -> ExitCode {
+    match start(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            if let ExecError::Policy(diagnostics) = &error {
+                eprintln!("{}", report::render(diagnostics, report::coloured(&io::stderr())));
+            }
+            eprintln!("assize: {error}");
+            ExitCode::from(NOT_RUN)
+        }
+    }
+}
+
+fn start(args: ExecArgs) -> Result<u8, ExecError> {
+    let here = std::env::current_dir().map_err(|error| ExecError::File { path: ".".into(), error })?;
+    let mut file = match &args.policy {
+        Some(path) => policy_file::load(path).map_err(ExecError::Policy)?,
+        None => PolicyFile::default(),
+    };
+    if args.deterministic {
+        file.deterministic.get_or_insert_with(Deterministic::default);
+    }
+    let mut policy = file.policy(&here);
+    if args.policy.is_none() {
+        read_only(&mut policy, &here);
+    }
+    // A verdict log without verdicts would be of no use: all that can be seen is made visible.
+    policy.observe.denials = args.trace.is_some();
+    policy.observe.processes = args.trace.is_some();
+    let [program, rest @ ..] = args.command.as_slice() else { return Ok(super::USAGE) };
+    let command = Command::new(program).args(rest).cwd(&here).stdin(Stdin::Inherit);
+    let mut sandbox = Sandbox::new(policy, command);
+    if let Some(path) = args.trace {
+        let file = File::create(&path).map_err(|error| ExecError::File { path, error })?;
+        sandbox = sandbox.trace(JsonLines::new(file));
+    }
+    let outcome = sandbox.run_interactive_blocking()?;
+    if args.verbose {
+        eprint!("assize: controls:\n{}", report::controls(&outcome.report));
+    }
+    Ok(code(outcome.end))
+}
+
+/// The default: nothing that the command does stays behind.
+fn read_only(policy: &mut Policy, here: &Path) {
+    policy.fs.write = vec!["/dev/null".into()];
+    policy.fs.read.push(here.to_owned());
+}
+
+fn code(end: End) -> u8 {
+    match end {
+        End::Exit(Exit::Code(code)) => code,
+        End::Exit(Exit::Signal(signal)) => {
+            u8::try_from(signal).map_or(u8::MAX, |signal| signal.saturating_add(128))
+        }
+        End::TimedOut(_) => TIMED_OUT,
+        End::Cancelled => NOT_RUN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_end_becomes_an_exit_status() {
+        assert_eq!(code(End::Exit(Exit::Code(7))), 7);
+        assert_eq!(code(End::Exit(Exit::Signal(9))), 137);
+        assert_eq!(code(End::TimedOut(Duration::from_secs(1))), 124);
+        assert_eq!(code(End::Cancelled), 125);
+    }
+}

@@ -1,0 +1,196 @@
+//! `assize run`, `list` and `check`.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Instant;
+
+use assize_core::sandbox::Report;
+
+use super::Selection;
+use crate::report::{self, Counts, Started, Word};
+use crate::runner::{Keep, Kernel};
+use crate::suite::{self, Case, Judge, State, Way};
+
+/// As libtest: some test failed.
+const FAILED: u8 = 101;
+/// As nextest: no test to run.
+const NO_TESTS: u8 = 4;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    selection: Selection,
+    /// How many scenarios run at once; as many as there are processors if nothing is said.
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Say of each run which controls were in force.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// A selected test, and the path that it was found under.
+struct Selected {
+    path: PathBuf,
+    case: Case,
+}
+
+pub(super) fn run(args: &RunArgs) -> ExitCode {
+    let judge = match super::judge() {
+        Ok(judge) => judge,
+        Err(code) => return code,
+    };
+    let (selected, filtered_out) = match select(&args.selection, &judge) {
+        Ok(found) => found,
+        Err(code) => return code,
+    };
+    let colour = report::coloured(&io::stdout());
+    let keep = Keep::near(&std::env::current_dir().unwrap_or_default());
+    let start = Instant::now();
+    let mut counts = Counts { filtered_out, ..Counts::default() };
+    let total = selected.len();
+    let threads =
+        args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let queue: Mutex<VecDeque<Selected>> = Mutex::new(selected.into());
+    let (sender, results) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(total) {
+            let (sender, queue, keep) = (sender.clone(), &queue, &keep);
+            scope.spawn(move || {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(Selected { path, case }) = next else { break };
+                    let started = Started::Command(path);
+                    let way = Way { engine: &Kernel, keep, started: &started, colour };
+                    let result = match &case.state {
+                        State::Lacking(why) => Came::Ignored(why.clone()),
+                        _ => case.run(way).map_or_else(Came::Failed, Came::Passed),
+                    };
+                    if sender.send((case.name, result)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (name, came) in results {
+            say(&name, came, &mut counts, args.verbose, colour);
+        }
+    });
+    // Nobody is left to be told that stdout is closed.
+    let _ = write!(io::stdout(), "{}", counts.render(start.elapsed(), colour));
+    if counts.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+enum Came {
+    Passed(Report),
+    Failed(String),
+    Ignored(String),
+}
+
+fn say(name: &str, came: Came, counts: &mut Counts, verbose: bool, colour: bool) {
+    let mut out = io::stdout().lock();
+    let (word, rest) = match came {
+        Came::Passed(controls) => {
+            counts.passed += 1;
+            (Word::Ok, if verbose { report::controls(&controls) } else { String::new() })
+        }
+        Came::Failed(text) => {
+            counts.failed.push(name.to_owned());
+            (Word::Failed, format!("\n{text}\n"))
+        }
+        Came::Ignored(why) => {
+            counts.ignored.push((name.to_owned(), why));
+            (Word::Ignored, String::new())
+        }
+    };
+    let _ = writeln!(out, "{name} ... {}", word.render(colour));
+    let _ = write!(out, "{rest}");
+    let _ = out.flush();
+}
+
+pub(super) fn list(selection: &Selection) -> ExitCode {
+    let judge = match super::judge() {
+        Ok(judge) => judge,
+        Err(code) => return code,
+    };
+    let (selected, _) = match select(selection, &judge) {
+        Ok(found) => found,
+        Err(code) => return code,
+    };
+    let mut out = io::stdout().lock();
+    for Selected { case, .. } in &selected {
+        let written = match &case.state {
+            State::Lacking(why) => writeln!(out, "{} (ignored: {why})", case.name),
+            State::Ready(_) | State::Claimed(_) | State::Broken(_) => writeln!(out, "{}", case.name),
+        };
+        if written.is_err() {
+            break;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The tests that are asked for, and how many are not. A selection without any is an error: what was meant to be run
+/// was not.
+fn select(selection: &Selection, judge: &Judge) -> Result<(Vec<Selected>, usize), ExitCode> {
+    let mut selected = Vec::new();
+    let mut left_out = 0;
+    for path in &selection.paths {
+        let found = if selection.exact.is_empty() {
+            suite::all(path, judge).map_err(|error| unreadable(path, &error))?
+        } else {
+            selection.exact.iter().filter_map(|name| suite::named(path, name, judge)).collect()
+        };
+        for case in found {
+            let hit = |text: &String| case.name.contains(text.as_str());
+            let wanted = selection.filter.is_empty() || selection.filter.iter().any(hit);
+            if wanted && !selection.skip.iter().any(hit) {
+                selected.push(Selected { path: path.clone(), case });
+            } else {
+                left_out += 1;
+            }
+        }
+    }
+    if selected.is_empty() {
+        let paths: Vec<String> = selection.paths.iter().map(|path| path.display().to_string()).collect();
+        eprintln!("error: no scenario of {} matches ({left_out} were left out)", paths.join(", "));
+        return Err(ExitCode::from(NO_TESTS));
+    }
+    Ok((selected, left_out))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
+    eprintln!("error: {}: {error}", path.display());
+    ExitCode::from(super::USAGE)
+}
+
+pub(super) fn check(paths: &[PathBuf]) -> ExitCode {
+    let judge = match super::judge() {
+        Ok(judge) => judge,
+        Err(code) => return code,
+    };
+    let colour = report::coloured(&io::stderr());
+    let (mut good, mut wrong) = (0_usize, 0_usize);
+    for path in paths {
+        let cases = match suite::all(path, &judge) {
+            Ok(cases) => cases,
+            Err(error) => return unreadable(path, &error),
+        };
+        for case in cases {
+            if let State::Broken(diagnostics) = &case.state {
+                wrong += diagnostics.len();
+                eprintln!("{}", report::render(diagnostics, colour));
+            } else {
+                good += 1;
+            }
+        }
+    }
+    let errors = if wrong == 1 { "1 error".to_owned() } else { format!("{wrong} errors") };
+    eprintln!("{good} scenarios can be loaded; {errors}");
+    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

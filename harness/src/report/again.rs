@@ -1,0 +1,59 @@
+//! How to run one test again.
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+
+/// How the scenarios were started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// By `cargo test`, as this test target.
+    Cargo(String),
+    /// By `cargo nextest`, as this test target.
+    Nextest(String),
+    /// By `assize run`, with this folder or file.
+    Command(PathBuf),
+}
+
+impl Started {
+    /// From the test executable's own name: Cargo adds a hash to the target's.
+    #[must_use]
+    pub fn by_cargo(executable: &Path) -> Self {
+        let stem = executable.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let target = match stem.rsplit_once('-') {
+            Some((target, hash)) if hash.len() == 16 && hash.chars().all(|c| c.is_ascii_hexdigit()) => {
+                target.to_owned()
+            }
+            _ => stem,
+        };
+        if std::env::var_os("NEXTEST").is_some() { Self::Nextest(target) } else { Self::Cargo(target) }
+    }
+
+    /// The command that runs this test alone.
+    #[must_use]
+    pub fn again(&self, test: &str) -> String {
+        let quoted = format!("'{}'", test.replace('\'', r"'\''"));
+        match self {
+            Self::Cargo(target) => format!("cargo test --test {target} -- --exact {quoted}"),
+            Self::Nextest(target) => format!("cargo nextest run --test {target} -- --exact {quoted}"),
+            Self::Command(path) => format!("assize run {} --exact {quoted}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_fits_how_it_was_started() {
+        let by_cargo = Started::by_cargo(Path::new("/t/debug/deps/scenarios-0123456789abcdef"));
+        let target = "scenarios".to_owned();
+        assert!(by_cargo == Started::Cargo(target.clone()) || by_cargo == Started::Nextest(target.clone()));
+        assert_eq!(
+            Started::Cargo(target).again("a.yaml::a"),
+            "cargo test --test scenarios -- --exact 'a.yaml::a'"
+        );
+        let command = Started::Command("scenarios".into());
+        assert_eq!(command.again("a.yaml::it's"), r"assize run scenarios --exact 'a.yaml::it'\''s'");
+    }
+}

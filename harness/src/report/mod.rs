@@ -1,0 +1,109 @@
+//! From findings to text for a person.
+//!
+//! It shows and never judges. Nothing is printed here: whoever asked decides where it goes.
+#![forbid(unsafe_code)]
+
+mod again;
+mod summary;
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+pub use again::Started;
+use assize_core::sandbox::{ControlState, Report};
+pub use summary::{Counts, Word};
+
+use crate::diagnostic::Diagnostic;
+use crate::matcher::Finding;
+use crate::runner::{self, Ran, RunnerError};
+use crate::scenario::Scenario;
+use crate::scenario::place::{Step, YamlPath};
+
+/// Whether what is written to this stream is coloured: on a terminal, unless `NO_COLOR` asks otherwise.
+#[must_use]
+pub fn coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// What is wrong with a run, each finding at the line that wanted it.
+#[must_use]
+pub fn failure(scenario: &Scenario, ran: &Ran, started: &Started, colour: bool) -> String {
+    let mut diagnostics: Vec<Diagnostic> =
+        ran.findings.iter().map(|finding| placed(scenario, finding)).collect();
+    if let Some(last) = diagnostics.last_mut() {
+        last.notes.push(format!("to run it again: {}", started.again(&scenario.test.to_string())));
+        if let Some(kept) = &ran.kept {
+            last.notes.push(format!("kept: {}/ (stdout, stderr, verdicts.jsonl, work/)", shown(kept)));
+        }
+    }
+    render(&diagnostics, colour)
+}
+
+/// Why a scenario could not be run.
+#[must_use]
+pub fn broken(scenario: &Scenario, error: &RunnerError, started: &Started, colour: bool) -> String {
+    let at = present(scenario, &error.at(scenario));
+    let diagnostic = scenario
+        .diagnostic(error.to_string(), &at, "asked for here")
+        .note(format!("to run it again: {}", started.again(&scenario.test.to_string())));
+    render(&[diagnostic], colour)
+}
+
+/// Diagnostics one below the other.
+#[must_use]
+pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
+    diagnostics.iter().map(|diagnostic| diagnostic.render(colour)).collect::<Vec<_>>().join("\n")
+}
+
+fn placed(scenario: &Scenario, finding: &Finding) -> Diagnostic {
+    let at = present(scenario, &finding.at);
+    let mut diagnostic = scenario.diagnostic(&finding.title, &at, &finding.label);
+    diagnostic.notes.clone_from(&finding.notes);
+    if let Some(related) = &finding.related
+        && let Some(span) = scenario.key_span(&related.at)
+    {
+        diagnostic.others.push((span, format!("{}: {}", related.what, related.says)));
+    }
+    diagnostic
+}
+
+/// The path itself, or what a reader should look at where the file does not have it: what is run.
+fn present(scenario: &Scenario, at: &YamlPath) -> YamlPath {
+    let mut around = at.clone();
+    match around.0.pop() {
+        // Where a part is missing, its place is that of the part around it.
+        Some(Step::Key(_)) if scenario.key_span(at) == scenario.key_span(&around) => runner::action(scenario),
+        _ => at.clone(),
+    }
+}
+
+/// A path as seen from here, where it lies beneath.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let short = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
+    short.unwrap_or(path).display().to_string()
+}
+
+/// The controls of a run, a line each: what was in force, and what was not.
+#[must_use]
+pub fn controls(report: &Report) -> String {
+    let width = report.controls.iter().map(|control| control.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for control in &report.controls {
+        let state = match &control.state {
+            ControlState::Proven(saw) => format!("proven: {saw}"),
+            ControlState::InForce(how) => format!("in force: {how}"),
+            ControlState::NotAsked => continue,
+            ControlState::LeftOut => "left out by `without`".to_owned(),
+            ControlState::Unavailable(why) => format!("NOT available here: {why}"),
+        };
+        text.push_str(&format!("  {:width$}  {state}\n", control.name));
+    }
+    if report.events_lost > 0 {
+        text.push_str(&format!("  {} events were lost\n", report.events_lost));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

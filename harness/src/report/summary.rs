@@ -1,0 +1,73 @@
+//! The last lines of `assize run`.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// What became of a test, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It passed.
+    Ok,
+    /// It did not.
+    Failed,
+    /// The host lacks what it needs.
+    Ignored,
+}
+
+impl Word {
+    /// The word, as libtest writes it.
+    #[must_use]
+    pub fn render(self, colour: bool) -> String {
+        let (word, code) = match self {
+            Self::Ok => ("ok", 32),
+            Self::Failed => ("FAILED", 31),
+            Self::Ignored => ("ignored", 33),
+        };
+        if colour { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
+    }
+}
+
+/// How many tests came out how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Passed.
+    pub passed: usize,
+    /// The names of those that failed.
+    pub failed: Vec<String>,
+    /// The names of those that were ignored, each with its reason.
+    pub ignored: Vec<(String, String)>,
+    /// Left out by filters.
+    pub filtered_out: usize,
+}
+
+impl Counts {
+    /// The summary.
+    #[must_use]
+    pub fn render(&self, took: Duration, colour: bool) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let mut line = |args: std::fmt::Arguments<'_>| {
+            let _ = writeln!(text, "{args}");
+        };
+        if !self.ignored.is_empty() {
+            line(format_args!("\nignored:"));
+            self.ignored.iter().for_each(|(name, reason)| line(format_args!("    {name}: {reason}")));
+        }
+        if !self.failed.is_empty() {
+            line(format_args!("\nfailures:"));
+            self.failed.iter().for_each(|name| line(format_args!("    {name}")));
+        }
+        let word = if self.failed.is_empty() { Word::Ok } else { Word::Failed };
+        line(format_args!(
+            "\nresult: {}. {} passed; {} failed; {} ignored; {} filtered out; finished in {:.2}s",
+            word.render(colour),
+            self.passed,
+            self.failed.len(),
+            self.ignored.len(),
+            self.filtered_out,
+            took.as_secs_f64()
+        ));
+        text
+    }
+}

@@ -1,0 +1,24 @@
+//! What runs a command under a policy: the sandbox, or a stand-in for it in tests.
+#![forbid(unsafe_code)]
+
+use assize_core::trace::Memory;
+use assize_core::{Command, Outcome, Policy, RunError, Sandbox};
+
+/// Runs a command under a policy, sending every event to the log.
+pub trait Engine: Send + Sync {
+    /// Runs it, and waits.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    fn run(&self, policy: Policy, command: Command, log: Memory) -> Result<Outcome, RunError>;
+}
+
+/// The sandbox of this host's kernel.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Kernel;
+
+impl Engine for Kernel {
+    fn run(&self, policy: Policy, command: Command, log: Memory) -> Result<Outcome, RunError> {
+        Sandbox::new(policy, command).trace(log).run_blocking()
+    }
+}

@@ -1,0 +1,121 @@
+//! The artefacts of a failed run.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use assize_core::trace::{JsonLines, Sink};
+
+use super::Take;
+use crate::scenario::TestName;
+
+/// More than this of a work folder is not kept.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Where artefacts are kept.
+#[derive(Debug, Clone)]
+pub enum Keep {
+    /// Beneath this folder, one folder for each scenario, as its last failure left it.
+    Beneath(PathBuf),
+    /// In a new folder among the system's temporary ones.
+    Temporary,
+}
+
+impl Keep {
+    /// `assize/` in the folder where Cargo builds: `CARGO_TARGET_DIR`, or the nearest `target` beside a `Cargo.toml`,
+    /// from `start` upwards. Without one: a temporary folder.
+    #[must_use]
+    pub fn near(start: &Path) -> Self {
+        let asked =
+            std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        let built = || {
+            let mut crates = start.ancestors().filter(|folder| folder.join("Cargo.toml").is_file());
+            crates.find_map(|folder| Some(folder.join("target")).filter(|target| target.is_dir()))
+        };
+        asked.or_else(built).map_or(Self::Temporary, |target| Self::Beneath(target.join("assize")))
+    }
+
+    /// Keeps runs, each beneath its name (the first has none). Returns the folder, or `None` if that failed: a full
+    /// disk is no reason to lose the findings.
+    pub(super) fn run(&self, test: &TestName, takes: &[(&str, &Take)]) -> Option<PathBuf> {
+        let folder = match self {
+            Self::Beneath(root) => {
+                let folder = root.join(file_name(test));
+                match fs::remove_dir_all(&folder) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
+                    _ => fs::create_dir_all(&folder).ok()?,
+                }
+                folder
+            }
+            Self::Temporary => tempfile::Builder::new().prefix("assize-kept-").tempdir().ok()?.keep(),
+        };
+        for (name, take) in takes {
+            put(take, &folder.join(name)).ok()?;
+        }
+        Some(folder)
+    }
+}
+
+/// `report-leaks` for `report/leaks.yaml::leaks`.
+fn file_name(test: &TestName) -> String {
+    let file = test.file.trim_end_matches(".yaml").trim_end_matches(".yml");
+    let stem = file.rsplit('/').next().unwrap_or(file);
+    let mut name = if stem == test.name { file.to_owned() } else { format!("{file}-{}", test.name) };
+    for (axis, value) in &test.cell {
+        name.push_str(&format!("-{axis}-{value}"));
+    }
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };
+    // A file's name has at most 255 bytes.
+    name.chars().map(plain).take(200).collect()
+}
+
+fn put(take: &Take, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("stdout"), &take.seen.stdout)?;
+    fs::write(folder.join("stderr"), &take.seen.stderr)?;
+    let mut log = JsonLines::new(fs::File::create(folder.join("verdicts.jsonl"))?);
+    for event in &take.seen.events {
+        log.take(event);
+    }
+    log.close();
+    let mut left = MOST_BYTES;
+    copy(take.work.path(), &folder.join("work"), &mut left, 0)
+}
+
+/// Copies a folder: files, folders and links as links. What can't be copied, or is special, is left out.
+fn copy(from: &Path, to: &Path, left: &mut u64, depth: usize) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let (Ok(kind), target) = (entry.file_type(), to.join(entry.file_name())) else { continue };
+        if kind.is_dir() && depth < 200 {
+            copy(&entry.path(), &target, left, depth + 1)?;
+        } else if kind.is_symlink() {
+            if let Ok(text) = fs::read_link(entry.path()) {
+                symlink(text, target)?;
+            }
+        } else if kind.is_file() {
+            let size = entry.metadata().map_or(u64::MAX, |found| found.len());
+            if size <= *left && fs::copy(entry.path(), target).is_ok() {
+                *left -= size;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_has_a_folder_of_its_own() {
+        let mut test = TestName { file: "report/leaks.yaml".into(), name: "leaks".into(), cell: Vec::new() };
+        assert_eq!(file_name(&test), "report-leaks");
+        test.name = "../x".into();
+        test.cell.push(("seed".into(), "1".into()));
+        assert_eq!(file_name(&test), "report-leaks----x-seed-1");
+    }
+}

@@ -1,0 +1,200 @@
+//! From a scenario to an observation, and from there, through the matcher, to what is wrong.
+//!
+//! Each run has a work folder of its own, which is gone afterwards; of a run that fails, the artefacts are kept. The
+//! runner decides nothing about right and wrong: that is the matcher's.
+#![forbid(unsafe_code)]
+
+mod engine;
+mod keep;
+mod repeat;
+mod work;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use assize_core::sandbox::Report;
+use assize_core::trace::Memory;
+use assize_core::{Command, Outcome, Policy, RunError, Stdin};
+pub use engine::{Engine, Kernel};
+pub use keep::Keep;
+
+use crate::attempt::{self, AttemptError, Compiled};
+use crate::matcher::{self, Finding, Observation};
+use crate::scenario::place::YamlPath;
+use crate::scenario::{Action, Scenario};
+
+/// How long a command may run whose scenario says nothing of it: a test that hangs helps nobody.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What came of a scenario.
+#[derive(Debug)]
+pub struct Ran {
+    /// What is wrong; empty: it passed.
+    pub findings: Vec<Finding>,
+    /// Which controls were in force.
+    pub controls: Report,
+    /// Where the artefacts of a failed run lie.
+    pub kept: Option<PathBuf>,
+}
+
+/// Why a scenario could not be run, or its run can't be believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunnerError {
+    /// The work folder could not be made.
+    #[error("the work folder could not be made: {what}: {error}")]
+    Work {
+        /// The step, and on which file.
+        what: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// An attempt can't be made.
+    #[error(transparent)]
+    Attempt(#[from] AttemptError),
+    /// The prober's script could not be made or read.
+    #[error("the prober failed: {0}")]
+    Prober(io::Error),
+    /// The sandbox refused, or failed.
+    #[error(transparent)]
+    Sandbox(#[from] RunError),
+    /// There is nothing to run.
+    #[error("`run` names no program")]
+    NoProgram,
+}
+
+impl RunnerError {
+    /// The piece of the scenario that it is about.
+    #[must_use]
+    pub fn at(&self, scenario: &Scenario) -> YamlPath {
+        match self {
+            Self::Attempt(error) => error.path.clone(),
+            Self::Work { .. } => YamlPath::from(["files"]),
+            Self::Sandbox(RunError::Plan(_) | RunError::Handler(_) | RunError::NotInForce { .. }) => {
+                YamlPath::from(["policy"])
+            }
+            _ => action(scenario),
+        }
+    }
+}
+
+/// Where a scenario says what it runs.
+#[must_use]
+pub fn action(scenario: &Scenario) -> YamlPath {
+    YamlPath::from([match &scenario.action {
+        Action::Run(_) => "run",
+        Action::Shell(_) => "shell",
+        Action::Attempt(_) => "attempt",
+    }])
+}
+
+/// One run, as far as it can be seen from outside the sandbox.
+struct Take {
+    seen: Observation,
+    controls: Report,
+    work: work::Work,
+}
+
+/// Runs a scenario, as often as it wants, and judges it.
+///
+/// # Errors
+/// [`RunnerError`]: then there is nothing to judge.
+pub fn run(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, RunnerError> {
+    let first = take(scenario, engine, false)?;
+    let mut findings = matcher::judge(&scenario.expect, &first.seen);
+    explain(scenario, engine, &first, &mut findings);
+    for nth in 2..=scenario.repeat {
+        if !findings.is_empty() {
+            break;
+        }
+        let other = take(scenario, engine, false)?;
+        findings = matcher::judge(&scenario.expect, &other.seen);
+        findings.extend(repeat::diverges(&first.seen, &other.seen, nth));
+        if !findings.is_empty() {
+            let kept = keep.run(&scenario.test, &[("", &first), (&format!("run-{nth}"), &other)]);
+            return Ok(Ran { findings, controls: first.controls, kept });
+        }
+    }
+    let kept = if findings.is_empty() { None } else { keep.run(&scenario.test, &[("", &first)]) };
+    Ok(Ran { findings, controls: first.controls, kept })
+}
+
+/// An end that nobody expected is nearly always a denial: one more run, with denials made visible, names it.
+fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mut [Finding]) {
+    let end = YamlPath::from(["expect", "exit"]);
+    let Some(finding) = findings.iter_mut().find(|finding| finding.at == end) else { return };
+    if observe(scenario, None).denials {
+        return;
+    }
+    // The scenario has failed already: a second run that fails to start has nothing to add.
+    let Ok(again) = take(scenario, engine, true) else { return };
+    if again.seen.end != first.seen.end {
+        return;
+    }
+    let explained =
+        matcher::judge(&scenario.expect, &again.seen).into_iter().find(|finding| finding.at == end);
+    if let Some(explained) = explained {
+        finding.notes = explained.notes;
+    }
+}
+
+fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> assize_core::policy::Observe {
+    let mut observe = scenario.expect.observe();
+    observe.calls.extend(compiled.iter().flat_map(|compiled| compiled.verdicts()).map(|wanted| wanted.call));
+    observe
+}
+
+/// Runs a scenario once.
+fn take(scenario: &Scenario, engine: &dyn Engine, denials: bool) -> Result<Take, RunnerError> {
+    let work = work::Work::make(&scenario.files)?;
+    let mut policy = scenario.policy(work.path());
+    policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
+    let (outcome, events, attempts, wanted) = match &scenario.action {
+        Action::Attempt(attempts) => {
+            let compiled = attempt::compile(attempts, work.path())?;
+            policy.observe = observe(scenario, Some(&compiled));
+            policy.observe.denials |= denials;
+            let (command, run) = compiled.script.clone().build().map_err(RunnerError::Prober)?;
+            let (outcome, events) = start(engine, policy, command.cwd(work.path()))?;
+            let came = compiled.came(&run).map_err(RunnerError::Prober)?;
+            (outcome, events, compiled.judge(&came), compiled.verdicts())
+        }
+        Action::Run(_) | Action::Shell(_) => {
+            policy.observe = observe(scenario, None);
+            policy.observe.denials |= denials;
+            let argv = scenario.argv(work.path()).unwrap_or_default();
+            let (program, args) = argv.split_first().ok_or(RunnerError::NoProgram)?;
+            let stdin =
+                scenario.stdin.as_ref().map_or(Stdin::Null, |text| Stdin::Bytes(text.clone().into_bytes()));
+            let command = Command::new(program).args(args).cwd(work.path()).stdin(stdin);
+            let (outcome, events) = start(engine, policy, command)?;
+            (outcome, events, Vec::new(), Vec::new())
+        }
+    };
+    let files = scenario.expect.files.keys().map(|path| (path.clone(), work.look(path))).collect();
+    let seen = Observation {
+        end: outcome.end,
+        stdout: outcome.stdout,
+        stderr: outcome.stderr,
+        files,
+        events,
+        work: work.path().to_owned(),
+        attempts,
+        wanted,
+    };
+    Ok(Take { seen, controls: outcome.report, work })
+}
+
+fn start(
+    engine: &dyn Engine,
+    policy: Policy,
+    command: Command,
+) -> Result<(Outcome, Vec<assize_core::Event>), RunnerError> {
+    let log = Memory::default();
+    let outcome = engine.run(policy, command, log.clone())?;
+    Ok((outcome, log.drain()))
+}
+
+#[cfg(test)]
+mod tests;

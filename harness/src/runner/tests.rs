@@ -1,0 +1,159 @@
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use assize_core::sandbox::{End, Program};
+use assize_core::trace::{Action as Answer, Origin};
+use assize_core::trace::{Arg, Args, Body, Exit, Memory, Sink};
+
+use super::*;
+use crate::matcher::sample::{denied, events, verdict};
+
+/// Stands in for the sandbox.
+struct Fake<F>(F);
+
+impl<F: Fn(&Policy, &Path, &mut Memory) -> Outcome + Send + Sync> Engine for Fake<F> {
+    fn run(&self, policy: Policy, command: Command, mut log: Memory) -> Result<Outcome, RunError> {
+        assert!(matches!(command.program, Program::Path(_)));
+        Ok(self.0(&policy, command.cwd.as_deref().unwrap(), &mut log))
+    }
+}
+
+fn ended(code: u8, stdout: &str) -> Outcome {
+    Outcome {
+        end: End::Exit(Exit::Code(code)),
+        stdout: stdout.into(),
+        stderr: Vec::new(),
+        report: Report::default(),
+        took: Duration::ZERO,
+    }
+}
+
+fn scenario(yaml: &str) -> Scenario {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.yaml");
+    fs::write(&file, yaml).unwrap();
+    let mut all = crate::scenario::load(folder.path(), &file).unwrap();
+    assert_eq!(all.len(), 1);
+    all.remove(0)
+}
+
+/// Runs it; the folder holds what was kept.
+fn judged(
+    yaml: &str,
+    fake: impl Fn(&Policy, &Path, &mut Memory) -> Outcome + Send + Sync,
+) -> (Ran, tempfile::TempDir) {
+    let kept = tempfile::tempdir().unwrap();
+    let ran = run(&scenario(yaml), &Fake(fake), &Keep::Beneath(kept.path().to_owned())).unwrap();
+    (ran, kept)
+}
+
+#[test]
+fn a_run_has_a_fresh_folder_which_is_gone_afterwards() {
+    let yaml = "files: { in/a: text, b: { text: x, mode: 0600 } }\nrun: [x]\nexpect: { files: { out: made, in/a: text, gone: absent } }\n";
+    let seen = Mutex::new(Vec::new());
+    let (ran, kept) = judged(yaml, |policy, work, _| {
+        assert_eq!(fs::read(work.join("in/a")).unwrap(), b"text");
+        assert_eq!(fs::metadata(work.join("b")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(policy.limits.timeout, Some(DEFAULT_TIMEOUT));
+        fs::write(work.join("out"), "made").unwrap();
+        // What a guest locks must not stay behind.
+        fs::create_dir_all(work.join("locked/deep")).unwrap();
+        fs::set_permissions(work.join("locked"), fs::Permissions::from_mode(0o000)).unwrap();
+        seen.lock().unwrap().push(work.to_owned());
+        ended(0, "")
+    });
+    assert!(ran.findings.is_empty(), "{:#?}", ran.findings);
+    assert!(!seen.lock().unwrap()[0].exists());
+    assert_eq!((ran.kept, fs::read_dir(kept.path()).unwrap().count()), (None, 0), "a pass keeps nothing");
+}
+
+#[test]
+fn a_failed_run_keeps_its_artefacts() {
+    let (ran, kept) = judged("run: [x]\nexpect: { stdout: a }\n", |_, work, log| {
+        fs::write(work.join("out"), "made").unwrap();
+        events(vec![denied("/etc/passwd")]).iter().for_each(|event| assert!(log.take(event)));
+        ended(0, "b")
+    });
+    assert_eq!(ran.findings.len(), 1);
+    let folder = ran.kept.unwrap();
+    assert_eq!(folder, kept.path().join("x"));
+    assert_eq!(fs::read(folder.join("stdout")).unwrap(), b"b");
+    assert_eq!(fs::read(folder.join("work/out")).unwrap(), b"made");
+    assert!(fs::read_to_string(folder.join("verdicts.jsonl")).unwrap().contains("/etc/passwd"));
+}
+
+#[test]
+fn a_link_out_of_the_work_folder_is_not_followed() {
+    let (ran, _kept) = judged(
+        "run: [x]\nexpect: { files: { out/passwd: present, link: { contains: root } } }\n",
+        |_, work, _| {
+            symlink("/etc", work.join("out")).unwrap();
+            symlink("/etc/passwd", work.join("link")).unwrap();
+            ended(0, "")
+        },
+    );
+    let titles: Vec<_> = ran.findings.iter().map(|finding| finding.title.as_str()).collect();
+    assert_eq!(
+        titles,
+        ["link is a symbolic link", "out/passwd can't be looked at: its folder leads out of the work folder"]
+    );
+}
+
+#[test]
+fn an_unexpected_end_is_run_once_more_to_name_the_denial() {
+    let (ran, _kept) = judged("run: [x]\n", |policy, _, log| {
+        if policy.observe.denials {
+            events(vec![denied("/etc/passwd")]).iter().for_each(|event| assert!(log.take(event)));
+        }
+        ended(1, "")
+    });
+    let notes = ran.findings[0].notes.join("\n");
+    assert!(notes.contains("denied meanwhile") && notes.contains("fs: { read: [/etc/passwd] }"), "{notes}");
+}
+
+fn repeated(fake: impl Fn(usize) -> (Body, String) + Send + Sync) -> Ran {
+    let count = AtomicUsize::new(0);
+    let (ran, _kept) = judged("run: [x]\nrepeat: 3\n", |_, work, log| {
+        let (body, stdout) = fake(count.fetch_add(1, Ordering::Relaxed));
+        events(vec![denied("/a"), body]).iter().for_each(|event| assert!(log.take(event)));
+        ended(0, &stdout.replace("WORK", work.to_str().unwrap()))
+    });
+    ran
+}
+
+#[test]
+fn repeated_runs_differ_in_numbers_of_the_host_only() {
+    let ran = repeated(|nth| {
+        let address = 0x7000_0000_0000 + nth as u64 * 4096;
+        let args = Args(vec![("addr", Arg::Pointer(address))]);
+        let mut body = verdict("mmap", args, Answer::Allow, Origin::Kernel, address.cast_signed());
+        if let Body::Verdict(verdict) = &mut body {
+            verdict.pid = 100 + nth as u32;
+        }
+        (body, "in WORK".to_owned())
+    });
+    assert!(ran.findings.is_empty(), "{:#?}", ran.findings);
+}
+
+#[test]
+fn the_first_event_that_differs_is_shown_of_both_runs() {
+    let ran = repeated(|nth| (denied(if nth < 2 { "/b" } else { "/c" }), String::new()));
+    let [finding] = ran.findings.as_slice() else { panic!("{:#?}", ran.findings) };
+    assert_eq!(
+        (finding.title.as_str(), finding.at.to_string().as_str()),
+        ("run 3 differs from run 1 in event 2", "repeat")
+    );
+    assert!(finding.notes[0].contains("\"/b\"") && finding.notes[1].contains("\"/c\""), "{finding:#?}");
+}
+
+#[test]
+fn outputs_that_differ_are_shown() {
+    let ran = repeated(|nth| (denied("/b"), format!("run {nth}\n")));
+    assert_eq!(ran.findings[0].title, "stdout of run 2 differs from run 1");
+    assert!(ran.findings[0].notes[0].contains("-run 0\n+run 1"), "{:#?}", ran.findings);
+}

@@ -1,0 +1,90 @@
+//! A policy in a file of its own: the same keys as in a scenario, without one.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use assize_core::Policy;
+use serde::Deserialize;
+
+use super::deserialize::typed;
+use super::deterministic::{Deterministic, DeterministicSpec};
+use super::fault::Fault;
+use super::load::read;
+use super::place::SourceMap;
+use super::policy::{EnvName, PolicySpec};
+use super::template::Template;
+use crate::diagnostic::Diagnostic;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of `policy`, `deterministic` and `env`")]
+struct Document {
+    policy: PolicySpec,
+    deterministic: DeterministicSpec,
+    env: BTreeMap<EnvName, Template>,
+}
+
+/// A policy in a file of its own.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyFile {
+    /// What the guest may do.
+    pub policy: PolicySpec,
+    /// What is made the same in every run.
+    pub deterministic: Option<Deterministic>,
+    /// The guest's environment, on top of the policy's.
+    pub env: BTreeMap<EnvName, Template>,
+}
+
+impl PolicyFile {
+    /// The sandbox's policy for a run in this work folder.
+    #[must_use]
+    pub fn policy(&self, work: &Path) -> Policy {
+        let mut policy = self.policy.compile(work);
+        for (name, value) in &self.env {
+            policy.env.insert(name.0.clone().into(), value.expand(work));
+        }
+        if let Some(deterministic) = &self.deterministic {
+            policy.seed = Some(deterministic.seed);
+            policy.hostname.get_or_insert_with(|| deterministic.hostname.clone());
+        }
+        policy
+    }
+}
+
+/// Reads one.
+///
+/// # Errors
+/// What is wrong with it, at its place.
+pub fn load(file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {
+    let source = read(file).map_err(|wrong| vec![wrong.fault.diagnostic(file, &wrong.text)])?;
+    parse(&source).map_err(|fault| vec![fault.diagnostic(file, source.text())])
+}
+
+fn parse(source: &SourceMap) -> Result<PolicyFile, Fault> {
+    let document: Document = match source.documents.as_slice() {
+        [] => Document::default(),
+        [only] => typed(only)?,
+        [_, second, ..] => return Err(Fault::new("a policy file is one document").at(second.span)),
+    };
+    Ok(PolicyFile { policy: document.policy, deterministic: document.deterministic.0, env: document.env })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::tree;
+
+    fn parse(text: &str) -> Result<PolicyFile, Fault> {
+        super::parse(&tree::parse(text)?)
+    }
+
+    #[test]
+    fn a_policy_file_has_three_keys_and_no_more() {
+        let file = parse("policy: { fs: { read: [/usr] } }\ndeterministic: { seed: 7 }\nenv: { A: $WORK }\n")
+            .unwrap();
+        let policy = file.policy(Path::new("/w"));
+        assert_eq!((policy.seed, policy.fs.read), (Some(7), vec!["/usr".into()]));
+        assert_eq!(policy.env[std::ffi::OsStr::new("A")], "/w");
+        assert!(parse("run: [sh]").is_err() && parse("---\nenv: {}\n---\nenv: {}\n").is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! Scenarios as the tests of a Cargo test target. The only file that knows libtest-mimic.
+//!
+//! It speaks libtest's language, as `cargo test` and `cargo nextest` use it: on stdout stands nothing but that.
+#![forbid(unsafe_code)]
+
+mod arguments;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Failed, Trial};
+
+use self::arguments::Shim;
+use crate::needs::{Host, Required};
+use crate::report::{self, Started};
+use crate::runner::{Keep, Kernel};
+use crate::suite::{self, Case, Judge, State, Way};
+
+/// Runs every scenario beneath `root` as a test; relative to the crate's own folder.
+///
+/// The whole of a test target, which its manifest gives `harness = false`:
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     assize_harness::main("scenarios")
+/// }
+/// ```
+pub fn main(root: impl AsRef<Path>) -> ExitCode {
+    let threads = std::env::var("RUST_TEST_THREADS").ok();
+    let shim = match Shim::parse(std::env::args_os().skip(1), threads.as_deref()) {
+        Ok(shim) => shim,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let executable = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    // Help and unknown options end the process here, as libtest-mimic does it.
+    let mut arguments = libtest_mimic::Arguments::from_iter(shim.rest(&executable));
+    let required = match Required::from_env() {
+        Ok(required) => required,
+        Err(error) => {
+            eprintln!("error: ASSIZE_REQUIRE: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let judge = Judge { host: Host::probe(), required };
+    let root = beneath_the_crate(root.as_ref());
+    let cases = if arguments.exact && !shim.filters.is_empty() {
+        Ok(shim.filters.iter().filter_map(|name| suite::named(&root, name, &judge)).collect())
+    } else {
+        suite::all(&root, &judge)
+    };
+    let mut cases = match cases {
+        Ok(cases) if cases.is_empty() && !arguments.exact => {
+            eprintln!("error: no scenario lies beneath {}", root.display());
+            return ExitCode::from(101);
+        }
+        Ok(cases) => cases,
+        Err(error) => {
+            eprintln!("error: {}: {error}", root.display());
+            return ExitCode::from(101);
+        }
+    };
+    // libtest-mimic knows one filter. Several are applied here; one is left to it, so that it counts what it leaves out.
+    match shim.filters.as_slice() {
+        [one] => arguments.filter = Some(one.clone()),
+        [] => {}
+        several => {
+            cases.retain(|case| several.iter().any(|filter| hits(&case.name, filter, arguments.exact)))
+        }
+    }
+    if !arguments.list {
+        say_why_ignored(&cases, &arguments, &shim.filters);
+    }
+    let common = Arc::new(Common {
+        keep: Keep::near(&std::env::current_dir().unwrap_or_default()),
+        started: Started::by_cargo(&executable),
+        colour: report::coloured(&std::io::stdout()),
+    });
+    let trials = cases.into_iter().map(|case| trial(case, &common)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+struct Common {
+    keep: Keep,
+    started: Started,
+    colour: bool,
+}
+
+fn trial(case: Case, common: &Arc<Common>) -> Trial {
+    let ignored = matches!(case.state, State::Lacking(_));
+    let common = Arc::clone(common);
+    let name = case.name.clone();
+    let test = move || {
+        let way =
+            Way { engine: &Kernel, keep: &common.keep, started: &common.started, colour: common.colour };
+        case.run(way).map(drop).map_err(Failed::from)
+    };
+    Trial::test(name, test).with_ignored_flag(ignored)
+}
+
+/// A test's name, and whether a filter hits it.
+fn hits(name: &str, filter: &str, exact: bool) -> bool {
+    if exact { name == filter } else { name.contains(filter) }
+}
+
+/// libtest has no place for the reason of a skip, and stdout is the protocol's.
+fn say_why_ignored(cases: &[Case], arguments: &libtest_mimic::Arguments, filters: &[String]) {
+    if arguments.ignored || arguments.include_ignored {
+        return;
+    }
+    for case in cases {
+        let wanted =
+            filters.is_empty() || filters.iter().any(|filter| hits(&case.name, filter, arguments.exact));
+        let skipped = arguments.skip.iter().any(|filter| hits(&case.name, filter, arguments.exact));
+        if let (State::Lacking(why), true, false) = (&case.state, wanted, skipped) {
+            eprintln!("ignored: {}: {why}", case.name);
+        }
+    }
+}
+
+/// Cargo and nextest both name the crate's folder; an executable that is started by hand has only the caller's.
+fn beneath_the_crate(root: &Path) -> PathBuf {
+    match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(folder) => {
+            let root = Path::new(&folder).join(root);
+            // `core/../scenarios` reads worse than `scenarios` in every report.
+            let here = std::env::current_dir().and_then(|here| here.canonicalize());
+            let full = root.canonicalize();
+            match (here, full) {
+                (Ok(here), Ok(full)) => full.strip_prefix(&here).map(Path::to_owned).unwrap_or(full),
+                _ => root,
+            }
+        }
+        None => root.to_owned(),
+    }
+}

@@ -1,0 +1,258 @@
+//! The command lines: what `cargo test`, `cargo nextest` and a person say to a test target and to `assize`.
+//!
+//! This test target is its own fixture: with `ASSIZE_TEST_ROOT` set it is a test target over that folder, as a user
+//! would write it.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tempfile::TempDir;
+
+const ROOT: &str = "ASSIZE_TEST_ROOT";
+
+fn main() -> ExitCode {
+    if let Some(root) = std::env::var_os(ROOT) {
+        return assize_harness::main(root);
+    }
+    let tests: &[(&str, fn())] = &[
+        ("listing_prints_names_and_nothing_else", listing_prints_names_and_nothing_else),
+        ("listing_ignored_prints_only_those", listing_ignored_prints_only_those),
+        ("exact_runs_one_and_prints_only_the_protocol", exact_runs_one_and_prints_only_the_protocol),
+        ("any_of_several_filters_will_do", any_of_several_filters_will_do),
+        ("options_of_libtest_are_taken", options_of_libtest_are_taken),
+        ("bad_options_are_refused", bad_options_are_refused),
+        ("a_skip_says_why_and_is_never_a_pass", a_skip_says_why_and_is_never_a_pass),
+        ("a_file_that_cannot_be_loaded_is_a_failing_test", a_file_that_cannot_be_loaded_is_a_failing_test),
+        ("an_empty_folder_is_an_error", an_empty_folder_is_an_error),
+        ("the_command_lists_and_filters", the_command_lists_and_filters),
+        ("the_command_says_what_is_wrong", the_command_says_what_is_wrong),
+        ("exec_says_that_the_fault_is_not_the_commands", exec_says_that_the_fault_is_not_the_commands),
+    ];
+    let trial = |(name, test): &(&str, fn())| {
+        let test = *test;
+        Trial::test(*name, move || {
+            test();
+            Ok::<(), Failed>(())
+        })
+    };
+    libtest_mimic::run(&Arguments::from_args(), tests.iter().map(trial).collect()).exit_code()
+}
+
+/// A folder of scenarios: two that can run in three cells, one that is ignored, one that can't be loaded.
+fn fixture() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    put("good.yaml", "about: it ends well\nrun: [\"true\"]\n");
+    put("cells.yaml", "each: { word: [one, two] }\nshell: echo ${word}\nexpect: { stdout: \"${word}\" }\n");
+    put("lacking.yaml", "needs: [landlock >= 99]\nrun: [\"true\"]\n");
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    put("sub/bad.yaml", "rnu: [\"true\"]\n");
+    folder
+}
+
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn said(mut command: Command) -> Said {
+    for name in ["RUST_TEST_THREADS", "NEXTEST", "CARGO_MANIFEST_DIR", "ASSIZE_REQUIRE"] {
+        if command.get_envs().all(|(known, _)| known != name) {
+            command.env_remove(name);
+        }
+    }
+    let out = command.output().unwrap();
+    Said {
+        code: out.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(out.stdout).unwrap(),
+        stderr: String::from_utf8(out.stderr).unwrap(),
+    }
+}
+
+/// The test target over this folder.
+fn target(root: &Path, args: &[&str]) -> Said {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(args).env(ROOT, root).current_dir(root);
+    said(command)
+}
+
+/// The command, in this folder.
+fn assize(root: &Path, args: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
+    command.args(args).current_dir(root);
+    said(command)
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().collect()
+}
+
+const ALL: [&str; 5] = [
+    "cells.yaml::cells[word=one]: test",
+    "cells.yaml::cells[word=two]: test",
+    "good.yaml::good: test",
+    "lacking.yaml::lacking: test",
+    "sub/bad.yaml::(load): test",
+];
+
+fn listing_prints_names_and_nothing_else() {
+    let folder = fixture();
+    let list = target(folder.path(), &["--list", "--format", "terse"]);
+    assert_eq!((list.code, lines(&list.stdout), list.stderr.as_str()), (0, ALL.to_vec(), ""));
+}
+
+fn listing_ignored_prints_only_those() {
+    let folder = fixture();
+    let list = target(folder.path(), &["--list", "--format", "terse", "--ignored"]);
+    assert_eq!((list.code, lines(&list.stdout)), (0, vec![ALL[3]]));
+}
+
+fn exact_runs_one_and_prints_only_the_protocol() {
+    let folder = fixture();
+    let run = target(folder.path(), &["good.yaml::good", "--exact", "--nocapture"]);
+    let said = lines(&run.stdout);
+    assert_eq!(said[..2], ["", "running 1 test"], "{}", run.stdout);
+    assert!(said[2].starts_with("test good.yaml::good ... "), "{}", run.stdout);
+    assert!(run.stdout.contains("0 filtered out"), "{}", run.stdout);
+    // Another file is not even opened: one that can't be loaded is no hindrance, and no test.
+    assert!(!run.stdout.contains("bad.yaml"), "{}", run.stdout);
+    assert!(target(folder.path(), &["good.yaml", "--exact"]).stdout.contains("running 0 tests"));
+}
+
+fn any_of_several_filters_will_do() {
+    let folder = fixture();
+    let list = |args: &[&str]| {
+        let args = [&["--list", "--format", "terse"], args].concat();
+        target(folder.path(), &args).stdout
+    };
+    assert_eq!(lines(&list(&["good", "one"])), [ALL[0], ALL[2]]);
+    assert_eq!(lines(&list(&["good"])), [ALL[2]]);
+    assert_eq!(lines(&list(&["cells", "good", "--skip", "one"])), [ALL[1], ALL[2]]);
+    assert_eq!(
+        lines(&list(&["--exact", "good.yaml::good", "cells.yaml::cells[word=two]"])),
+        [ALL[2], ALL[1]]
+    );
+}
+
+fn options_of_libtest_are_taken() {
+    let folder = fixture();
+    let root = folder.path();
+    for args in
+        [&["--no-capture"][..], &["--nocapture"], &["--test-threads", "1"], &["--test-threads=2", "-q"]]
+    {
+        let list = target(root, &[args, &["--list"]].concat());
+        assert_eq!((list.code, list.stdout.lines().count()), (0, ALL.len()), "{args:?}: {}", list.stderr);
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--list"]).env(ROOT, root).env("RUST_TEST_THREADS", "2").current_dir(root);
+    assert_eq!(said(command).code, 0);
+}
+
+fn bad_options_are_refused() {
+    let folder = fixture();
+    let root = folder.path();
+    for args in [&["--test-threads", "0"][..], &["--test-threads=0"], &["--no-such-option"]] {
+        let refused = target(root, args);
+        assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(refused.stderr.contains("error:"), "{args:?}: {}", refused.stderr);
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(ROOT, root).env("RUST_TEST_THREADS", "0").current_dir(root);
+    let refused = said(command);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("RUST_TEST_THREADS is `0`"), "{}", refused.stderr);
+}
+
+fn a_skip_says_why_and_is_never_a_pass() {
+    let folder = fixture();
+    let run = target(folder.path(), &["lacking"]);
+    assert_eq!(run.code, 0);
+    assert!(run.stdout.contains("test lacking.yaml::lacking ... ignored"), "{}", run.stdout);
+    assert!(run.stderr.starts_with("ignored: lacking.yaml::lacking: "), "{}", run.stderr);
+    let forced = target(folder.path(), &["lacking", "--ignored"]);
+    assert_eq!(forced.code, 101);
+    assert!(forced.stdout.contains("this host lacks"), "{}", forced.stdout);
+
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .arg("lacking")
+        .env(ROOT, folder.path())
+        .env("ASSIZE_REQUIRE", "landlock=99")
+        .current_dir(folder.path());
+    let claimed = said(command);
+    assert_eq!(claimed.code, 101, "{}{}", claimed.stdout, claimed.stderr);
+    assert!(claimed.stdout.contains("ASSIZE_REQUIRE"), "{}", claimed.stdout);
+}
+
+fn a_file_that_cannot_be_loaded_is_a_failing_test() {
+    let folder = fixture();
+    for args in [&["bad"][..], &["sub/bad.yaml::(load)", "--exact"]] {
+        let run = target(folder.path(), args);
+        assert_eq!(run.code, 101, "{args:?}: {}{}", run.stdout, run.stderr);
+        assert!(run.stdout.contains("test sub/bad.yaml::(load) ... FAILED"), "{}", run.stdout);
+        assert!(run.stdout.contains("did you mean `run`?"), "{}", run.stdout);
+        assert!(run.stdout.contains("sub/bad.yaml:1:1"), "{}", run.stdout);
+    }
+}
+
+fn an_empty_folder_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = target(folder.path(), &[]);
+    assert_eq!(run.code, 101);
+    assert!(run.stderr.contains("no scenario"), "{}", run.stderr);
+    fs::remove_dir(folder.path()).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(ROOT, folder.path()).current_dir("/");
+    assert_eq!(said(command).code, 101);
+}
+
+fn the_command_lists_and_filters() {
+    let folder = fixture();
+    let list = assize(folder.path(), &["list", "."]);
+    let names: Vec<&str> = list.stdout.lines().map(|line| line.split(" (").next().unwrap_or(line)).collect();
+    let all: Vec<&str> = ALL.iter().map(|line| line.strip_suffix(": test").unwrap()).collect();
+    assert_eq!(names, all);
+    assert!(list.stdout.contains("lacking.yaml::lacking (ignored: "), "{}", list.stdout);
+    let list = assize(folder.path(), &["list", "good.yaml"]);
+    assert_eq!(list.stdout, "good.yaml::good\n");
+    let none = assize(folder.path(), &["run", ".", "--filter", "no such"]);
+    assert_eq!((none.code, none.stdout.as_str()), (4, ""));
+    assert_eq!(assize(folder.path(), &["run", ".", "--exact", "no.yaml::such"]).code, 4);
+    assert_eq!(assize(folder.path(), &["run", "gone"]).code, 2);
+}
+
+fn the_command_says_what_is_wrong() {
+    let folder = fixture();
+    let check = assize(folder.path(), &["check", "."]);
+    assert_eq!(check.code, 1);
+    assert!(check.stderr.contains("did you mean `run`?"), "{}", check.stderr);
+    assert!(check.stderr.ends_with("4 scenarios can be loaded; 1 error\n"), "{}", check.stderr);
+    assert_eq!(assize(folder.path(), &["check", "good.yaml"]).code, 0);
+    let run = assize(folder.path(), &["run", ".", "--filter", "bad", "--filter", "lacking"]);
+    assert_eq!(run.code, 101);
+    assert!(run.stdout.contains("sub/bad.yaml::(load) ... FAILED"), "{}", run.stdout);
+    assert!(run.stdout.contains("\nignored:\n    lacking.yaml::lacking: "), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("result: FAILED. 0 passed; 1 failed; 1 ignored; 3 filtered out"),
+        "{}",
+        run.stdout
+    );
+    assert!(!run.stdout.contains('\x1b'), "colours are for terminals");
+}
+
+fn exec_says_that_the_fault_is_not_the_commands() {
+    let folder = fixture();
+    fs::write(folder.path().join("policy"), "polcy: {}\n").unwrap();
+    for policy in ["gone", "policy"] {
+        let exec = assize(folder.path(), &["exec", "--policy", policy, "--", "true"]);
+        assert_eq!(exec.code, 125, "{}", exec.stderr);
+    }
+    let exec = assize(folder.path(), &["exec", "--policy", "policy", "--", "true"]);
+    assert!(exec.stderr.contains("did you mean `policy`?"), "{}", exec.stderr);
+    assert_eq!(assize(folder.path(), &["exec"]).code, 2);
+}
