@@ -23,7 +23,8 @@ pub(super) fn diverges(first: &Observation, other: &Observation, nth: u32) -> Op
         return wrong(format!("run {nth} ended otherwise than run 1"), notes);
     }
     if let Some((one, two)) = first_difference(first, other) {
-        let shown = |event: Option<&Event>| event.map_or_else(|| "nothing more of this guest".to_owned(), show);
+        let shown =
+            |event: Option<&Event>| event.map_or_else(|| "nothing more of this guest".to_owned(), show);
         let place = one.or(two).map_or(0, |event| event.seq);
         let notes = vec![format!("run 1: {}", shown(one)), format!("run {nth}: {}", shown(two))];
         return wrong(format!("the verdict log of run {nth} differs from run 1 at event {place}"), notes);
@@ -32,7 +33,8 @@ pub(super) fn diverges(first: &Observation, other: &Observation, nth: u32) -> Op
     for (name, one, two) in streams {
         let (one, two) = (first.text(one), other.text(two));
         if one != two {
-            let notes = vec![format!("difference (- run 1, + run {nth}):\n{}", matcher::difference(&one, &two))];
+            let notes =
+                vec![format!("difference (- run 1, + run {nth}):\n{}", matcher::difference(&one, &two))];
             return wrong(format!("{name} of run {nth} differs from run 1"), notes);
         }
     }
@@ -70,7 +72,9 @@ fn by_guest(run: &Observation) -> Guests<'_> {
     for event in &run.events {
         let place = match &event.body {
             Body::Verdict(verdict) => verdict.place.clone(),
-            Body::Start { place, .. } | Body::Exec { place, .. } | Body::Exit { place, .. } => Some(place.clone()),
+            Body::Start { place, .. } | Body::Exec { place, .. } | Body::Exit { place, .. } => {
+                Some(place.clone())
+            }
             Body::Dropped { .. } | Body::Note { .. } => None,
         };
         guests.entry(place).or_default().push(event);
