@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Calls, Capability, Proof, Rule, Stage, StartError, Then};
 use crate::filter::Match;
-use crate::sys::clone::{Expect, ProbeArg};
+use crate::sys::probe::{Expect, ProbeArg};
 use crate::syscall::{Family, Sysno, family};
 use crate::{Errno, Policy, Syscall};
 

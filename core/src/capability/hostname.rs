@@ -3,7 +3,7 @@
 
 use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then, VirtualFile};
 use crate::supervisor::call::Call;
-use crate::sys::clone::{Expect, ProbeArg};
+use crate::sys::probe::{Expect, ProbeArg};
 use crate::syscall::{Sysno, family};
 use crate::trace::Grounds;
 use crate::{NotifAction, Policy, Syscall};

@@ -23,7 +23,7 @@ use crate::filter::Match;
 use crate::guest::Opened;
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::tracker::ExecStop;
-use crate::sys::clone::{Expect, Probe, ProbeArg};
+use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::syscall::{Family, Sysno, signature};
 use crate::trace::Grounds;
 use crate::{Errno, NotifAction, Policy, Syscall};

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then, VirtualFile};
 use crate::supervisor::call::Call;
 use crate::supervisor::tracker::ExecStop;
-use crate::sys::clone::{Expect, ProbeArg};
+use crate::sys::probe::{Expect, ProbeArg};
 use crate::sys::vdso;
 use crate::syscall::{Sysno, family};
 use crate::trace::{Grounds, Place};

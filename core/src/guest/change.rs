@@ -1,8 +1,9 @@
-//! Changing names and lengths on a guest's behalf: truncate, rename, link, unlink, rmdir, in every spelling.
+//! Changing names and lengths on a guest's behalf: truncate, rename, link, unlink, rmdir, and the creation of what is
+//! not opened (mkdir, symlink, mknod), in every spelling.
 //!
 //! [`ChangeRequest::pin`] finds each folder once and pins the objects, the caller judges those, and
-//! [`Prepared::perform`] carries the change out in the pinned folders. Truncate and link use the pinned object itself:
-//! nothing can come between. Rename and removal work on a name, as the kernel offers nothing else: the name is looked
+//! [`Prepared::perform`] carries the change out in the pinned folders. Truncate and link use the pinned object itself,
+//! and a creation can't replace anything: nothing can come between. Rename and removal work on a name, as the kernel offers nothing else: the name is looked
 //! up again right before, and afterwards it is checked that the pinned object was the one. What remains is a process
 //! outside of the sandbox that binds the name to another object within that instant; it is told by
 //! [`Changed::rebound`]. Guests can't do it, if all their changes go through one thread.
@@ -13,13 +14,15 @@
 //! * The limit on a file's size that counts for truncate is the supervisor's.
 #![forbid(unsafe_code)]
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags};
-use rustix::fs::{fstat, linkat, openat, renameat_with, statat, statx, unlinkat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, StatxFlags};
+use rustix::fs::{
+    fstat, linkat, mkdirat, mknodat, openat, renameat_with, statat, statx, symlinkat, unlinkat,
+};
 
-use super::open::{Refusal, in_folder, would_be_granted};
+use super::open::{Refusal, in_folder, with_umask, would_be_granted};
 use super::pinned::{FileKind, Pinned, identity};
 use super::process::Guest;
-use super::resolve::{Lookup, ParentOf, resolve, resolve_parent};
+use super::resolve::{Lookup, PATH_LEN, ParentOf, resolve, resolve_parent};
 use crate::Errno;
 use crate::sys::file::truncate;
 
@@ -68,12 +71,45 @@ pub enum Change {
         /// `AT_SYMLINK_FOLLOW`, `AT_EMPTY_PATH`.
         flags: u32,
     },
+    /// `mkdir`, `symlink`, `mknod` and their `at` forms.
+    Create {
+        /// The name.
+        name: At,
+        /// What is created.
+        new: New,
+    },
     /// `unlink`, `unlinkat`, `rmdir`.
     Remove {
         /// The name.
         name: At,
         /// `AT_REMOVEDIR` for a folder.
         flags: u32,
+    },
+}
+
+/// What is created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum New {
+    /// A folder.
+    Folder {
+        /// Its mode.
+        mode: u32,
+        /// The guest's umask.
+        umask: u32,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// What it says.
+        text: Vec<u8>,
+    },
+    /// A file, pipe, socket or device.
+    Node {
+        /// Its kind and mode.
+        mode: u32,
+        /// The device that it stands for.
+        dev: u64,
+        /// The guest's umask.
+        umask: u32,
     },
 }
 
@@ -108,6 +144,7 @@ enum Step {
     Truncate { file: Pinned, length: i64 },
     Rename { from: Entry, to: Entry, flags: RenameFlags },
     Link { file: Pinned, to: Entry },
+    Create { name: Entry, new: New },
     Remove { name: Entry, flags: AtFlags },
 }
 
@@ -156,6 +193,14 @@ impl ChangeRequest {
                 };
                 Step::Link { file: resolve(&lookup)?.existing()?, to: self.entry(to)? }
             }
+            Change::Create { name, new } => {
+                match new {
+                    New::Symlink { text } if text.is_empty() => return Err(Errno::ENOENT),
+                    New::Symlink { text } if text.len() > PATH_LEN => return Err(Errno::ENAMETOOLONG),
+                    _ => {}
+                }
+                Step::Create { name: self.entry(name)?, new: new.clone() }
+            }
             Change::Remove { name, flags } => {
                 let flags = AtFlags::from_bits_retain(*flags);
                 if !AtFlags::REMOVEDIR.contains(flags) {
@@ -187,7 +232,7 @@ impl Prepared {
             Step::Truncate { file, .. } => (Some(file), None),
             Step::Rename { from, to, .. } => (from.object.as_ref(), to.object.as_ref()),
             Step::Link { file, to } => (Some(file), to.object.as_ref()),
-            Step::Remove { name, .. } => (name.object.as_ref(), None),
+            Step::Create { name, .. } | Step::Remove { name, .. } => (name.object.as_ref(), None),
         };
         first.into_iter().chain(second)
     }
@@ -198,7 +243,7 @@ impl Prepared {
             Step::Truncate { .. } => (None, None),
             Step::Rename { from, to, .. } => (Some(from), Some(to)),
             Step::Link { to, .. } => (Some(to), None),
-            Step::Remove { name, .. } => (Some(name), None),
+            Step::Create { name, .. } | Step::Remove { name, .. } => (Some(name), None),
         };
         first.into_iter().chain(second)
     }
@@ -245,6 +290,10 @@ impl Prepared {
                 });
                 Ok(Changed { rebound: !moved && !from.untouched(to) || !replaced })
             }
+            Step::Create { name, new } => {
+                name.create(new).map_err(|errno| in_folder(&name.parent, errno))?;
+                Ok(Changed { rebound: false })
+            }
             Step::Remove { name, flags } => {
                 name.still()?;
                 unlinkat(&name.parent, &*name.name, *flags)
@@ -256,6 +305,27 @@ impl Prepared {
 }
 
 impl Entry {
+    fn create(&self, new: &New) -> Result<(), Errno> {
+        let (parent, name) = (&self.parent, &*self.name);
+        let bits = Mode::from_bits_retain;
+        Ok(match new {
+            New::Folder { mode, umask } => with_umask(*umask, || mkdirat(parent, name, bits(mode & 0o7777))),
+            New::Symlink { text } => symlinkat(&**text, parent, name),
+            New::Node { mode, dev, umask } => {
+                // The kernel takes a mode without a kind for a regular file.
+                let kind = match mode & libc::S_IFMT {
+                    0 => FileType::RegularFile,
+                    libc::S_IFDIR => return Err(Errno::EPERM),
+                    libc::S_IFREG | libc::S_IFCHR | libc::S_IFBLK | libc::S_IFIFO | libc::S_IFSOCK => {
+                        FileType::from_raw_mode(*mode)
+                    }
+                    _ => return Err(Errno::EINVAL),
+                };
+                with_umask(*umask, || mknodat(parent, name, kind, bits(mode & 0o7777), *dev))
+            }
+        }?)
+    }
+
     /// Whether the name still stands for the pinned object.
     fn still(&self) -> Result<(), Refusal> {
         let now = match statat(&self.parent, bare(&self.name), AtFlags::SYMLINK_NOFOLLOW) {

@@ -3,7 +3,11 @@
 //! A denied file is known by its identity, so its hard links and new names are denied as well. A denied folder covers
 //! what lies beneath it now, wherever it was moved to, and every file that lay in it at the start and had a further
 //! hard link elsewhere. A denied path that doesn't exist covers what is created there later, and a denied name covers
-//! what replaces its file. Every denied object is held open: its inode's number can't come to mean another file.
+//! what replaces its file. Every denied object is held open: its inode's number can't come to mean another file. (The
+//! files with further hard links are not held; should all links of one be removed, its number may deny another file.)
+//!
+//! A folder is told by its name at the moment of asking. Whoever renames a folder above it between two questions could
+//! confuse that; guests can't, if their renames are refused where [`covers_entry`](Denied::covers_entry) says so.
 //!
 //! What it costs, in kernel calls: none for a file that is known by its identity; otherwise one `readlink` for the
 //! file and one for each denied path (two for a folder). Nothing is remembered between calls.
@@ -104,7 +108,8 @@ impl Denied {
         self.places.is_empty()
     }
 
-    /// Folders that could not be listed, so that files in them may have hard links elsewhere that are not known.
+    /// What could not be looked at for want of permission. It is denied by its name; files in it may have hard links
+    /// elsewhere that are not known.
     #[must_use]
     pub fn unscanned(&self) -> &[PathBuf] {
         &self.unscanned
@@ -216,6 +221,7 @@ impl Denied {
             }
             Ok(object) => self.hold(object),
             Err(Errno::ENOENT) => {}
+            Err(Errno::EACCES) => self.unscanned.push(path.into()),
             Err(errno) => return Err(unreachable(errno)),
         }
         if !rest.is_empty() {
@@ -313,10 +319,12 @@ fn anchor(path: &Path) -> Result<(Pinned, Vec<u8>), DeniedError> {
         };
         match pin(above.as_os_str(), OFlags::DIRECTORY) {
             Ok(anchor) => return Ok((anchor, rest)),
-            Err(Errno::ENOENT) if above.components().next_back() == Some(Component::ParentDir) => {
+            Err(Errno::ENOENT | Errno::EACCES)
+                if above.components().next_back() == Some(Component::ParentDir) =>
+            {
                 return Err(DeniedError::Unclear { path: path.into() });
             }
-            Err(Errno::ENOENT) if above != at => at = above,
+            Err(Errno::ENOENT | Errno::EACCES) if above != at => at = above,
             Err(errno) => return Err(DeniedError::Unreachable { path: path.into(), errno }),
         }
     }

@@ -8,6 +8,7 @@
 //! * `O_NOCTTY` always holds: a guest can't get a controlling terminal by an open that is performed for it.
 //! * `/dev/tty` is opened for guests of the supervisor's own session only; for others it gives `ENXIO`, even if the
 //!   guest has a terminal that it got by itself.
+//! * `F_GETFL` doesn't show `O_NOFOLLOW` on a file that existed.
 //! * `O_CREAT` on a file that exists is not refused by `fs.protected_regular` or `fs.protected_fifos` (another's file
 //!   in a sticky folder that everybody can write to), which is for the guest's own protection.
 #![forbid(unsafe_code)]
@@ -244,7 +245,7 @@ impl OpenRequest {
     }
 
     fn create(&self, parent: &Pinned, name: &[u8], mask: u32) -> Result<Opened, Refusal> {
-        let flags = own_flags(self.flags) | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let flags = own_flags(self.flags) | OFlags::CREATE | OFlags::EXCL;
         let mode = Mode::from_bits_retain((self.mode & MODE) as u32);
         match with_umask(mask, || openat(parent, name, flags, mode)) {
             Ok(fd) => Ok(Opened::File(fd)),

@@ -32,7 +32,7 @@ use super::{procfs, walk};
 use crate::Errno;
 
 /// The longest path that the kernel takes, without its zero.
-const PATH_LEN: usize = 4095;
+pub(super) const PATH_LEN: usize = 4095;
 
 /// A path of a guest, and how it is to be followed.
 #[derive(Debug, Clone, Copy)]

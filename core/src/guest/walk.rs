@@ -28,8 +28,16 @@ pub(super) fn walk(lookup: &Lookup<'_>, base: Option<OwnedFd>) -> Result<Found, 
         None => root()?,
     };
     let trail = if lookup.scoped() { vec![procfs::again(&here)?] } else { Vec::new() };
-    let mut walk =
-        Walk { lookup, here, trail, links: 0, slash: lookup.path.ends_with(b"/"), pending: Vec::new() };
+    let rooted = absolute || lookup.resolve.contains(ResolveFlags::IN_ROOT);
+    let mut walk = Walk {
+        lookup,
+        here,
+        trail,
+        links: 0,
+        rooted,
+        slash: lookup.path.ends_with(b"/"),
+        pending: Vec::new(),
+    };
     walk.push(lookup.path);
     walk.run()
 }
@@ -41,6 +49,8 @@ struct Walk<'a> {
     /// In a scoped walk, the folders from its start to `here`.
     trail: Vec<OwnedFd>,
     links: u32,
+    /// Whether the kernel would know its root yet: under `RESOLVE_NO_XDEV` it follows no absolute link before.
+    rooted: bool,
     /// Whether the last component, so far as it is known, has a slash behind it.
     slash: bool,
     /// What is still to be walked, the next component last.
@@ -113,6 +123,7 @@ impl Walk<'_> {
     }
 
     fn up(&mut self) -> Result<(), Errno> {
+        self.rooted = true;
         if !self.lookup.scoped() {
             self.here = self.step(b"..")?;
             return Ok(());
@@ -150,7 +161,7 @@ impl Walk<'_> {
             return Err(Errno::ENOENT);
         }
         if text.starts_with(b"/") {
-            self.to_root()?;
+            self.rewind()?;
         }
         self.slash |= last && text.ends_with(b"/");
         self.push(&text);
@@ -172,7 +183,7 @@ impl Walk<'_> {
     }
 
     /// Goes where an absolute link starts.
-    fn to_root(&mut self) -> Result<(), Errno> {
+    fn rewind(&mut self) -> Result<(), Errno> {
         let resolve = self.lookup.resolve;
         if resolve.contains(ResolveFlags::BENEATH) {
             return Err(Errno::EXDEV);
@@ -183,9 +194,12 @@ impl Walk<'_> {
         } else {
             root()?
         };
-        if resolve.contains(ResolveFlags::NO_XDEV) && mount(root.as_fd())? != mount(self.here.as_fd())? {
+        if resolve.contains(ResolveFlags::NO_XDEV)
+            && (!self.rooted || mount(root.as_fd())? != mount(self.here.as_fd())?)
+        {
             return Err(Errno::EXDEV);
         }
+        self.rooted = true;
         self.here = root;
         Ok(())
     }

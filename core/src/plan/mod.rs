@@ -15,7 +15,7 @@ use crate::landlock::LandlockError;
 use crate::sandbox::{Control, ControlState};
 use crate::supervisor::call::Call;
 use crate::supervisor::request::Pin;
-use crate::sys::clone::Probe;
+use crate::sys::probe::Probe;
 use crate::trace::{Grounds, Origin};
 use crate::{Errno, HandlerError, RunError, Syscall};
 

@@ -1,20 +1,21 @@
-//! The child's side of a start: from `clone` to `execve`, without a library call.
+//! The supervisor's side of a start: what the children need, and what the two sides tell each other.
 //!
-//! Both children share the supervisor's memory until their exec, and the supervisor's threads go on meanwhile. So they
-//! run on stacks of their own, allocate nothing, take no lock, and make raw system calls only: even libc's `errno`
-//! would be the worker thread's own. The first child becomes the init of the namespaces; it makes the second, the
-//! guest, which arms its filter, waits until the supervisor has the listener, and executes the command.
+//! Both children share the supervisor's memory until their exec, on stacks of their own, so that a start costs the
+//! same however large the supervisor is. The first becomes the init of the namespaces; it makes the second, the guest,
+//! which arms its filter, waits until the supervisor has the listener, and executes the command (see [`super::child`]).
 
 use std::cell::UnsafeCell;
 use std::ffi::{CString, c_int, c_void};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use syscalls::Sysno;
-use syscalls::raw::{syscall1, syscall2, syscall3, syscall4, syscall5, syscall6};
+use syscalls::raw::{syscall3, syscall4};
 
+use super::child::init_stage;
+use super::probe::Probe;
 use crate::Errno;
 
 /// `SECBIT_NOROOT | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_CAP_AMBIENT_RAISE`, each locked (`man 7 capabilities`).
@@ -32,37 +33,6 @@ impl CapHeader {
     pub(super) const fn own() -> Self {
         Self { version: 0x2008_0522, pid: 0 }
     }
-}
-
-/// A call that the guest makes after its filter is armed and before its exec, to show that a control is in force.
-#[derive(Debug)]
-pub(crate) struct Probe {
-    /// The syscall's number.
-    pub(crate) number: u32,
-    /// Its arguments.
-    pub(crate) args: [ProbeArg; 6],
-    /// What must come of it, or the command is not executed.
-    pub(crate) expect: Option<Expect>,
-    /// What came of it; `i64::MIN` until then.
-    result: AtomicI64,
-}
-
-/// What a probe must show.
-#[derive(Debug)]
-pub(crate) struct Expect {
-    /// What the call returns.
-    pub(crate) result: i64,
-    /// What then lies in the memory of an argument: which argument, how far in, these bytes.
-    pub(crate) memory: Option<(usize, usize, Vec<u8>)>,
-}
-
-/// An argument of a probe.
-#[derive(Debug)]
-pub(crate) enum ProbeArg {
-    /// A register.
-    Number(u64),
-    /// The address of these bytes, which the call may overwrite.
-    Memory(Box<UnsafeCell<[u8]>>),
 }
 
 /// All that a start needs, ready for children that can't allocate.
@@ -99,75 +69,51 @@ pub(crate) struct Start {
 /// Descriptors of a start lie here or above, so that moving one into its place never overwrites another.
 pub(crate) const LOWEST_FREE: RawFd = 100;
 
-/// Which step of a start failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Step {
-    None = 0,
-    Domain,
-    IdMaps,
-    Tracker,
-    CloneInit,
-    Parent,
-    CloneGuest,
-    Descriptors,
-    ExecInit,
-    Session,
-    Folder,
-    Capabilities,
-    Filter,
-    Listener,
-    Probe,
-    Exec,
-    Lost,
+macro_rules! steps {
+    ($($step:ident => $words:literal,)*) => {
+        /// Which step of a start failed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u32)]
+        pub(crate) enum Step {
+            $(#[doc = $words] $step,)*
+        }
+
+        impl Step {
+            const ALL: &[Self] = &[$(Self::$step),*];
+
+            /// In words.
+            pub(crate) fn words(self) -> &'static str {
+                match self {
+                    $(Self::$step => $words,)*
+                }
+            }
+        }
+    };
+}
+
+steps! {
+    None => "nothing",
+    Domain => "entering the Landlock domain (landlock_restrict_self)",
+    IdMaps => "writing the id maps of the user namespace",
+    Tracker => "taking hold of the guest (ptrace)",
+    CloneInit => "making the namespaces (clone)",
+    Parent => "tying init's life to the supervisor's (prctl)",
+    CloneGuest => "making the guest (clone)",
+    Descriptors => "arranging descriptors (dup3, close_range)",
+    ExecInit => "starting init (execveat)",
+    Session => "making a session (setsid)",
+    Folder => "entering the folder (fchdir)",
+    Capabilities => "giving up capabilities (capset)",
+    Filter => "arming the filter (seccomp)",
+    Listener => "taking over the listener (pidfd_getfd)",
+    Probe => "showing that the controls are in force",
+    Exec => "executing the program (execve)",
+    Lost => "a child was killed while it was starting",
 }
 
 impl Step {
     fn from_number(number: u32) -> Self {
-        [
-            Self::None,
-            Self::Domain,
-            Self::IdMaps,
-            Self::Tracker,
-            Self::CloneInit,
-            Self::Parent,
-            Self::CloneGuest,
-            Self::Descriptors,
-            Self::ExecInit,
-            Self::Session,
-            Self::Folder,
-            Self::Capabilities,
-            Self::Filter,
-            Self::Listener,
-            Self::Probe,
-            Self::Exec,
-        ]
-        .into_iter()
-        .find(|step| *step as u32 == number)
-        .unwrap_or(Self::Lost)
-    }
-
-    /// In words.
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Self::None => "nothing",
-            Self::Domain => "entering the Landlock domain (landlock_restrict_self)",
-            Self::IdMaps => "writing the id maps of the user namespace",
-            Self::Tracker => "taking hold of the guest (ptrace)",
-            Self::CloneInit => "making the namespaces (clone)",
-            Self::Parent => "tying init's life to the supervisor's (prctl)",
-            Self::CloneGuest => "making the guest (clone)",
-            Self::Descriptors => "arranging descriptors (dup3, close_range)",
-            Self::ExecInit => "starting init (execveat)",
-            Self::Session => "making a session (setsid)",
-            Self::Folder => "entering the folder (fchdir)",
-            Self::Capabilities => "giving up capabilities (capset)",
-            Self::Filter => "arming the filter (seccomp)",
-            Self::Listener => "taking over the listener (pidfd_getfd)",
-            Self::Probe => "showing that the controls are in force",
-            Self::Exec => "executing the program (execve)",
-            Self::Lost => "a child was killed while it was starting",
-        }
+        Self::ALL.get(number as usize).copied().unwrap_or(Self::Lost)
     }
 }
 
@@ -180,38 +126,38 @@ pub(crate) struct Failure {
 
 /// What the children and the supervisor tell each other. Futexes: whoever changes one wakes its waiters.
 #[derive(Debug, Default)]
-struct Shared {
+pub(super) struct Shared {
     /// 1: the id maps are written.
-    mapped: AtomicU32,
+    pub(super) mapped: AtomicU32,
     /// 1: the guest's filter is armed and `listener` is set. 2: it failed.
-    armed: AtomicU32,
+    pub(super) armed: AtomicU32,
     /// 1: the supervisor has the listener, and the guest may go on.
-    go: AtomicU32,
+    pub(super) go: AtomicU32,
     /// The listener's number in the guest.
-    listener: AtomicI32,
+    pub(super) listener: AtomicI32,
     /// The guest's pidfd, in the shared table.
-    pidfd: AtomicI32,
+    pub(super) pidfd: AtomicI32,
     /// Cleared by the kernel when the child has left the shared memory.
-    init_here: AtomicU32,
-    guest_here: AtomicU32,
-    step: AtomicU32,
-    errno: AtomicI32,
+    pub(super) init_here: AtomicU32,
+    pub(super) guest_here: AtomicU32,
+    pub(super) step: AtomicU32,
+    pub(super) errno: AtomicI32,
     /// Which probe failed.
-    probe: AtomicU32,
+    pub(super) probe: AtomicU32,
 }
 
 /// Everything that must stay where it is while a child shares the memory.
-struct Frame {
-    start: Start,
-    shared: Shared,
-    argv: Vec<*const libc::c_char>,
-    envp: Vec<*const libc::c_char>,
-    program: libc::sock_fprog,
-    guest_stack: Stack,
-    init_stack: Stack,
+pub(super) struct Frame {
+    pub(super) start: Start,
+    pub(super) shared: Shared,
+    pub(super) argv: Vec<*const libc::c_char>,
+    pub(super) envp: Vec<*const libc::c_char>,
+    pub(super) program: libc::sock_fprog,
+    pub(super) guest_stack: Stack,
+    pub(super) init_stack: Stack,
     /// Written by init alone, once.
-    init_name: UnsafeCell<[u8; 12]>,
-    init_argv: UnsafeCell<[*const u8; 3]>,
+    pub(super) init_name: UnsafeCell<[u8; 12]>,
+    pub(super) init_argv: UnsafeCell<[*const u8; 3]>,
 }
 
 /// Children on their way to exec. Dropping it waits until none shares our memory any more.
@@ -388,7 +334,7 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 /// A child's stack, with an unmapped page below it.
-struct Stack {
+pub(super) struct Stack {
     base: *mut c_void,
 }
 
@@ -409,7 +355,7 @@ impl Stack {
         }
     }
 
-    fn top(&self) -> *mut c_void {
+    pub(super) fn top(&self) -> *mut c_void {
         self.base.wrapping_byte_add(STACK)
     }
 }
@@ -421,7 +367,7 @@ impl Drop for Stack {
     }
 }
 
-fn wake(word: &AtomicU32) {
+pub(super) fn wake(word: &AtomicU32) {
     // SAFETY: a futex operation on a live, aligned word.
     unsafe {
         syscall3(Sysno::futex as usize, word.as_ptr() as usize, libc::FUTEX_WAKE as usize, i32::MAX as usize)
@@ -440,289 +386,5 @@ fn wait_at_most(word: &AtomicU32, value: u32, time: Duration) {
             value as usize,
             &raw const time as usize,
         );
-    }
-}
-
-impl ProbeArg {
-    /// The address of a copy of `bytes`.
-    pub(crate) fn memory(bytes: &[u8]) -> Self {
-        let cell: Box<UnsafeCell<[u8]>> = {
-            // SAFETY: UnsafeCell<[u8]> has the layout of [u8] (repr(transparent)).
-            unsafe { Box::from_raw(Box::into_raw(Box::<[u8]>::from(bytes)) as *mut UnsafeCell<[u8]>) }
-        };
-        Self::Memory(cell)
-    }
-}
-
-impl Probe {
-    /// A call that was not made yet.
-    pub(crate) fn new(call: crate::Syscall, args: [ProbeArg; 6], expect: Option<Expect>) -> Self {
-        Self { number: call.number(), args, expect, result: AtomicI64::new(i64::MIN) }
-    }
-
-    /// Whether it came as it must. Called by the child that made it.
-    fn has_failed(&self, result: i64) -> bool {
-        let Some(expect) = &self.expect else { return false };
-        let memory = expect.memory.as_ref().is_none_or(|(arg, start, bytes)| match self.args.get(*arg) {
-            // SAFETY: only the calling child writes to it, and it does not now.
-            Some(ProbeArg::Memory(seen)) => unsafe {
-                let seen: &[u8] = &*seen.get();
-                seen.get(*start..start.saturating_add(bytes.len())) == Some(bytes)
-            },
-            _ => false,
-        });
-        result != expect.result || !memory
-    }
-}
-
-// From here on: code of children.
-
-/// A raw result as an error, if it is one.
-fn failed(result: usize) -> Option<i32> {
-    let value = result.cast_signed();
-    (-4095..=-1).contains(&value).then(|| -(value as i32))
-}
-
-fn give_up(shared: &Shared, step: Step, errno: i32) -> ! {
-    shared.errno.store(errno, Ordering::SeqCst);
-    shared.step.store(step as u32, Ordering::SeqCst);
-    shared.armed.store(2, Ordering::SeqCst);
-    wake(&shared.armed);
-    loop {
-        // SAFETY: ends this process; the memory it shares is left alone.
-        unsafe { syscall1(Sysno::exit_group as usize, 127) };
-    }
-}
-
-/// init's life until its exec. The memory and the descriptor table are the supervisor's.
-extern "C" fn init_stage(argument: *mut c_void) -> c_int {
-    // SAFETY: `begin` passed a frame that outlives this child's stay in the shared memory. While this child runs,
-    // the supervisor reads only the frame's atomics, which this child too accesses as atomics.
-    let frame = unsafe { &*argument.cast::<Frame>() };
-    // SAFETY: raw calls with numbers, or with pointers into the frame.
-    unsafe {
-        let died =
-            syscall5(Sysno::prctl as usize, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0);
-        if let Some(errno) = failed(died) {
-            give_up(&frame.shared, Step::Parent, errno);
-        }
-        // Orphans come to this process also where there is no pid namespace.
-        let _ = syscall5(Sysno::prctl as usize, libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0, 0);
-        while frame.shared.mapped.load(Ordering::SeqCst) == 0 {
-            let word = frame.shared.mapped.as_ptr() as usize;
-            syscall4(Sysno::futex as usize, word, libc::FUTEX_WAIT as usize, 0, 0);
-        }
-        frame.shared.guest_here.store(1, Ordering::SeqCst);
-        let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
-        let pid = raw_clone(
-            flags as usize,
-            frame.guest_stack.top() as usize,
-            frame.shared.pidfd.as_ptr() as usize,
-            frame.shared.guest_here.as_ptr() as usize,
-            argument as usize,
-        );
-        if let Some(errno) = failed(pid.cast_unsigned()) {
-            frame.shared.guest_here.store(0, Ordering::SeqCst);
-            give_up(&frame.shared, Step::CloneGuest, errno);
-        }
-        decimal(pid, &mut *frame.init_name.get());
-        let start = &frame.start;
-        // A table of its own: nothing but the status pipe and the program. Descriptors 0 to 2 of the supervisor are
-        // let go, so that no reader waits for init.
-        let alone = syscall3(Sysno::close_range as usize, u32::MAX as usize, u32::MAX as usize, 2);
-        let status = syscall3(Sysno::dup3 as usize, start.status as usize, 3, 0);
-        let image = syscall3(Sysno::dup3 as usize, start.init as usize, 4, libc::O_CLOEXEC as usize);
-        if let Some(errno) = failed(alone).or(failed(status)).or(failed(image)) {
-            give_up(&frame.shared, Step::Descriptors, errno);
-        }
-        syscall3(Sysno::close_range as usize, 0, 2, 0);
-        syscall3(Sysno::close_range as usize, 5, u32::MAX as usize, 0);
-        let argv = &mut *frame.init_argv.get();
-        argv[0] = frame.init_name.get().cast_const().cast();
-        if !start.namespaces {
-            argv[1] = c"stay".as_ptr().cast();
-        }
-        let empty: [usize; 1] = [0];
-        let result = syscall5(
-            Sysno::execveat as usize,
-            4,
-            c"".as_ptr() as usize,
-            frame.init_argv.get() as usize,
-            empty.as_ptr() as usize,
-            libc::AT_EMPTY_PATH as usize,
-        );
-        give_up(&frame.shared, Step::ExecInit, failed(result).unwrap_or(libc::EIO))
-    }
-}
-
-/// `clone` whose child runs [`guest_stage`] on its own stack. libc's would do, but it sets `errno`, which is not ours.
-///
-/// # Safety
-/// `stack` is the top of a stack that nobody else uses; `frame` is a live frame.
-unsafe fn raw_clone(flags: usize, stack: usize, pidfd: usize, tid: usize, frame: usize) -> isize {
-    let result: isize;
-    // SAFETY: the parent returns with its registers as the kernel leaves them; the child starts on `stack`, aligned
-    // as the ABI wants it at a call, and never returns.
-    unsafe {
-        std::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r9",
-            "call {child}",
-            "ud2",
-            "2:",
-            child = sym guest_stage,
-            inlateout("rax") Sysno::clone.id() as isize => result,
-            in("rdi") flags,
-            in("rsi") stack,
-            in("rdx") pidfd,
-            in("r10") tid,
-            in("r8") 0,
-            in("r9") frame,
-            lateout("rcx") _,
-            lateout("r11") _,
-        );
-    }
-    result
-}
-
-/// The guest's life until its exec. The memory is the supervisor's, the descriptor table a copy.
-extern "C" fn guest_stage(argument: *mut c_void) -> ! {
-    // SAFETY: as in `init_stage`; what is written meanwhile lies in atomics, or in cells that are not read here.
-    let frame = unsafe { &*argument.cast::<Frame>() };
-    let shared = &frame.shared;
-    let start = &frame.start;
-    // SAFETY: raw calls with numbers, or with pointers into the frame or this stack.
-    unsafe {
-        // Where there is no pid namespace, init's end must be the guest's.
-        let _ =
-            syscall5(Sysno::prctl as usize, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0);
-        if start.new_session
-            && let Some(errno) = failed(syscalls::raw::syscall0(Sysno::setsid as usize))
-        {
-            give_up(shared, Step::Session, errno);
-        }
-        if let Some(errno) = failed(syscall1(Sysno::fchdir as usize, start.cwd as usize)) {
-            give_up(shared, Step::Folder, errno);
-        }
-        let image = start.image.map(|fd| {
-            // The program's descriptor keeps its place above the inherited ones, and goes at exec.
-            let place = start.fds.len();
-            let _ = fd;
-            place
-        });
-        for (place, fd) in start.fds.iter().enumerate() {
-            if let Some(errno) = failed(syscall3(Sysno::dup3 as usize, *fd as usize, place, 0)) {
-                give_up(shared, Step::Descriptors, errno);
-            }
-        }
-        let mut kept = start.fds.len();
-        if let (Some(fd), Some(place)) = (start.image, image) {
-            if let Some(errno) =
-                failed(syscall3(Sysno::dup3 as usize, fd as usize, place, libc::O_CLOEXEC as usize))
-            {
-                give_up(shared, Step::Descriptors, errno);
-            }
-            kept += 1;
-        }
-        if let Some(errno) = failed(syscall3(Sysno::close_range as usize, kept, u32::MAX as usize, 0)) {
-            give_up(shared, Step::Descriptors, errno);
-        }
-        // `struct sigaction` of the kernel, all zero: the default.
-        let default = [0_u64; 4];
-        for signal in &start.reset_signals {
-            let _ = syscall4(Sysno::rt_sigaction as usize, *signal as usize, default.as_ptr() as usize, 0, 8);
-        }
-        let none = 0_u64;
-        let _ = syscall4(
-            Sysno::rt_sigprocmask as usize,
-            libc::SIG_SETMASK as usize,
-            &raw const none as usize,
-            0,
-            8,
-        );
-        // In its own user namespace the guest has every capability(7) until here.
-        let _ =
-            syscall5(Sysno::prctl as usize, libc::PR_SET_SECUREBITS as usize, SECUREBITS as usize, 0, 0, 0);
-        let header = CapHeader::own();
-        let no_caps = [0_u32; 6];
-        let dropped = syscall2(Sysno::capset as usize, &raw const header as usize, no_caps.as_ptr() as usize);
-        if let Some(errno) = failed(dropped) {
-            give_up(shared, Step::Capabilities, errno);
-        }
-
-        const NEW_LISTENER: usize = 1 << 3;
-        const WAIT_KILLABLE_RECV: usize = 1 << 5;
-        let program = &raw const frame.program as usize;
-        let listener = syscall3(Sysno::seccomp as usize, 1, NEW_LISTENER | WAIT_KILLABLE_RECV, program);
-        if let Some(errno) = failed(listener) {
-            give_up(shared, Step::Filter, errno);
-        }
-        shared.listener.store(listener as i32, Ordering::SeqCst);
-        shared.armed.store(1, Ordering::SeqCst);
-        // The filter is in force for what follows: if it denies these two calls, they fail, the supervisor's own wait
-        // ends by its time-out, and this one spins.
-        wake(&shared.armed);
-        while shared.go.load(Ordering::SeqCst) == 0 {
-            let _ =
-                syscall4(Sysno::futex as usize, shared.go.as_ptr() as usize, libc::FUTEX_WAIT as usize, 0, 0);
-        }
-
-        for (index, probe) in start.probes.iter().enumerate() {
-            let mut registers = [0_usize; 6];
-            for (register, arg) in registers.iter_mut().zip(&probe.args) {
-                *register = match arg {
-                    ProbeArg::Number(number) => *number as usize,
-                    ProbeArg::Memory(bytes) => bytes.get() as *mut u8 as usize,
-                };
-            }
-            let [a, b, c, d, e, f] = registers;
-            let Some(call) = Sysno::new(probe.number as usize) else { continue };
-            let result = syscall6(call as usize, a, b, c, d, e, f).cast_signed() as i64;
-            probe.result.store(result, Ordering::SeqCst);
-            if probe.has_failed(result) {
-                shared.probe.store(index as u32, Ordering::SeqCst);
-                give_up(shared, Step::Probe, libc::EACCES);
-            }
-        }
-
-        let argv = frame.argv.as_ptr() as usize;
-        let envp = frame.envp.as_ptr() as usize;
-        let mut errno = libc::ENOENT;
-        if let Some(place) = image {
-            let empty = c"".as_ptr() as usize;
-            let result =
-                syscall5(Sysno::execveat as usize, place, empty, argv, envp, libc::AT_EMPTY_PATH as usize);
-            errno = failed(result).unwrap_or(libc::EIO);
-        }
-        for program in &start.programs {
-            let result = syscall3(Sysno::execve as usize, program.as_ptr() as usize, argv, envp);
-            let this = failed(result).unwrap_or(libc::EIO);
-            // As execvp: a folder without the program is passed over, but not forgotten if access was refused.
-            match this {
-                libc::ENOENT | libc::ENOTDIR if errno == libc::EACCES => {}
-                _ => errno = this,
-            }
-            if !matches!(this, libc::ENOENT | libc::ENOTDIR | libc::EACCES) {
-                break;
-            }
-        }
-        give_up(shared, Step::Exec, errno)
-    }
-}
-
-fn decimal(number: isize, out: &mut [u8; 12]) {
-    let mut digits = [0_u8; 11];
-    let mut rest = number.unsigned_abs();
-    let mut count = 0;
-    while count == 0 || (rest > 0 && count < digits.len()) {
-        digits[count] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        count += 1;
-    }
-    for (place, byte) in out.iter_mut().enumerate() {
-        *byte = if place < count { digits[count - 1 - place] } else { 0 };
     }
 }

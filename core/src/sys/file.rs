@@ -23,3 +23,17 @@ pub(crate) fn check_open_how(flags: u64, mode: u64, resolve: u64) -> Result<(), 
     // An empty path never opens, so there is no descriptor to close.
     if fd >= 0 || errno == Errno::ENOENT { Ok(()) } else { Err(errno) }
 }
+
+/// Takes a read lease on a file, so that whoever opens it to write must wait.
+#[cfg(test)]
+pub(crate) fn lease(file: &std::fs::File) -> Result<(), Errno> {
+    use std::os::fd::AsRawFd;
+    const F_SETSIG: i32 = 10;
+    // SIGIO, which tells of a lease that is to be broken, would end the process; SIGURG ends nothing.
+    // SAFETY: all arguments are numbers.
+    let done = unsafe {
+        libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG);
+        libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK)
+    };
+    if done < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(()) }
+}

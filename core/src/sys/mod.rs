@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides anything: each function is one thing that the kernel does.
 
+mod child;
 pub(crate) mod clone;
 pub(crate) mod file;
 pub mod host;
@@ -9,6 +10,7 @@ pub(crate) mod image;
 pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod pidfd;
+pub(crate) mod probe;
 pub(crate) mod ptrace;
 pub(crate) mod seccomp;
 pub(crate) mod thread;

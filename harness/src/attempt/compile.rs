@@ -272,14 +272,19 @@ impl Compiler {
             Register::Number(number) => prober::Value::Number(number),
             Register::Bytes(bytes) => prober::Value::Data(self.script.bytes(&bytes)),
             Register::Buffer(len) => prober::Value::Data(self.script.buffer(len)),
-            Register::Struct { bytes, pointers } => {
-                let base = self.script.bytes(&bytes);
+            Register::Struct { mut bytes, pointers } => {
                 for (at, target) in pointers {
-                    if let prober::Value::Data(offset) = self.value(target) {
-                        self.script.patch(base + at, &Script::address(offset).to_ne_bytes());
+                    let pointer = match self.value(target) {
+                        prober::Value::Data(offset) => prober::Script::address(offset),
+                        prober::Value::Number(number) => number,
+                        // Nothing in a structure is made of an earlier call's result.
+                        prober::Value::Result(_) => 0,
+                    };
+                    if let Some(room) = bytes.get_mut(at..at + size_of::<u64>()) {
+                        room.copy_from_slice(&pointer.to_ne_bytes());
                     }
                 }
-                prober::Value::Data(base)
+                prober::Value::Data(self.script.bytes(&bytes))
             }
         }
     }

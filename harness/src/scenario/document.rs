@@ -19,7 +19,7 @@ use super::model::{Scenario, TestName};
 use super::place::{SourceMap, Step, YamlPath};
 use super::policy::{EnvName, PolicySpec};
 use super::template::Template;
-use super::tree::{Kind, Node};
+use super::tree::{Entry, Kind, Node};
 use crate::attempt::{self, Attempt};
 use crate::needs::Need;
 
@@ -53,8 +53,11 @@ struct Document {
     expect: Expectation,
 }
 
-/// What the cells of one matrix may weigh in memory.
+/// What the scenarios of one file may weigh in memory.
 const MAX_WEIGHT: usize = 256 << 20;
+
+/// The most mistakes that are shown of one file: who has made this many made one of them often.
+pub(super) const MAX_FAULTS: usize = 20;
 
 /// Keys of the language that are not built yet: the path of their map, and the keys.
 const NOT_BUILT: &[(&[&str], &[&str])] = &[
@@ -73,12 +76,20 @@ fn refuse_not_built(document: &Node) -> Result<(), Fault> {
         let map = path.iter().try_fold(document, |node, key| node.get(key));
         let Some(Node { kind: Kind::Map(entries), .. }) = map else { continue };
         if let Some(entry) = entries.iter().find(|entry| keys.contains(&entry.key.as_str())) {
-            return Err(Fault::new(format!("`{}` is not built yet", entry.key))
-                .at(entry.key_span)
-                .note("it is planned, and refused until it has an effect"));
+            return Err(not_built(entry));
         }
     }
-    Ok(())
+    let Some(Node { kind: Kind::Map(files), .. }) = document.get("files") else { return Ok(()) };
+    match files.iter().find_map(|file| file.value.entry("from")) {
+        Some(entry) => Err(not_built(entry)),
+        None => Ok(()),
+    }
+}
+
+fn not_built(entry: &Entry) -> Fault {
+    Fault::new(format!("`{}` is not built yet", entry.key))
+        .at(entry.key_span)
+        .note("it is planned, and refused until it has an effect")
 }
 
 /// Where a document stands.
@@ -91,8 +102,8 @@ pub(super) struct Origin<'a> {
     pub(super) document: usize,
 }
 
-/// The scenarios of one document.
-pub(super) fn scenarios(origin: &Origin<'_>) -> Result<Vec<Scenario>, Vec<Fault>> {
+/// The scenarios of one document. `weight` is what the file's scenarios weigh so far.
+pub(super) fn scenarios(origin: &Origin<'_>, weight: &mut usize) -> Result<Vec<Scenario>, Vec<Fault>> {
     let Some(document) = origin.source.documents.get(origin.document) else { return Ok(Vec::new()) };
     if !matches!(document.kind, Kind::Map(_)) {
         return Err(vec![Fault::new("expected a map: a scenario").at(document.span)]);
@@ -100,24 +111,39 @@ pub(super) fn scenarios(origin: &Origin<'_>) -> Result<Vec<Scenario>, Vec<Fault>
     refuse_not_built(document).map_err(|fault| vec![fault])?;
     let cells = cells(document).map_err(|fault| vec![fault])?;
     let mut scenarios = Vec::new();
-    let mut faults = Vec::new();
-    let mut weight = 0;
-    for cell in cells {
-        let made = Substitution::new(&cell).apply(document).and_then(|tree| {
-            weight += tree.weight();
-            if weight > MAX_WEIGHT {
-                return Err(Fault::new("all cells together stand for too much").at(document.span));
+    // What is wrong in several cells is said once.
+    let mut faults: Vec<(Fault, Vec<String>)> = Vec::new();
+    for cell in &cells {
+        if *weight > MAX_WEIGHT {
+            break;
+        }
+        let made = Substitution::new(cell).apply(document).and_then(|tree| {
+            *weight += tree.weight();
+            if *weight > MAX_WEIGHT {
+                return Err(Fault::new("the scenarios of this file stand for too much").at(document.span));
             }
             scenario(origin, tree, cell.shown())
         });
         match made {
             Ok(scenario) => scenarios.push(scenario),
-            // What is wrong in every cell is said once.
-            Err(fault) if faults.contains(&fault) => {}
-            Err(fault) => faults.push(fault),
+            Err(fault) => match faults.iter().position(|(known, _)| *known == fault) {
+                Some(known) => faults[known].1.push(cell.to_string()),
+                None if faults.len() < MAX_FAULTS => faults.push((fault, vec![cell.to_string()])),
+                None => {}
+            },
         }
     }
-    if faults.is_empty() { Ok(scenarios) } else { Err(faults) }
+    if faults.is_empty() {
+        return Ok(scenarios);
+    }
+    let all = cells.len();
+    let said = faults.into_iter().map(|(fault, cells)| match cells.as_slice() {
+        few if few.len() == all => fault,
+        [one] => fault.note(format!("in the cell {one}")),
+        [first, rest @ ..] => fault.note(format!("in the cell {first} and {} more", rest.len())),
+        [] => fault,
+    });
+    Err(said.collect())
 }
 
 fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -> Result<Scenario, Fault> {
@@ -241,8 +267,8 @@ fn action(
             let last = spans.last().copied().unwrap_or(tree.span);
             Err(Fault::new("a scenario runs one thing: `run`, `shell` or `attempt`")
                 .at(last)
-                .label("this one or")
-                .other(first, "that one"))
+                .label("and this")
+                .other(first, "this"))
         }
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use super::calls::Calls;
@@ -38,6 +39,14 @@ impl Cell {
                 (axis.clone(), shown)
             })
             .collect()
+    }
+}
+
+/// As at the end of a test's name: `[axis=value,axis2=value]`.
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<_> = self.shown().iter().map(|(axis, value)| format!("{axis}={value}")).collect();
+        write!(f, "[{}]", shown.join(","))
     }
 }
 
@@ -122,10 +131,7 @@ pub(super) fn cells(document: &Node) -> Result<Vec<Cell>, Fault> {
     let mut names = BTreeSet::new();
     for cell in &cells {
         if !names.insert(cell.shown()) {
-            let shown: Vec<_> = cell.shown().iter().map(|(axis, value)| format!("{axis}={value}")).collect();
-            return Err(
-                Fault::new(format!("two cells are both called [{}]", shown.join(","))).at(each.key_span)
-            );
+            return Err(Fault::new(format!("two cells are both called {cell}")).at(each.key_span));
         }
     }
     if cells.is_empty() {

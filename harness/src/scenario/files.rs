@@ -41,6 +41,9 @@ pub enum WorkPathError {
     /// It is empty, or has empty, `.` or NUL parts.
     #[error("{0:?} is not a plain path: write it without `.`, `//` and a `/` at the end")]
     Odd(String),
+    /// No file system takes it.
+    #[error("{0:?}... is too long: a path has at most 1024 bytes, each of its parts 255")]
+    Long(String),
 }
 
 impl std::str::FromStr for WorkPath {
@@ -48,6 +51,9 @@ impl std::str::FromStr for WorkPath {
 
     fn from_str(text: &str) -> Result<Self, WorkPathError> {
         let short = || text.chars().take(80).collect();
+        if text.len() > 1024 || text.split('/').any(|part| part.len() > 255) {
+            return Err(WorkPathError::Long(short()));
+        }
         if text.starts_with('/') {
             return Err(WorkPathError::Absolute(short()));
         }

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::Scenario;
-use super::document::{Origin, scenarios};
+use super::document::{MAX_FAULTS, Origin, scenarios};
 use super::fault::{Fault, shown};
 use super::place::{SourceMap, Span, YamlPath};
 use super::tree::{self, MAX_BYTES};
@@ -71,8 +71,12 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Scenario>, Vec<Diagnostic>> 
     if source.documents.is_empty() {
         faults.push(Fault::new("the file is empty: it holds no scenario"));
     }
+    let mut weight = 0;
     for document in 0..source.documents.len() {
-        match scenarios(&Origin { path: file, name: &name, source: &source, document }) {
+        if faults.len() >= MAX_FAULTS {
+            break;
+        }
+        match scenarios(&Origin { path: file, name: &name, source: &source, document }, &mut weight) {
             Ok(scenarios) => found.extend(scenarios),
             Err(more) => faults.extend(more),
         }
@@ -92,6 +96,7 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Scenario>, Vec<Diagnostic>> 
         return Ok(found);
     }
     let text = source.text();
+    faults.truncate(MAX_FAULTS);
     Err(faults.into_iter().map(|fault| fault.diagnostic(file, text)).collect())
 }
 

@@ -119,12 +119,12 @@ fn first(text: &str) -> (Piece<'_>, usize) {
 
 fn variable(text: &str) -> Option<(&str, usize)> {
     let after = text.strip_prefix('$')?;
-    let (name, braces) = match after.strip_prefix('{') {
-        Some(inner) => (inner.split_once('}')?.0, 2),
-        None => (after.split(|c| !is_name_char(c)).next()?, 0),
-    };
-    let first = name.chars().next()?;
-    (name.chars().all(is_name_char) && !first.is_ascii_digit()).then_some((name, 1 + braces + name.len()))
+    let inner = after.strip_prefix('{');
+    let start = inner.unwrap_or(after);
+    let name = start.get(..start.find(|c| !is_name_char(c)).unwrap_or(start.len()))?;
+    let closed = inner.is_none() || start.get(name.len()..)?.starts_with('}');
+    let is_name = name.starts_with(|c: char| !c.is_ascii_digit());
+    (closed && is_name).then_some((name, 1 + if inner.is_some() { 2 } else { 0 } + name.len()))
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use super::place::{SourceMap, Span, Step};
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// The deepest nesting.
 const MAX_DEPTH: usize = 64;
+/// The most documents of one file.
+const MAX_DOCUMENTS: usize = 200;
 /// What the anchors and aliases of a file may weigh: a dozen lines of them could otherwise stand for billions.
 const MAX_ALIASED: usize = 4 << 20;
 
@@ -196,7 +198,7 @@ fn forbidden(c: char) -> bool {
 fn not_yaml(error: &saphyr_parser::ScanError, offsets: &Offsets<'_>) -> Fault {
     let span = offsets.at(*error.marker());
     let fault = Fault::new("this is not YAML").at(span).label(error.info());
-    let line = offsets.text.get(..span.start).unwrap_or_default().lines().next_back().unwrap_or_default();
+    let line = offsets.text.lines().nth(span.line.saturating_sub(1)).unwrap_or_default();
     if line.contains("${") {
         return fault.help("within `[ ]` and `{ }` a text with braces needs quotes; `$name` needs none");
     }
@@ -213,6 +215,10 @@ impl Builder<'_> {
             Event::DocumentStart(_) => {
                 self.anchors.clear();
                 self.root = None;
+                if self.documents.len() >= MAX_DOCUMENTS {
+                    return Err(Fault::new(format!("the file holds more than {MAX_DOCUMENTS} scenarios"))
+                        .at(self.offsets.at(span.start)));
+                }
             }
             Event::DocumentEnd => {
                 self.documents.extend(self.root.take().filter(|root| !root.is_null()).map(Arc::new));
@@ -220,7 +226,8 @@ impl Builder<'_> {
             Event::Alias(anchor) => {
                 let place = self.offsets.span(span.start, span.end);
                 let mut node = self.anchors.get(&anchor).cloned().ok_or_else(|| {
-                    Fault::new("an alias can't stand within the node that it names").at(place)
+                    Fault::new("this alias names nothing that stands whole before it in this document")
+                        .at(place)
                 })?;
                 self.spend(&node, place)?;
                 if self.open.len() + node.depth() > MAX_DEPTH {

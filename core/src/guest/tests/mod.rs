@@ -2,6 +2,7 @@
 
 mod change;
 mod denied;
+mod domain;
 mod doors;
 mod open;
 mod process;

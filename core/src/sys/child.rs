@@ -1,0 +1,263 @@
+//! The children's side of a start: from `clone` to `execve`, without a library call.
+//!
+//! They share the supervisor's memory, whose threads go on meanwhile. So they allocate nothing, take no lock, and make
+//! raw system calls only: even libc's `errno` would be the worker thread's own.
+
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::Ordering;
+
+use syscalls::Sysno;
+use syscalls::raw::{syscall1, syscall2, syscall3, syscall4, syscall5, syscall6};
+
+use super::clone::{CapHeader, Frame, SECUREBITS, Shared, Step, wake};
+use super::probe::ProbeArg;
+
+/// A raw result as an error, if it is one.
+fn failed(result: usize) -> Option<i32> {
+    let value = result.cast_signed();
+    (-4095..=-1).contains(&value).then(|| -(value as i32))
+}
+
+fn give_up(shared: &Shared, step: Step, errno: i32) -> ! {
+    shared.errno.store(errno, Ordering::SeqCst);
+    shared.step.store(step as u32, Ordering::SeqCst);
+    shared.armed.store(2, Ordering::SeqCst);
+    wake(&shared.armed);
+    loop {
+        // SAFETY: ends this process; the memory it shares is left alone.
+        unsafe { syscall1(Sysno::exit_group as usize, 127) };
+    }
+}
+
+/// init's life until its exec. The memory and the descriptor table are the supervisor's.
+pub(super) extern "C" fn init_stage(argument: *mut c_void) -> c_int {
+    // SAFETY: `begin` passed a frame that outlives this child's stay in the shared memory. While this child runs,
+    // the supervisor reads only the frame's atomics, which this child too accesses as atomics.
+    let frame = unsafe { &*argument.cast::<Frame>() };
+    // SAFETY: raw calls with numbers, or with pointers into the frame.
+    unsafe {
+        let died =
+            syscall5(Sysno::prctl as usize, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0);
+        if let Some(errno) = failed(died) {
+            give_up(&frame.shared, Step::Parent, errno);
+        }
+        // Orphans come to this process also where there is no pid namespace.
+        let _ = syscall5(Sysno::prctl as usize, libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0, 0);
+        while frame.shared.mapped.load(Ordering::SeqCst) == 0 {
+            let word = frame.shared.mapped.as_ptr() as usize;
+            syscall4(Sysno::futex as usize, word, libc::FUTEX_WAIT as usize, 0, 0);
+        }
+        frame.shared.guest_here.store(1, Ordering::SeqCst);
+        let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
+        let pid = raw_clone(
+            flags as usize,
+            frame.guest_stack.top() as usize,
+            frame.shared.pidfd.as_ptr() as usize,
+            frame.shared.guest_here.as_ptr() as usize,
+            argument as usize,
+        );
+        if let Some(errno) = failed(pid.cast_unsigned()) {
+            frame.shared.guest_here.store(0, Ordering::SeqCst);
+            give_up(&frame.shared, Step::CloneGuest, errno);
+        }
+        decimal(pid, &mut *frame.init_name.get());
+        let start = &frame.start;
+        // A table of its own: nothing but the status pipe and the program. Descriptors 0 to 2 of the supervisor are
+        // let go, so that no reader waits for init.
+        let alone = syscall3(Sysno::close_range as usize, u32::MAX as usize, u32::MAX as usize, 2);
+        let status = syscall3(Sysno::dup3 as usize, start.status as usize, 3, 0);
+        let image = syscall3(Sysno::dup3 as usize, start.init as usize, 4, libc::O_CLOEXEC as usize);
+        if let Some(errno) = failed(alone).or(failed(status)).or(failed(image)) {
+            give_up(&frame.shared, Step::Descriptors, errno);
+        }
+        syscall3(Sysno::close_range as usize, 0, 2, 0);
+        syscall3(Sysno::close_range as usize, 5, u32::MAX as usize, 0);
+        let argv = &mut *frame.init_argv.get();
+        argv[0] = frame.init_name.get().cast_const().cast();
+        if !start.namespaces {
+            argv[1] = c"stay".as_ptr().cast();
+        }
+        let empty: [usize; 1] = [0];
+        let result = syscall5(
+            Sysno::execveat as usize,
+            4,
+            c"".as_ptr() as usize,
+            frame.init_argv.get() as usize,
+            empty.as_ptr() as usize,
+            libc::AT_EMPTY_PATH as usize,
+        );
+        give_up(&frame.shared, Step::ExecInit, failed(result).unwrap_or(libc::EIO))
+    }
+}
+
+/// `clone` whose child runs [`guest_stage`] on its own stack. libc's would do, but it sets `errno`, which is not ours.
+///
+/// # Safety
+/// `stack` is the top of a stack that nobody else uses; `frame` is a live frame.
+unsafe fn raw_clone(flags: usize, stack: usize, pidfd: usize, tid: usize, frame: usize) -> isize {
+    let result: isize;
+    // SAFETY: the parent returns with its registers as the kernel leaves them; the child starts on `stack`, aligned
+    // as the ABI wants it at a call, and never returns.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r9",
+            "call {child}",
+            "ud2",
+            "2:",
+            child = sym guest_stage,
+            inlateout("rax") Sysno::clone.id() as isize => result,
+            in("rdi") flags,
+            in("rsi") stack,
+            in("rdx") pidfd,
+            in("r10") tid,
+            in("r8") 0,
+            in("r9") frame,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    result
+}
+
+/// The guest's life until its exec. The memory is the supervisor's, the descriptor table a copy.
+extern "C" fn guest_stage(argument: *mut c_void) -> ! {
+    // SAFETY: as in `init_stage`; what is written meanwhile lies in atomics, or in cells that are not read here.
+    let frame = unsafe { &*argument.cast::<Frame>() };
+    let shared = &frame.shared;
+    let start = &frame.start;
+    // SAFETY: raw calls with numbers, or with pointers into the frame or this stack.
+    unsafe {
+        // Where there is no pid namespace, init's end must be the guest's.
+        let _ =
+            syscall5(Sysno::prctl as usize, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0);
+        if start.new_session
+            && let Some(errno) = failed(syscalls::raw::syscall0(Sysno::setsid as usize))
+        {
+            give_up(shared, Step::Session, errno);
+        }
+        if let Some(errno) = failed(syscall1(Sysno::fchdir as usize, start.cwd as usize)) {
+            give_up(shared, Step::Folder, errno);
+        }
+        let image = start.image.map(|fd| {
+            // The program's descriptor keeps its place above the inherited ones, and goes at exec.
+            let place = start.fds.len();
+            let _ = fd;
+            place
+        });
+        for (place, fd) in start.fds.iter().enumerate() {
+            if let Some(errno) = failed(syscall3(Sysno::dup3 as usize, *fd as usize, place, 0)) {
+                give_up(shared, Step::Descriptors, errno);
+            }
+        }
+        let mut kept = start.fds.len();
+        if let (Some(fd), Some(place)) = (start.image, image) {
+            if let Some(errno) =
+                failed(syscall3(Sysno::dup3 as usize, fd as usize, place, libc::O_CLOEXEC as usize))
+            {
+                give_up(shared, Step::Descriptors, errno);
+            }
+            kept += 1;
+        }
+        if let Some(errno) = failed(syscall3(Sysno::close_range as usize, kept, u32::MAX as usize, 0)) {
+            give_up(shared, Step::Descriptors, errno);
+        }
+        // `struct sigaction` of the kernel, all zero: the default.
+        let default = [0_u64; 4];
+        for signal in &start.reset_signals {
+            let _ = syscall4(Sysno::rt_sigaction as usize, *signal as usize, default.as_ptr() as usize, 0, 8);
+        }
+        let none = 0_u64;
+        let _ = syscall4(
+            Sysno::rt_sigprocmask as usize,
+            libc::SIG_SETMASK as usize,
+            &raw const none as usize,
+            0,
+            8,
+        );
+        // In its own user namespace the guest has every capability(7) until here.
+        let _ =
+            syscall5(Sysno::prctl as usize, libc::PR_SET_SECUREBITS as usize, SECUREBITS as usize, 0, 0, 0);
+        let header = CapHeader::own();
+        let no_caps = [0_u32; 6];
+        let dropped = syscall2(Sysno::capset as usize, &raw const header as usize, no_caps.as_ptr() as usize);
+        if let Some(errno) = failed(dropped) {
+            give_up(shared, Step::Capabilities, errno);
+        }
+
+        const NEW_LISTENER: usize = 1 << 3;
+        const WAIT_KILLABLE_RECV: usize = 1 << 5;
+        let program = &raw const frame.program as usize;
+        let listener = syscall3(Sysno::seccomp as usize, 1, NEW_LISTENER | WAIT_KILLABLE_RECV, program);
+        if let Some(errno) = failed(listener) {
+            give_up(shared, Step::Filter, errno);
+        }
+        shared.listener.store(listener as i32, Ordering::SeqCst);
+        shared.armed.store(1, Ordering::SeqCst);
+        // The filter is in force for what follows: if it denies these two calls, they fail, the supervisor's own wait
+        // ends by its time-out, and this one spins.
+        wake(&shared.armed);
+        while shared.go.load(Ordering::SeqCst) == 0 {
+            let _ =
+                syscall4(Sysno::futex as usize, shared.go.as_ptr() as usize, libc::FUTEX_WAIT as usize, 0, 0);
+        }
+
+        for (index, probe) in start.probes.iter().enumerate() {
+            let mut registers = [0_usize; 6];
+            for (register, arg) in registers.iter_mut().zip(&probe.args) {
+                *register = match arg {
+                    ProbeArg::Number(number) => *number as usize,
+                    ProbeArg::Memory(bytes) => bytes.get() as *mut u8 as usize,
+                };
+            }
+            let [a, b, c, d, e, f] = registers;
+            let Some(call) = Sysno::new(probe.number as usize) else { continue };
+            let result = syscall6(call as usize, a, b, c, d, e, f).cast_signed() as i64;
+            probe.result.store(result, Ordering::SeqCst);
+            if probe.has_failed(result) {
+                shared.probe.store(index as u32, Ordering::SeqCst);
+                give_up(shared, Step::Probe, libc::EACCES);
+            }
+        }
+
+        let argv = frame.argv.as_ptr() as usize;
+        let envp = frame.envp.as_ptr() as usize;
+        let mut errno = libc::ENOENT;
+        if let Some(place) = image {
+            let empty = c"".as_ptr() as usize;
+            let result =
+                syscall5(Sysno::execveat as usize, place, empty, argv, envp, libc::AT_EMPTY_PATH as usize);
+            errno = failed(result).unwrap_or(libc::EIO);
+        }
+        for program in &start.programs {
+            let result = syscall3(Sysno::execve as usize, program.as_ptr() as usize, argv, envp);
+            let this = failed(result).unwrap_or(libc::EIO);
+            // As execvp: a folder without the program is passed over, but not forgotten if access was refused.
+            match this {
+                libc::ENOENT | libc::ENOTDIR if errno == libc::EACCES => {}
+                _ => errno = this,
+            }
+            if !matches!(this, libc::ENOENT | libc::ENOTDIR | libc::EACCES) {
+                break;
+            }
+        }
+        give_up(shared, Step::Exec, errno)
+    }
+}
+
+fn decimal(number: isize, out: &mut [u8; 12]) {
+    let mut digits = [0_u8; 11];
+    let mut rest = number.unsigned_abs();
+    let mut count = 0;
+    while count == 0 || (rest > 0 && count < digits.len()) {
+        digits[count] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        count += 1;
+    }
+    for (place, byte) in out.iter_mut().enumerate() {
+        *byte = if place < count { digits[count - 1 - place] } else { 0 };
+    }
+}

@@ -1,0 +1,71 @@
+//! Every error message of a scenario file, as a reader sees it.
+//!
+//! The files in `tests/diagnostics` hold cases: a title after `====`, the file's text, and after `----` what is shown.
+//! `ASSIZE_UPDATE=1 cargo test --test diagnostics` writes what is shown now; read the difference before you keep it.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write;
+use std::path::Path;
+
+use assize_harness::scenario::load;
+
+struct Case {
+    title: String,
+    yaml: String,
+    shown: String,
+}
+
+fn cases(text: &str) -> Vec<Case> {
+    text.split("==== ")
+        .skip(1)
+        .map(|case| {
+            let (title, rest) = case.split_once('\n').unwrap();
+            let (yaml, shown) = rest.split_once("----\n").unwrap_or((rest, ""));
+            Case { title: title.into(), yaml: yaml.into(), shown: shown.trim_end().into() }
+        })
+        .collect()
+}
+
+fn shown(yaml: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("case.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    match load(folder.path(), &file) {
+        Ok(scenarios) => {
+            let names: Vec<_> = scenarios.iter().map(|scenario| scenario.test.to_string()).collect();
+            format!("no error: {}", names.join(", "))
+        }
+        Err(diagnostics) => {
+            let text: String = diagnostics.iter().map(|diagnostic| diagnostic.render(false)).collect();
+            let prefix = format!("{}/", folder.path().display());
+            text.replace(&prefix, "").trim_end().to_owned()
+        }
+    }
+}
+
+#[test]
+fn each_mistake_is_shown_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/diagnostics");
+    let update = std::env::var_os("ASSIZE_UPDATE").is_some();
+    let mut wrong = String::new();
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut written = String::new();
+        for case in cases(&text) {
+            count += 1;
+            let now = shown(&case.yaml);
+            write!(written, "==== {}\n{}----\n{now}\n\n", case.title, case.yaml).unwrap();
+            if now != case.shown {
+                writeln!(wrong, "{}: {}\nwas:\n{}\nis:\n{now}\n", path.display(), case.title, case.shown)
+                    .unwrap();
+            }
+        }
+        if update {
+            std::fs::write(&path, written).unwrap();
+        }
+    }
+    assert!(count >= 60, "only {count} cases were found");
+    assert!(update || wrong.is_empty(), "{wrong}");
+}
