@@ -34,7 +34,7 @@ impl Engine for Listening {
             policy
                 .observe
                 .calls
-                .extend(rule.spellings.iter().flat_map(|name| name.parse::<assize_core::Syscall>()));
+                .extend(rule.spellings.iter().flat_map(|name| assize_core::Syscall::named(name)));
         }
         let heard = Memory::default();
         let outcome = Sandbox::new(policy, command).trace(log).trace(heard.clone()).run_blocking();
