@@ -99,6 +99,15 @@ fn judged(scenario: Scenario, judge: &Judge) -> Case {
     Case { name, state }
 }
 
+/// What came of a test.
+#[derive(Debug)]
+pub struct Done {
+    /// The report of its failure; `None`: it passed.
+    pub failure: Option<String>,
+    /// Which controls were in force, where it came to a run.
+    pub controls: Report,
+}
+
 /// How tests are run and reported.
 #[derive(Clone, Copy)]
 pub struct Way<'a> {
@@ -114,20 +123,22 @@ pub struct Way<'a> {
 
 impl Case {
     /// Runs it. A skip is no pass: to run a test whose needs are not met is a failure, with that reason.
-    ///
-    /// # Errors
-    /// The report of the failure.
-    pub fn run(&self, way: Way<'_>) -> Result<Report, String> {
+    #[must_use]
+    pub fn run(&self, way: Way<'_>) -> Done {
+        let failed = |text: String| Done { failure: Some(text), controls: Report::default() };
         match &self.state {
-            State::Lacking(why) => Err(format!("error: this host lacks what the scenario needs: {why}\n")),
+            State::Lacking(why) => failed(format!("error: this host lacks what the scenario needs: {why}\n")),
             State::Claimed(why) => {
-                Err(format!("error: this host lacks what ASSIZE_REQUIRE says that it has: {why}\n"))
+                failed(format!("error: this host lacks what ASSIZE_REQUIRE says that it has: {why}\n"))
             }
-            State::Broken(diagnostics) => Err(report::render(diagnostics, way.colour)),
+            State::Broken(diagnostics) => failed(report::render(diagnostics, way.colour)),
             State::Ready(scenario) => match runner::run(scenario, way.engine, way.keep) {
-                Ok(ran) if ran.findings.is_empty() => Ok(ran.controls),
-                Ok(ran) => Err(report::failure(scenario, &ran, way.started, way.colour)),
-                Err(error) => Err(report::broken(scenario, &error, way.started, way.colour)),
+                Ok(ran) => {
+                    let failure = (!ran.findings.is_empty())
+                        .then(|| report::failure(scenario, &ran, way.started, way.colour));
+                    Done { failure, controls: ran.controls }
+                }
+                Err(error) => failed(report::broken(scenario, &error, way.started, way.colour)),
             },
         }
     }

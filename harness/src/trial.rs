@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{ColorSetting, Failed, Trial};
 
 use self::arguments::Shim;
 use crate::needs::{Host, Required};
@@ -77,10 +77,21 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
     let common = Arc::new(Common {
         keep: Keep::near(&std::env::current_dir().unwrap_or_default()),
         started: Started::by_cargo(&executable),
-        colour: report::coloured(&std::io::stdout()),
+        colour: coloured(&arguments),
     });
     let trials = cases.into_iter().map(|case| trial(case, &common)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// As libtest-mimic colours its own lines.
+fn coloured(arguments: &libtest_mimic::Arguments) -> bool {
+    match arguments.color {
+        Some(ColorSetting::Always) => true,
+        Some(ColorSetting::Never) => false,
+        Some(ColorSetting::Auto) | None => {
+            arguments.logfile.is_none() && report::coloured(&std::io::stdout())
+        }
+    }
 }
 
 struct Common {
@@ -96,7 +107,7 @@ fn trial(case: Case, common: &Arc<Common>) -> Trial {
     let test = move || {
         let way =
             Way { engine: &Kernel, keep: &common.keep, started: &common.started, colour: common.colour };
-        case.run(way).map(drop).map_err(Failed::from)
+        case.run(way).failure.map_or(Ok(()), |report| Err(Failed::from(report)))
     };
     Trial::test(name, test).with_ignored_flag(ignored)
 }
@@ -123,17 +134,10 @@ fn say_why_ignored(cases: &[Case], arguments: &libtest_mimic::Arguments, filters
 
 /// Cargo and nextest both name the crate's folder; an executable that is started by hand has only the caller's.
 fn beneath_the_crate(root: &Path) -> PathBuf {
-    match std::env::var_os("CARGO_MANIFEST_DIR") {
-        Some(folder) => {
-            let root = Path::new(&folder).join(root);
-            // `core/../scenarios` reads worse than `scenarios` in every report.
-            let here = std::env::current_dir().and_then(|here| here.canonicalize());
-            let full = root.canonicalize();
-            match (here, full) {
-                (Ok(here), Ok(full)) => full.strip_prefix(&here).map(Path::to_owned).unwrap_or(full),
-                _ => root,
-            }
-        }
+    let root = match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(folder) => Path::new(&folder).join(root),
         None => root.to_owned(),
-    }
+    };
+    // `core/../scenarios` reads worse than `scenarios` in every report.
+    root.canonicalize().unwrap_or(root)
 }

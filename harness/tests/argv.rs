@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         ("bad_options_are_refused", bad_options_are_refused),
         ("a_skip_says_why_and_is_never_a_pass", a_skip_says_why_and_is_never_a_pass),
         ("a_file_that_cannot_be_loaded_is_a_failing_test", a_file_that_cannot_be_loaded_is_a_failing_test),
+        ("a_failure_says_how_to_run_it_again", a_failure_says_how_to_run_it_again),
+        ("exec_passes_the_commands_end_on", exec_passes_the_commands_end_on),
         ("an_empty_folder_is_an_error", an_empty_folder_is_an_error),
         ("the_command_lists_and_filters", the_command_lists_and_filters),
         ("the_command_says_what_is_wrong", the_command_says_what_is_wrong),
@@ -116,9 +118,14 @@ fn exact_runs_one_and_prints_only_the_protocol() {
     let folder = fixture();
     let run = target(folder.path(), &["good.yaml::good", "--exact", "--nocapture"]);
     let said = lines(&run.stdout);
-    assert_eq!(said[..2], ["", "running 1 test"], "{}", run.stdout);
-    assert!(said[2].starts_with("test good.yaml::good ... "), "{}", run.stdout);
-    assert!(run.stdout.contains("0 filtered out"), "{}", run.stdout);
+    assert_eq!(
+        said[..5],
+        ["", "running 1 test", "test good.yaml::good ... ok", "", said[4]],
+        "{}",
+        run.stdout
+    );
+    assert!(said[4].starts_with("test result: ok. 1 passed; 0 failed; 0 ignored;"), "{}", run.stdout);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     // Another file is not even opened: one that can't be loaded is no hindrance, and no test.
     assert!(!run.stdout.contains("bad.yaml"), "{}", run.stdout);
     assert!(target(folder.path(), &["good.yaml", "--exact"]).stdout.contains("running 0 tests"));
@@ -198,6 +205,54 @@ fn a_file_that_cannot_be_loaded_is_a_failing_test() {
         assert!(run.stdout.contains("did you mean `run`?"), "{}", run.stdout);
         assert!(run.stdout.contains("sub/bad.yaml:1:1"), "{}", run.stdout);
     }
+}
+
+fn a_failure_says_how_to_run_it_again() {
+    let folder = fixture();
+    let root = folder.path();
+    fs::create_dir(root.join("target")).unwrap();
+    fs::write(root.join("Cargo.toml"), "").unwrap();
+    fs::write(root.join("wrong.yaml"), "shell: echo is > out; echo is\nexpect: { stdout: was }\n").unwrap();
+    let run = target(root, &["wrong.yaml::wrong", "--exact"]);
+    assert_eq!(run.code, 101, "{}{}", run.stdout, run.stderr);
+    for wanted in [
+        "error: stdout is not what was expected\n",
+        "wrong.yaml:2:11\n",
+        "-was\n",
+        "+is\n",
+        "= to run it again: cargo test --test argv -- --exact 'wrong.yaml::wrong'\n",
+        "= kept: target/assize/wrong/ (stdout, stderr, verdicts.jsonl, work/)\n",
+    ] {
+        assert!(run.stdout.contains(wanted), "{wanted}\n{}", run.stdout);
+    }
+    assert_eq!(fs::read_to_string(root.join("target/assize/wrong/work/out")).unwrap(), "is\n");
+    let run = assize(root, &["run", "wrong.yaml", "good.yaml"]);
+    assert_eq!(run.code, 101);
+    assert!(run.stdout.contains("good.yaml::good ... ok\n"), "{}", run.stdout);
+    assert!(run.stdout.contains("assize run wrong.yaml --exact 'wrong.yaml::wrong'\n"), "{}", run.stdout);
+    assert_eq!(assize(root, &["run", "wrong.yaml", "good.yaml", "--exact", "good.yaml::good"]).code, 0);
+}
+
+fn exec_passes_the_commands_end_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let exec = |args: &[&str]| assize(root, &[&["exec"], args].concat());
+    let said = exec(&["--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (7, "out\n", "err\n"));
+    assert_eq!(exec(&["sh", "-c", "kill -9 $$"]).code, 137);
+    assert_eq!(exec(&["no-such-program"]).code, 127);
+    assert_eq!(exec(&["/etc/passwd"]).code, 126);
+    // Without a policy nothing can be written; with one, what it grants.
+    assert_ne!(exec(&["touch", "made"]).code, 0);
+    fs::write(root.join("policy"), "policy: { limits: { timeout: 300ms } }\nenv: { A: b }\n").unwrap();
+    assert_eq!(exec(&["--policy", "policy", "sh", "-c", "echo $A > made"]).code, 0);
+    assert_eq!(fs::read_to_string(root.join("made")).unwrap(), "b\n");
+    assert_eq!(exec(&["--policy", "policy", "sleep", "9"]).code, 124);
+    assert_eq!(exec(&["--deterministic", "uname", "-n"]).stdout, "assize\n");
+    let said = exec(&["--trace", "log.jsonl", "-v", "cat", "/root/x"]);
+    assert!(said.stderr.contains("fs         proven: "), "{}", said.stderr);
+    let log = fs::read_to_string(root.join("log.jsonl")).unwrap();
+    assert!(log.lines().count() > 3 && log.lines().all(|line| line.starts_with("{\"v\":1,")), "{log}");
 }
 
 fn an_empty_folder_is_an_error() {

@@ -4,6 +4,9 @@
 //! through the pin. Nothing here decides by a path that is read again, and nothing here decides whether a guest may:
 //! that is the caller's, before it performs, and the kernel's, when it does.
 //!
+//! A guest is known by the number of a thread, which may be used again when that thread is gone. So the caller asks the
+//! kernel whether the notification still stands (`SECCOMP_IOCTL_NOTIF_ID_VALID`) after a pin, and before it performs.
+//!
 //! All functions are for the thread that stands in its guests' own Landlock domain and has their credentials; what
 //! the kernel refuses a guest it then refuses here. None of them leads a guest to a file of the supervisor's own
 //! process under `/proc`.

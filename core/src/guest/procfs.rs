@@ -28,7 +28,6 @@ pub(crate) enum Link {
 
 /// What the link `name` in `dir` on a procfs is to `guest`.
 pub(crate) fn link(guest: Guest, dir: BorrowedFd<'_>, name: &[u8]) -> Result<Link, Errno> {
-    guard(dir)?;
     if is_root(dir)? {
         if name == b"self" {
             return Ok(Link::Text(
@@ -39,6 +38,8 @@ pub(crate) fn link(guest: Guest, dir: BorrowedFd<'_>, name: &[u8]) -> Result<Lin
             let text = format!("{}/task/{}", guest.tgid, guest.tid);
             return Ok(Link::Text(translated(dir)?.then_some(text).ok_or(Errno::EACCES)?.into()));
         }
+    } else {
+        guard(dir)?;
     }
     match openat2(dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
         Err(rustix::io::Errno::LOOP) => Ok(Link::Magic),

@@ -139,3 +139,29 @@ pub(crate) fn cstr(pid: u32, address: u64, limit: usize) -> Result<Vec<u8>, Memo
     }
     Err(MemoryError::Unterminated { address, limit })
 }
+
+/// Duplicates descriptor `fd` of the guest thread `pid`, which needn't be its process's leader (`man 2 pidfd_getfd`).
+///
+/// # Errors
+/// [`DupError`].
+pub fn dup_child_fd(notif_fd: RawFd, id: u64, pid: u32, fd: RawFd) -> Result<std::os::fd::OwnedFd, DupError> {
+    let copy = while_waiting(notif_fd, id, || Ok(crate::guest::process::get_fd(pid, fd)));
+    copy.map_err(|_| DupError::Gone)?.map_err(|errno| DupError::Refused { fd, errno })
+}
+
+/// Why a guest's descriptor could not be duplicated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DupError {
+    /// The guest died, or the call was answered or interrupted meanwhile.
+    #[error("the guest's call is gone")]
+    Gone,
+    /// The kernel refused.
+    #[error("descriptor {fd} of the guest can't be duplicated: {errno}")]
+    Refused {
+        /// Its number in the guest.
+        fd: RawFd,
+        /// `EBADF`: it is not open. `EPERM`: the guest is not dumpable.
+        errno: Errno,
+    },
+}

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use action::{Deferred, NotifAction, OnInject, content_memfd};
 pub(crate) use memory::cstr as memory_cstr;
-pub use memory::{MemoryError, read_child_cstr, read_child_mem, write_child_mem};
+pub use memory::{DupError, MemoryError, dup_child_fd, read_child_cstr, read_child_mem, write_child_mem};
 
 pub use crate::sys::seccomp::{Notif, NotifData};
 use crate::{Syscall, SyscallError};

@@ -23,9 +23,11 @@ use crate::supervisor::Run;
 use crate::supervisor::tracker::Tracker;
 use crate::supervisor::worker::{Reply, Told, Work, work};
 use crate::sys::clone::{Failure, LOWEST_FREE, Start, Step};
+use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::sys::{image, memfd, thread};
+use crate::syscall::Sysno;
 use crate::trace::{Body, Exit};
-use crate::{Errno, Outcome, Policy, RunError};
+use crate::{Errno, Outcome, Policy, RunError, Syscall};
 
 /// Where the guests' descriptors 0, 1 and 2 lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +92,10 @@ impl Keeper {
             !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains("isolation");
         let mut isolation = if self.policy.without.contains("isolation") {
             ControlState::LeftOut
+        } else if wanted && self.shows_isolation() {
+            ControlState::Proven("getpid gave 2".to_owned())
         } else if wanted {
-            ControlState::Proven("the command is a process of a pid namespace of its own".to_owned())
+            ControlState::InForce("a user and a pid namespace".to_owned())
         } else {
             ControlState::NotAsked
         };
@@ -110,8 +114,13 @@ impl Keeper {
             Refused::Failed(failure) => self.launch_error(failure),
             Refused::Error(error) => error,
         })?;
-        let namespaces = matches!(isolation, ControlState::Proven(_));
+        let namespaces = matches!(isolation, ControlState::Proven(_) | ControlState::InForce(_));
         self.finish(started, namespaces, isolation, since)
+    }
+
+    /// Whether a probe can show that the guests have a pid namespace.
+    fn shows_isolation(&self) -> bool {
+        !self.run.plan.denies(Syscall::of(Sysno::getpid))
     }
 
     fn launch_error(&self, failure: Failure) -> RunError {
@@ -267,6 +276,14 @@ impl Keeper {
         let init =
             init_image().map_err(|errno| LaunchError::from(Failure { step: Step::ExecInit, errno }))?;
         let init = place(init.as_fd())?;
+        let mut probes = self.run.plan.probes();
+        if namespaces && self.shows_isolation() {
+            let nothing = || ProbeArg::Number(0);
+            let args = [nothing(), nothing(), nothing(), nothing(), nothing(), nothing()];
+            // init is 1.
+            let expect = Expect { result: 2, memory: None };
+            probes.push(Probe::new(Syscall::of(Sysno::getpid), args, Some(expect)));
+        }
         let start = Start {
             namespaces,
             new_session: self.stdio == Stdio::Captured,
@@ -274,7 +291,7 @@ impl Keeper {
             cwd,
             reset_signals: thread::ignored_signals(),
             filter: self.run.plan.filter(),
-            probes: self.run.plan.probes(),
+            probes,
             programs: texts.programs,
             image,
             args: texts.args,

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, fstat, open};
 
 use super::{Ask, Entry, HandlerOrPlan, Plan, PlanError, Tables, What, control};
-use crate::capability::{self, Active, ActiveThen, Stage};
+use crate::capability::{self, Active, ActiveThen, Check, Proof, Stage};
 use crate::filter::{Action, Case, Spec, assemble};
 use crate::guest::Identity;
 use crate::policy::Policy;
 use crate::sandbox::{Control, ControlState};
+use crate::sys::probe::Probe;
 use crate::syscall::{Sysno, family};
 use crate::trace::Grounds;
 use crate::{Errno, HandlerError, Syscall};
@@ -57,15 +58,26 @@ impl Plan {
             }
         }
         let program = assemble(&spec).map_err(PlanError::from)?;
-        let mut checks = Vec::new();
-        let mut probes = Vec::new();
-        for capability in &capabilities {
-            capability.prove(&mut probes, &mut checks);
-        }
+        let denied = policy.syscalls.deny.clone();
+        let (_, checks) = prove(&capabilities, &denied);
         let entries = entries(making.asks, making.performs, attached, &capabilities);
         let controls = shown(controls, &checks);
-        Ok(Self { capabilities, entries, program, files, _pins: pins, tracked, checks, controls })
+        Ok(Self { capabilities, entries, program, files, _pins: pins, tracked, checks, denied, controls })
     }
+}
+
+/// The probes that show that these capabilities are in force, and what each shows.
+pub(super) fn prove(
+    capabilities: &[Box<dyn Active>],
+    denied: &BTreeSet<Syscall>,
+) -> (Vec<Probe>, Vec<Check>) {
+    let mut probes = Vec::new();
+    let mut checks = Vec::new();
+    let mut proof = Proof { capability: "", probes: &mut probes, checks: &mut checks, denied };
+    for capability in capabilities {
+        capability.prove(&mut proof);
+    }
+    (probes, checks)
 }
 
 type Started = (Vec<Box<dyn Active>>, Vec<Control>);

@@ -214,24 +214,28 @@ fn defer(call: Call, draft: Option<Box<Draft>>, later: Deferred, asked: Asked) {
     runtime.spawn(async move {
         let _slot = slot;
         let late = |why: &'static str| (Answer::errno(Errno::EIO), Origin::Supervisor(why.into()));
-        let task = tokio::spawn(later.0);
-        let stop = task.abort_handle();
-        let (answer, by) = tokio::select! {
-            () = run.wait_ended() => {
-                stop.abort();
-                return;
+        // A future that blocks its thread blocks one of its own: the runtime's serve everybody.
+        let task = tokio::task::spawn_blocking({
+            let run = Arc::clone(&run);
+            move || {
+                tokio::runtime::Handle::current().block_on(async {
+                    tokio::select! {
+                        () = run.wait_ended() => None,
+                        action = tokio::time::timeout(PATIENCE, later.0) => action.ok(),
+                    }
+                })
             }
+        });
+        let (answer, by) = tokio::select! {
+            () = run.wait_ended() => return,
             result = tokio::time::timeout(PATIENCE, task) => match result {
-                Err(_) => {
-                    stop.abort();
-                    late("a deferred answer took more than 30 s")
-                }
+                Err(_) | Ok(Ok(None)) => late("a deferred answer took more than 30 s"),
                 Ok(Err(_)) => {
                     run.note(format!("a deferred answer to {} panicked", call.syscall()));
                     late("a deferred answer panicked")
                 }
-                Ok(Ok(NotifAction::Defer(_))) => late("a deferred answer was deferred again"),
-                Ok(Ok(action)) => (Answer::Done(action), asked.by),
+                Ok(Ok(Some(NotifAction::Defer(_)))) => late("a deferred answer was deferred again"),
+                Ok(Ok(Some(action))) => (Answer::Done(action), asked.by),
             },
         };
         settle(call, answer, Asked { by, grounds: asked.grounds });

@@ -7,9 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use assize_core::launch::LaunchError;
 use assize_core::sandbox::End;
 use assize_core::trace::{Exit, JsonLines};
-use assize_core::{Command, Policy, RunError, Sandbox, Stdin};
+use assize_core::{Command, Errno, Policy, RunError, Sandbox, Stdin};
 
 use crate::diagnostic::Diagnostic;
 use crate::report;
@@ -20,6 +21,10 @@ use crate::scenario::policy_file::{self, PolicyFile};
 const TIMED_OUT: u8 = 124;
 /// As `env(1)` and `timeout(1)`: the fault is not the command's.
 const NOT_RUN: u8 = 125;
+/// As a shell: the program is there and can't be executed.
+const NOT_EXECUTABLE: u8 = 126;
+/// As a shell: there is no such program.
+const NOT_FOUND: u8 = 127;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExecArgs {
@@ -60,7 +65,11 @@ pub(super) fn exec(args: ExecArgs) -> ExitCode {
                 eprintln!("{}", report::render(diagnostics, report::coloured(&io::stderr())));
             }
             eprintln!("assize: {error}");
-            ExitCode::from(NOT_RUN)
+            ExitCode::from(match error {
+                ExecError::Run(RunError::Launch(LaunchError::Exec { errno: Errno::ENOENT, .. })) => NOT_FOUND,
+                ExecError::Run(RunError::Launch(LaunchError::Exec { .. })) => NOT_EXECUTABLE,
+                _ => NOT_RUN,
+            })
         }
     }
 }

@@ -6,6 +6,7 @@
 mod exec;
 mod run;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -43,7 +44,7 @@ enum What {
     /// Run a command under a policy, in the current folder.
     ///
     /// Exit status: the command's own; 128 and the signal's number if a signal killed it; 124 when its time was up;
-    /// 125 if it could not be run under the policy.
+    /// 125 if it could not be run under the policy, 126 if it can't be executed, 127 if it isn't there.
     Exec(exec::ExecArgs),
 }
 
@@ -73,7 +74,8 @@ pub fn main() -> ExitCode {
         What::List(selection) => run::list(&selection),
         What::Check { paths } => run::check(&paths),
         What::Doctor => {
-            print!("{}", Host::probe().doctor());
+            // Whoever closed stdout has seen enough.
+            let _ = std::io::stdout().write_all(Host::probe().doctor().as_bytes());
             ExitCode::SUCCESS
         }
         What::Exec(args) => exec::exec(args),

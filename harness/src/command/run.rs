@@ -9,12 +9,10 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
-use assize_core::sandbox::Report;
-
 use super::Selection;
 use crate::report::{self, Counts, Started, Word};
 use crate::runner::{Keep, Kernel};
-use crate::suite::{self, Case, Judge, State, Way};
+use crate::suite::{self, Case, Done, Judge, State, Way};
 
 /// As libtest: some test failed.
 const FAILED: u8 = 101;
@@ -68,7 +66,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
                     let way = Way { engine: &Kernel, keep, started: &started, colour };
                     let result = match &case.state {
                         State::Lacking(why) => Came::Ignored(why.clone()),
-                        _ => case.run(way).map_or_else(Came::Failed, Came::Passed),
+                        _ => Came::Done(case.run(way)),
                     };
                     if sender.send((case.name, result)).is_err() {
                         break;
@@ -87,21 +85,25 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
 }
 
 enum Came {
-    Passed(Report),
-    Failed(String),
+    Done(Done),
     Ignored(String),
 }
 
 fn say(name: &str, came: Came, counts: &mut Counts, verbose: bool, colour: bool) {
     let mut out = io::stdout().lock();
     let (word, rest) = match came {
-        Came::Passed(controls) => {
-            counts.passed += 1;
-            (Word::Ok, if verbose { report::controls(&controls) } else { String::new() })
-        }
-        Came::Failed(text) => {
-            counts.failed.push(name.to_owned());
-            (Word::Failed, format!("\n{text}\n"))
+        Came::Done(Done { failure, controls }) => {
+            let controls = if verbose { report::controls(&controls) } else { String::new() };
+            match failure {
+                None => {
+                    counts.passed += 1;
+                    (Word::Ok, controls)
+                }
+                Some(text) => {
+                    counts.failed.push(name.to_owned());
+                    (Word::Failed, format!("\n{text}{controls}\n"))
+                }
+            }
         }
         Came::Ignored(why) => {
             counts.ignored.push((name.to_owned(), why));

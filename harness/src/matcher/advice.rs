@@ -14,7 +14,10 @@ pub(super) fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> 
     let call = verdict.call.name();
     match &verdict.by {
         Origin::Landlock => {
-            let path = verdict.target.as_ref().or_else(|| verdict.args.paths().next())?;
+            // As the guest wrote it, where that is enough: what `/proc/self` leads to is another in every run.
+            let mut written = verdict.args.paths();
+            let path = written.find(|path| path.as_bytes().starts_with(b"/")).or(verdict.target.as_ref());
+            let path = path.or_else(|| verdict.args.paths().next())?;
             let path = in_policy(&path.to_string(), seen);
             Some(format!("to allow it: `policy: {{ fs: {{ {}: [{path}] }} }}`", grant(verdict)))
         }

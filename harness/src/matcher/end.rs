@@ -1,6 +1,7 @@
 //! The end of the command.
 #![forbid(unsafe_code)]
 
+use assize_core::Verdict;
 use assize_core::sandbox::End;
 use assize_core::trace::{Action, Exit};
 
@@ -37,8 +38,10 @@ pub(super) fn judge(expect: &Expectation, seen: &Observation) -> Option<Finding>
         expect.verdicts.listed().any(|(.., pattern)| super::verdict::matches(pattern, verdict, seen))
     };
     let denied = verdicts(&seen.events).filter(|(_, verdict)| matches!(verdict.action, Action::Deny(_)));
-    for (seq, verdict) in denied.filter(|(_, verdict)| !listed(verdict)).take(3) {
-        finding = finding.note(format!("denied meanwhile: {}", shown(seq, verdict)));
+    let unlisted: Vec<(u64, &Verdict)> = denied.filter(|(_, verdict)| !listed(verdict)).collect();
+    // Programs try much on their way and go on without it: what stopped this one is among the last.
+    for (seq, verdict) in unlisted.iter().skip(unlisted.len().saturating_sub(3)) {
+        finding = finding.note(format!("denied meanwhile: {}", shown(*seq, verdict)));
         finding = finding.notes(advice::to_allow(verdict, seen));
     }
     Some(finding)

@@ -82,6 +82,11 @@ pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
     findings
 }
 
+/// What to take away (`-`) and what to add (`+`) to come from one text to another.
+pub(crate) fn difference(one: &str, two: &str) -> String {
+    diff::diff(one, two, false)
+}
+
 /// The verdicts among events, each with its place in the run.
 fn verdicts(events: &[Event]) -> impl Iterator<Item = (u64, &Verdict)> + Clone {
     events.iter().filter_map(|event| match &event.body {

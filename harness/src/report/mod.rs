@@ -33,7 +33,8 @@ pub fn failure(scenario: &Scenario, ran: &Ran, started: &Started, colour: bool) 
     if let Some(last) = diagnostics.last_mut() {
         last.notes.push(format!("to run it again: {}", started.again(&scenario.test.to_string())));
         if let Some(kept) = &ran.kept {
-            last.notes.push(format!("kept: {}/ (stdout, stderr, verdicts.jsonl, work/)", shown(kept)));
+            let kept = shown(kept).display();
+            last.notes.push(format!("kept: {kept}/ (stdout, stderr, verdicts.jsonl, work/)"));
         }
     }
     render(&diagnostics, colour)
@@ -52,7 +53,11 @@ pub fn broken(scenario: &Scenario, error: &RunnerError, started: &Started, colou
 /// Diagnostics one below the other.
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
-    diagnostics.iter().map(|diagnostic| diagnostic.render(colour)).collect::<Vec<_>>().join("\n")
+    let here = |diagnostic: &Diagnostic| Diagnostic {
+        file: shown(&diagnostic.file).to_owned(),
+        ..diagnostic.clone()
+    };
+    diagnostics.iter().map(|diagnostic| here(diagnostic).render(colour)).collect::<Vec<_>>().join("\n")
 }
 
 fn placed(scenario: &Scenario, finding: &Finding) -> Diagnostic {
@@ -67,21 +72,31 @@ fn placed(scenario: &Scenario, finding: &Finding) -> Diagnostic {
     diagnostic
 }
 
-/// The path itself, or what a reader should look at where the file does not have it: what is run.
+/// The path itself, or what a reader should look at where the file does not have it: the part around it. Where that
+/// would be all of `expect`, or the whole file: what is run.
 fn present(scenario: &Scenario, at: &YamlPath) -> YamlPath {
+    let mut at = at.clone();
     let mut around = at.clone();
-    match around.0.pop() {
+    while let Some(Step::Key(_)) = around.0.pop() {
         // Where a part is missing, its place is that of the part around it.
-        Some(Step::Key(_)) if scenario.key_span(at) == scenario.key_span(&around) => runner::action(scenario),
-        _ => at.clone(),
+        if scenario.key_span(&at) != scenario.key_span(&around) {
+            return at;
+        }
+        at.clone_from(&around);
+        if at.0.len() < 2 && (at.0.is_empty() || at == YamlPath::from(["expect"])) {
+            return runner::action(scenario);
+        }
     }
+    at
 }
 
-/// A path as seen from here, where it lies beneath.
-fn shown(path: &Path) -> String {
-    let here = std::env::current_dir().ok();
-    let short = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
-    short.unwrap_or(path).display().to_string()
+/// A path as a reader would write it: from the current folder or, as Cargo runs tests in their crate's folder, from
+/// that of the workspace.
+fn shown(path: &Path) -> &Path {
+    let Ok(here) = std::env::current_dir() else { return path };
+    let workspace = here.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
+    let from = |folder: &Path| path.strip_prefix(folder).ok();
+    workspace.and_then(from).or_else(|| from(&here)).unwrap_or(path)
 }
 
 /// The controls of a run, a line each: what was in force, and what was not.
@@ -92,6 +107,7 @@ pub fn controls(report: &Report) -> String {
     for control in &report.controls {
         let state = match &control.state {
             ControlState::Proven(saw) => format!("proven: {saw}"),
+            ControlState::InForce(how) if how.is_empty() => "in force".to_owned(),
             ControlState::InForce(how) => format!("in force: {how}"),
             ControlState::NotAsked => continue,
             ControlState::LeftOut => "left out by `without`".to_owned(),

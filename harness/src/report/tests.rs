@@ -45,7 +45,7 @@ fn finding() -> Finding {
 
 #[test]
 fn a_failure_shows_the_line_that_wanted_it_and_how_to_run_it_again() {
-    let kept = Some(std::env::current_dir().unwrap().join("target/assize/report-leaks"));
+    let kept = Some(std::env::current_dir().unwrap().parent().unwrap().join("target/assize/report-leaks"));
     let ran = Ran { findings: vec![finding()], controls: Report::default(), kept };
     let text = failure(&scenario(YAML), &ran, &Started::Cargo("scenarios".into()), false);
     for wanted in [

@@ -13,6 +13,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assize_core::capability::StartError;
+use assize_core::plan::PlanError;
 use assize_core::sandbox::Report;
 use assize_core::trace::Memory;
 use assize_core::{Command, Outcome, Policy, RunError, Stdin};
@@ -71,11 +73,23 @@ impl RunnerError {
         match self {
             Self::Attempt(error) => error.path.clone(),
             Self::Work { .. } => YamlPath::from(["files"]),
-            Self::Sandbox(RunError::Plan(_) | RunError::Handler(_) | RunError::NotInForce { .. }) => {
-                YamlPath::from(["policy"])
-            }
+            Self::Sandbox(RunError::Plan(error)) => planned(error),
+            Self::Sandbox(RunError::NotInForce { .. }) => YamlPath::from(["policy"]),
             _ => action(scenario),
         }
+    }
+}
+
+/// The part of a scenario that a plan can't be made of.
+fn planned(error: &PlanError) -> YamlPath {
+    match error {
+        PlanError::UnknownCapability { .. } => YamlPath::from(["without"]),
+        PlanError::Start { error: StartError::Denied(_), .. } => YamlPath::from(["policy", "fs", "deny"]),
+        PlanError::Start { error: StartError::Value { what, .. }, .. } => {
+            what.split('.').fold(YamlPath::from(["policy"]), |path, key| path.key(key))
+        }
+        PlanError::Landlock(_) => YamlPath::from(["policy", "fs"]),
+        _ => YamlPath::from(["policy"]),
     }
 }
 

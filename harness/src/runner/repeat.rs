@@ -1,10 +1,12 @@
 //! Whether two runs of a scenario were the same.
 #![forbid(unsafe_code)]
 
-use assize_core::Event;
-use assize_core::trace::{Arg, Body, BytesText};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::matcher::{Finding, Observation};
+use assize_core::Event;
+use assize_core::trace::{Arg, Body, BytesText, Place};
+
+use crate::matcher::{self, Finding, Observation};
 use crate::scenario::place::YamlPath;
 
 /// From here up a result can only be an address, which differs from run to run.
@@ -20,20 +22,19 @@ pub(super) fn diverges(first: &Observation, other: &Observation, nth: u32) -> Op
         let notes = vec![format!("run 1: {:?}", first.end), format!("run {nth}: {:?}", other.end)];
         return wrong(format!("run {nth} ended otherwise than run 1"), notes);
     }
-    let (events, others) = (comparable(first), comparable(other));
-    let places = 0..events.len().max(others.len());
-    if let Some(place) = places.into_iter().find(|place| events.get(*place) != others.get(*place)) {
-        let shown = |run: &Observation| run.events.get(place).map_or_else(|| "nothing more".to_owned(), show);
-        let notes = vec![format!("run 1: {}", shown(first)), format!("run {nth}: {}", shown(other))];
-        return wrong(format!("run {nth} differs from run 1 in event {}", place + 1), notes);
+    if let Some((one, two)) = first_difference(first, other) {
+        let shown =
+            |event: Option<&Event>| event.map_or_else(|| "nothing more of this guest".to_owned(), show);
+        let place = one.or(two).map_or(0, |event| event.seq);
+        let notes = vec![format!("run 1: {}", shown(one)), format!("run {nth}: {}", shown(two))];
+        return wrong(format!("the verdict log of run {nth} differs from run 1 at event {place}"), notes);
     }
     let streams = [("stdout", &first.stdout, &other.stdout), ("stderr", &first.stderr, &other.stderr)];
     for (name, one, two) in streams {
         let (one, two) = (first.text(one), other.text(two));
         if one != two {
-            let diff = similar::TextDiff::from_lines(&one, &two).unified_diff().context_radius(1).to_string();
-            let short: Vec<&str> = diff.lines().take(20).collect();
-            let notes = vec![format!("difference (- run 1, + run {nth}):\n{}", short.join("\n"))];
+            let notes =
+                vec![format!("difference (- run 1, + run {nth}):\n{}", matcher::difference(&one, &two))];
             return wrong(format!("{name} of run {nth} differs from run 1"), notes);
         }
     }
@@ -41,12 +42,48 @@ pub(super) fn diverges(first: &Observation, other: &Observation, nth: u32) -> Op
     file.and_then(|(path, _)| wrong(format!("{path} of run {nth} differs from run 1"), Vec::new()))
 }
 
-/// The events without what differs from run to run whatever a guest does: the host's numbers for processes, addresses
-/// in memory, and the work folder's name.
-fn comparable(run: &Observation) -> Vec<Body> {
-    run.events.iter().map(|event| neutral(&event.body, run)).collect()
+/// The first event of each run in which they differ.
+///
+/// Each guest's events are compared in their own order: which of two guests comes first is the scheduler's affair.
+fn first_difference<'a>(
+    first: &'a Observation,
+    other: &'a Observation,
+) -> Option<(Option<&'a Event>, Option<&'a Event>)> {
+    let (one, two) = (by_guest(first), by_guest(other));
+    let guests: BTreeSet<&Option<Place>> = one.keys().chain(two.keys()).collect();
+    let differing = guests.into_iter().filter_map(|guest| {
+        let list = |run: &Guests<'a>| run.get(guest).cloned().unwrap_or_default();
+        let (one, two) = (list(&one), list(&two));
+        let differs = |nth: &usize| {
+            let body = |event: Option<&&Event>, run| event.map(|event| neutral(&event.body, run));
+            body(one.get(*nth), first) != body(two.get(*nth), other)
+        };
+        let nth = (0..one.len().max(two.len())).find(differs)?;
+        Some((one.get(nth).copied(), two.get(nth).copied()))
+    });
+    let earliest = |event: &Option<&Event>| event.map_or(u64::MAX, |event| event.seq);
+    differing.min_by_key(|(one, two)| earliest(one).min(earliest(two)))
 }
 
+type Guests<'a> = BTreeMap<Option<Place>, Vec<&'a Event>>;
+
+fn by_guest(run: &Observation) -> Guests<'_> {
+    let mut guests = Guests::new();
+    for event in &run.events {
+        let place = match &event.body {
+            Body::Verdict(verdict) => verdict.place.clone(),
+            Body::Start { place, .. } | Body::Exec { place, .. } | Body::Exit { place, .. } => {
+                Some(place.clone())
+            }
+            Body::Dropped { .. } | Body::Note { .. } => None,
+        };
+        guests.entry(place).or_default().push(event);
+    }
+    guests
+}
+
+/// An event without what differs from run to run whatever a guest does: the host's numbers for processes, addresses in
+/// memory, and the work folder's name.
 fn neutral(body: &Body, run: &Observation) -> Body {
     let mut body = body.clone();
     let named = |text: &mut BytesText| *text = BytesText(run.text(&text.0).into_bytes());

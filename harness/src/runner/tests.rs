@@ -146,7 +146,7 @@ fn the_first_event_that_differs_is_shown_of_both_runs() {
     let [finding] = ran.findings.as_slice() else { panic!("{:#?}", ran.findings) };
     assert_eq!(
         (finding.title.as_str(), finding.at.to_string().as_str()),
-        ("run 3 differs from run 1 in event 2", "repeat")
+        ("the verdict log of run 3 differs from run 1 at event 2", "repeat")
     );
     assert!(finding.notes[0].contains("\"/b\"") && finding.notes[1].contains("\"/c\""), "{finding:#?}");
 }

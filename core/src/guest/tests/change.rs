@@ -1,6 +1,6 @@
 //! Each change has the kernel's own outcome, and is of the object that was judged.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, RenameFlags, linkat, mkdirat, mknodat, renameat_with, symlinkat, unlinkat};
@@ -46,18 +46,35 @@ fn listing(root: &Path) -> Vec<(Vec<u8>, u32, u64, Vec<u8>)> {
     all
 }
 
-/// Makes the same change by the kernel and on behalf, in two equal trees, and compares outcome and trees.
-fn compare(
-    change: &Change,
-    what: &str,
-    kernel: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<()>,
-) {
-    let (ours, theirs) = (tree(), tree());
-    let sleeper = Sleeper::in_folder(ours.path());
-    let folder = File::open(theirs.path()).unwrap();
-    let expected = kernel(folder.as_fd()).map_err(Errno::from);
-    assert_eq!(behalf(sleeper.guest, change.clone()), expected, "{what}");
-    assert_eq!(listing(ours.path()), listing(theirs.path()), "{what}");
+/// Two equal trees: in one changes are made on behalf, in the other by the kernel itself.
+struct Twins {
+    ours: tempfile::TempDir,
+    theirs: tempfile::TempDir,
+    sleeper: Sleeper,
+    folder: File,
+}
+
+impl Twins {
+    fn new() -> Self {
+        let (ours, theirs) = (tree(), tree());
+        let (sleeper, folder) = (Sleeper::in_folder(ours.path()), File::open(theirs.path()).unwrap());
+        Self { ours, theirs, sleeper, folder }
+    }
+
+    /// Makes the same change in both and compares outcomes and trees. After a success, with a new pair.
+    fn compare(
+        &mut self,
+        change: &Change,
+        what: &str,
+        kernel: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<()>,
+    ) {
+        let expected = kernel(self.folder.as_fd()).map_err(Errno::from);
+        assert_eq!(behalf(self.sleeper.guest, change.clone()), expected, "{what}");
+        if expected.is_ok() {
+            assert_eq!(listing(self.ours.path()), listing(self.theirs.path()), "{what}");
+            *self = Self::new();
+        }
+    }
 }
 
 const NAMES: [&str; 22] = [
@@ -87,10 +104,11 @@ const NAMES: [&str; 22] = [
 
 #[test]
 fn every_removal_ends_as_the_kernels_own() {
+    let mut twins = Twins::new();
     for name in NAMES.into_iter().chain(["fifo", "socket", "loop", "closed", "shut", "up", "self"]) {
         for flags in [AtFlags::empty(), AtFlags::REMOVEDIR] {
             let change = Change::Remove { name: At::cwd(name), flags: flags.bits() };
-            compare(&change, &format!("unlinkat({name:?}, {flags:?})"), |folder| {
+            twins.compare(&change, &format!("unlinkat({name:?}, {flags:?})"), |folder| {
                 unlinkat(folder, name, flags)
             });
         }
@@ -99,6 +117,7 @@ fn every_removal_ends_as_the_kernels_own() {
 
 #[test]
 fn every_rename_ends_as_the_kernels_own() {
+    let mut twins = Twins::new();
     let flags = [RenameFlags::empty(), RenameFlags::NOREPLACE, RenameFlags::EXCHANGE];
     for from in [
         "file",
@@ -116,7 +135,7 @@ fn every_rename_ends_as_the_kernels_own() {
             for flags in flags {
                 let change = Change::Rename { from: At::cwd(from), to: At::cwd(to), flags: flags.bits() };
                 let what = format!("renameat2({from:?}, {to:?}, {flags:?})");
-                compare(&change, &what, |folder| renameat_with(folder, from, folder, to, flags));
+                twins.compare(&change, &what, |folder| renameat_with(folder, from, folder, to, flags));
             }
         }
     }
@@ -124,6 +143,7 @@ fn every_rename_ends_as_the_kernels_own() {
 
 #[test]
 fn every_link_ends_as_the_kernels_own() {
+    let mut twins = Twins::new();
     let flags = [AtFlags::empty(), AtFlags::SYMLINK_FOLLOW];
     for from in
         ["file", "folder", "link", "link/", "dangling", "nothing", "folder-link/inner/file", "loop", "fifo"]
@@ -132,7 +152,7 @@ fn every_link_ends_as_the_kernels_own() {
             for flags in flags {
                 let change = Change::Link { from: At::cwd(from), to: At::cwd(to), flags: flags.bits() };
                 let what = format!("linkat({from:?}, {to:?}, {flags:?})");
-                compare(&change, &what, |folder| linkat(folder, from, folder, to, flags));
+                twins.compare(&change, &what, |folder| linkat(folder, from, folder, to, flags));
             }
         }
     }
@@ -140,26 +160,27 @@ fn every_link_ends_as_the_kernels_own() {
 
 #[test]
 fn every_creation_ends_as_the_kernels_own() {
+    let mut twins = Twins::new();
     let umask = 0o022;
     for name in
         NAMES.into_iter().chain(["new", "new/", "folder/new", "folder-link/new/", "dangling-in-folder"])
     {
         for mode in [0o777, 0o1700] {
             let change = Change::Create { name: At::cwd(name), new: New::Folder { mode, umask } };
-            compare(&change, &format!("mkdirat({name:?})"), |folder| {
+            twins.compare(&change, &format!("mkdirat({name:?})"), |folder| {
                 mkdirat(folder, name, Mode::from_bits_retain(mode))
             });
         }
         for text in ["file", "", "nothing/"] {
             let change = Change::Create { name: At::cwd(name), new: New::Symlink { text: text.into() } };
-            compare(&change, &format!("symlinkat({text:?}, {name:?})"), |folder| {
+            twins.compare(&change, &format!("symlinkat({text:?}, {name:?})"), |folder| {
                 symlinkat(text, folder, name)
             });
         }
         for kind in [FileType::RegularFile, FileType::Fifo, FileType::Socket] {
             let new = New::Node { mode: kind.as_raw_mode() | 0o666, dev: 0, umask };
             let change = Change::Create { name: At::cwd(name), new };
-            compare(&change, &format!("mknodat({name:?}, {kind:?})"), |folder| {
+            twins.compare(&change, &format!("mknodat({name:?}, {kind:?})"), |folder| {
                 mknodat(folder, name, kind, Mode::from_bits_retain(0o666), 0)
             });
         }

@@ -113,3 +113,19 @@ fn what_cannot_be_kept_is_refused_at_the_start() {
     let all = Denied::new(["/proc"]).unwrap();
     assert!(all.covers(&Pinned::new(File::open("/proc/uptime").unwrap().into()).unwrap()).unwrap());
 }
+
+#[test]
+fn what_cannot_be_looked_at_is_denied_by_its_name() {
+    let dir = tree();
+    let sleeper = Sleeper::in_folder(dir.path());
+    let denied = Denied::new([dir.path().join("shut/file"), dir.path().join("shut/nothing/at/all")]).unwrap();
+    // Root may look.
+    assert_eq!(denied.unscanned().is_empty(), rustix::process::geteuid().is_root());
+    fs::set_permissions(dir.path().join("shut"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir_all(dir.path().join("shut/nothing/at/all")).unwrap();
+    assert!(
+        covered(&denied, sleeper.guest, "shut/file")
+            && covered(&denied, sleeper.guest, "shut/nothing/at/all")
+    );
+    assert!(!covered(&denied, sleeper.guest, "shut") && !covered(&denied, sleeper.guest, "shut/nothing"));
+}

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use assize_core::sandbox::End;
 use assize_core::trace::Exit;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::Signal;
@@ -111,20 +112,20 @@ impl<'de> Visitor<'de> for OneVisitor {
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ExitPattern, A::Error> {
-        let mut found = None;
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "signal" if found.is_none() => found = Some(ExitPattern::Signal(map.next_value()?)),
-                "signal" => return Err(A::Error::custom("`signal` stands here twice")),
-                "code" if found.is_none() => found = Some(ExitPattern::Code(map.next_value()?)),
-                other => {
-                    return Err(A::Error::custom(FormError::unknown("the key", other, ["signal", "code"])));
-                }
-            }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ExitPattern, A::Error> {
+        match Form::deserialize(MapAccessDeserializer::new(map))? {
+            Form { signal: Some(signal), code: None } => Ok(ExitPattern::Signal(signal)),
+            Form { signal: None, code: Some(code) } => Ok(ExitPattern::Code(code)),
+            _ => Err(A::Error::custom("one of `signal` and `code` is wanted")),
         }
-        found.ok_or_else(|| A::Error::missing_field("signal"))
     }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    signal: Option<Signal>,
+    code: Option<u8>,
 }
 
 impl<'de> Deserialize<'de> for ExitPattern {

@@ -159,6 +159,7 @@ verdicts:
             ("verdicts: { sees: [{ call: openat, flags: O_CREATE }] }", "did you mean `O_CREAT`?"),
             ("verdicts: { sees: [{ call: openat, args: { pathh: x } }] }", "did you mean `path`?"),
             ("verdicts: { sees: [{ call: family(opne) }] }", "did you mean `open`?"),
+            ("verdicts: { sees: [{ call: openat, by: landlok }] }", "did you mean `landlock`?"),
             ("exit: SIGKIL", "did you mean `SIGKILL`?"),
             ("exit: { signal: SIGTREM }", "did you mean `SIGTERM`?"),
             ("stdout: { contain: x }", "did you mean `contains`?"),

@@ -121,36 +121,45 @@ struct Lines {
     unordered: Vec<String>,
 }
 
-const KEYS: [&str; 9] =
-    ["equals", "contains", "matches", "glob", "lines", "not", "any-of", "all-of", "empty"];
+/// As an identifier, so that an unknown one is reported at its own place, with those that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(field_identifier, rename_all = "kebab-case")]
+enum Key {
+    Equals,
+    Contains,
+    Matches,
+    Glob,
+    Lines,
+    Not,
+    AnyOf,
+    AllOf,
+    Empty,
+    Mode,
+}
 
 /// Reads the map form. `mode` is a key only where a file is meant.
 pub(super) fn read_tests<'de, A: MapAccess<'de>>(
     mut map: A,
     mut mode: Option<&mut Option<Mode>>,
 ) -> Result<Vec<TextTest>, A::Error> {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: Vec<Key> = Vec::new();
     let mut tests = Vec::new();
-    let of_a_file = mode.is_some();
-    while let Some(key) = map.next_key::<String>()? {
+    while let Some(key) = map.next_key::<Key>()? {
         if seen.contains(&key) {
-            return Err(A::Error::custom(format_args!("`{key}` stands here twice")));
+            return Err(A::Error::custom("this key stands here twice"));
         }
-        match (key.as_str(), &mut mode) {
-            ("mode", Some(mode)) => **mode = Some(map.next_value()?),
-            ("equals", _) => tests.push(TextTest::Equals(map.next_value()?)),
-            ("contains", _) => tests.push(TextTest::Contains(map.next_value()?)),
-            ("matches", _) => tests.push(TextTest::Matches(map.next_value()?)),
-            ("glob", _) => tests.push(TextTest::Glob(map.next_value()?)),
-            ("lines", _) => tests.push(TextTest::Unordered(map.next_value::<Lines>()?.unordered)),
-            ("not", _) => tests.push(TextTest::Not(Box::new(map.next_value()?))),
-            ("any-of", _) => tests.push(TextTest::AnyOf(not_empty(map.next_value()?)?)),
-            ("all-of", _) => tests.push(TextTest::AllOf(map.next_value()?)),
-            ("empty", _) => tests.push(TextTest::Empty(map.next_value()?)),
-            (other, _) => {
-                let known = KEYS.into_iter().chain(of_a_file.then_some("mode"));
-                return Err(A::Error::custom(FormError::unknown("the key", other, known)));
-            }
+        match (key, &mut mode) {
+            (Key::Equals, _) => tests.push(TextTest::Equals(map.next_value()?)),
+            (Key::Contains, _) => tests.push(TextTest::Contains(map.next_value()?)),
+            (Key::Matches, _) => tests.push(TextTest::Matches(map.next_value()?)),
+            (Key::Glob, _) => tests.push(TextTest::Glob(map.next_value()?)),
+            (Key::Lines, _) => tests.push(TextTest::Unordered(map.next_value::<Lines>()?.unordered)),
+            (Key::Not, _) => tests.push(TextTest::Not(Box::new(map.next_value()?))),
+            (Key::AnyOf, _) => tests.push(TextTest::AnyOf(not_empty(map.next_value()?)?)),
+            (Key::AllOf, _) => tests.push(TextTest::AllOf(map.next_value()?)),
+            (Key::Empty, _) => tests.push(TextTest::Empty(map.next_value()?)),
+            (Key::Mode, Some(mode)) => **mode = Some(map.next_value()?),
+            (Key::Mode, None) => return Err(A::Error::custom("a text has no `mode`: a file has")),
         }
         seen.push(key);
     }
@@ -168,7 +177,7 @@ impl<'de> Deserialize<'de> for TextPattern {
             type Value = TextPattern;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a text (a number needs quotes), or a map with one of: {}", KEYS.join(", "))
+                f.write_str("a text (a number needs quotes), or a map such as `{ contains: x }`")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<TextPattern, E> {
@@ -197,7 +206,8 @@ mod tests {
         let yaml = "{ equals: a, contains: b, matches: c, glob: d, lines: { unordered: [e] }, not: f, any-of: [g], all-of: [{ empty: false }], empty: true }";
         let TextPattern::Tests(tests) = parse(yaml).unwrap() else { panic!("a map") };
         let keys: Vec<_> = tests.iter().map(|test| test.keys()[0]).collect();
-        assert_eq!(keys, KEYS);
+        let all = ["equals", "contains", "matches", "glob", "lines", "not", "any-of", "all-of", "empty"];
+        assert_eq!(keys, all);
     }
 
     #[test]
@@ -208,7 +218,7 @@ mod tests {
             ("{ any-of: [] }", "nothing would do"),
             ("{ matches: '(' }", "not a regular expression"),
             ("{ matches: 'a{5000}{5000}' }", "too big"),
-            ("{ mode: 0644 }", "`mode` is not known"),
+            ("{ mode: 0644 }", "a text has no `mode`"),
             ("{ lines: { ordered: [] } }", "unknown key \"ordered\""),
         ] {
             let error = parse(yaml).unwrap_err();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use assize_core::capability;
 use assize_core::syscall::encode;
 use assize_core::syscall::flags::{self, FlagSet};
 use assize_core::syscall::signature::{self, Kind};
@@ -280,12 +281,19 @@ impl FromStr for ByPattern {
             "landlock" => Self::Landlock,
             "kernel" => Self::Kernel,
             "supervisor" => Self::Supervisor,
-            name => Self::Capability(name.to_owned()),
+            name if capability::ALL.iter().any(|known| known.name == name) => {
+                Self::Capability(name.to_owned())
+            }
+            other => {
+                let names = capability::ALL.iter().map(|known| known.name);
+                let known = names.chain(["handler", "landlock", "kernel", "supervisor"]);
+                return Err(FormError::unknown("the origin", other, known));
+            }
         })
     }
 }
 
-from_scalar!(ByPattern, "a capability, or one of landlock, kernel, handler, filter, supervisor");
+from_scalar!(ByPattern, "a capability, or one of landlock, kernel, handler, supervisor");
 
 /// A guest's place in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
