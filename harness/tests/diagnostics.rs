@@ -3,6 +3,8 @@
 //! The files in `tests/diagnostics` hold cases: a title after `====`, the file's text, and after `----` what is shown.
 //! `ASSIZE_BLESS=1 cargo test --test diagnostics` writes what is shown now; read the difference before you keep it.
 #![forbid(unsafe_code)]
+// A test may unwrap, and so may what only tests call.
+#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write;
 use std::path::Path;

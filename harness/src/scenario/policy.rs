@@ -184,11 +184,14 @@ impl<'de> Deserialize<'de> for CapabilityName {
     }
 }
 
+/// Where a guest looks for programs, unless the scenario says otherwise.
+pub const GUEST_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// What every guest finds in its environment, unless the scenario says otherwise. Nothing is inherited.
 ///
 /// `WORK` is there for scripts, whose text is left as it is.
 pub fn default_env() -> impl Iterator<Item = (&'static str, Template)> {
-    [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "$WORK"), ("WORK", "$WORK"), ("LANG", "C.UTF-8")]
+    [("PATH", GUEST_PATH), ("HOME", "$WORK"), ("WORK", "$WORK"), ("LANG", "C.UTF-8")]
         .into_iter()
         .map(|(name, value)| (name, Template(value.to_owned())))
 }
