@@ -22,7 +22,7 @@ pub enum Fact {
     Root,
     /// `x86_64`, `aarch64`: the machine.
     Machine(&'static str),
-    /// A program in `PATH`: one that is known by its bare name, or any as `program(NAME)`.
+    /// A program in the guest's `PATH`: one that is known by its bare name, or any as `program(NAME)`.
     Program(String),
 }
 

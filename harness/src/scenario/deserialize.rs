@@ -294,3 +294,79 @@ impl<'a> de::VariantAccess<'a> for Variant<'a> {
         self.content()?.deserialize_struct("", fields, visitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tree::parse;
+    use super::*;
+
+    fn read<T: serde::de::DeserializeOwned>(yaml: &str) -> Result<T, Fault> {
+        typed(&parse(yaml)?.documents[0])
+    }
+
+    #[test]
+    fn scalars_follow_the_core_schema() {
+        let yaml = "[1, -2, 0x1f, 0o17, 010, 1.5, -.5, 1e3, true, False, ~, null, yes, on, 1_000, 0x, e3, .., '1', \
+                    12:30, 2000-01-01, 18446744073709551615, +7]";
+        let wanted = json!([
+            1,
+            -2,
+            31,
+            15,
+            10,
+            1.5,
+            -0.5,
+            1000.0,
+            true,
+            false,
+            null,
+            null,
+            "yes",
+            "on",
+            "1_000",
+            "0x",
+            "e3",
+            "..",
+            "1",
+            "12:30",
+            "2000-01-01",
+            u64::MAX,
+            7
+        ]);
+        assert_eq!(read::<Value>(yaml).unwrap(), wanted);
+    }
+
+    #[test]
+    fn text_is_taken_as_written() {
+        let texts: Vec<String> = read("[1.10, 0644, yes, true, '', \"a\\tb\"]").unwrap();
+        assert_eq!(texts, ["1.10", "0644", "yes", "true", "", "a\tb"]);
+        assert_eq!(read::<Vec<String>>("[~]").unwrap_err().title, "expected text, found nothing");
+        assert_eq!(
+            read::<Vec<u8>>("[300]").unwrap_err().title,
+            "expected a whole number from 0 up, found the number 300"
+        );
+        assert_eq!(
+            read::<Vec<u8>>("['3']").unwrap_err().title,
+            "expected a whole number from 0 up, found the text \"3\""
+        );
+        assert!(read::<Vec<Option<u8>>>("[~]").is_err());
+    }
+
+    #[test]
+    fn variants_are_words_or_maps_of_one_key() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Form {
+            Plain,
+            Number(u8),
+            Named { x: u8 },
+        }
+        let forms: Vec<Form> = read("[plain, { number: 3 }, { named: { x: 4 } }]").unwrap();
+        assert_eq!(forms, [Form::Plain, Form::Number(3), Form::Named { x: 4 }]);
+        for bad in ["[number]", "[{ plain: 1 }]", "[{ number: 1, named: {} }]", "[other]", "[[]]", "[~]"] {
+            assert!(read::<Vec<Form>>(bad).unwrap_err().span.is_some(), "{bad}");
+        }
+    }
+}
