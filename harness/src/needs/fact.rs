@@ -31,7 +31,7 @@ pub(super) const NAMED: &[(&str, Fact, &str)] = &[
     ("landlock", Fact::Landlock, "policy.fs: which files a guest may use"),
     ("seccomp", Fact::Seccomp, "every rule over a system call"),
     ("userns", Fact::Userns, "isolation: no guest outlives its run"),
-    ("kernel", Fact::Kernel, "5.19 is the oldest that the supervisor runs on"),
+    ("kernel", Fact::Kernel, "6.13 is the oldest that the supervisor runs on"),
     ("root", Fact::Root, "as root a guest passes the permissions that a test may rely on"),
     ("x86_64", Fact::Machine("x86_64"), "the machine that filters and the prober are written for"),
     ("aarch64", Fact::Machine("aarch64"), "not supported yet"),
