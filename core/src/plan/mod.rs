@@ -4,7 +4,7 @@
 
 mod make;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ pub struct Plan {
     _pins: Vec<OwnedFd>,
     tracked: bool,
     checks: Vec<Check>,
+    denied: BTreeSet<Syscall>,
     controls: Vec<Control>,
 }
 
@@ -179,12 +180,12 @@ impl Plan {
 
     /// The probes that show that the capabilities are in force: made anew for each run.
     pub(crate) fn probes(&self) -> Vec<Probe> {
-        let mut probes = Vec::new();
-        let mut checks = Vec::new();
-        for capability in &self.capabilities {
-            capability.prove(&mut probes, &mut checks);
-        }
-        probes
+        make::prove(&self.capabilities, &self.denied).0
+    }
+
+    /// Whether the policy denies this call, so that it can't be used to show anything.
+    pub(crate) fn denies(&self, call: Syscall) -> bool {
+        self.denied.contains(&call)
     }
 
     /// A probe got through.
@@ -194,7 +195,8 @@ impl Plan {
             Some(check) => {
                 (check.capability.to_owned(), format!("{} gave {shown}, not {}", check.done, check.wanted))
             }
-            None => ("?".to_owned(), format!("probe {probe} gave {shown}")),
+            // The one that the keeper adds.
+            None => ("isolation".to_owned(), format!("getpid gave {shown}, not 2")),
         };
         RunError::NotInForce { control, saw }
     }

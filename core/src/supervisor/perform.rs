@@ -41,6 +41,9 @@ impl Call {
                 Ok(umask) => umask,
                 Err(errno) => return failed(errno.into()),
             };
+            if !self.still_waits() {
+                return failed(Errno::ESRCH.into());
+            }
             let cloexec = request.flags & libc::O_CLOEXEC as u64 != 0;
             match request.perform(found, umask) {
                 Ok(Opened::Again) => {
@@ -60,6 +63,9 @@ impl Call {
     /// Changes names or lengths of what was pinned.
     pub(crate) fn perform_change(&mut self) -> Answer {
         self.pinned();
+        if !self.still_waits() {
+            return failed(Errno::ESRCH.into());
+        }
         match self.pin.take() {
             Some(Pin::Change(prepared)) => match prepared.perform() {
                 Ok(changed) => {
@@ -73,6 +79,11 @@ impl Call {
             Some(Pin::Failed(errno)) => failed(errno.into()),
             _ => Answer::Pass,
         }
+    }
+
+    /// Whether what was resolved was this guest's: its number may have been given to another meanwhile.
+    fn still_waits(&self) -> bool {
+        self.run.listener().is_ok_and(|listener| listener.is_waiting(self.notif.id))
     }
 
     /// The guest's umask, if a file may be created.

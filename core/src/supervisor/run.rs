@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::perform::Job;
 use super::processes::Processes;
-use super::recorder::Recorder;
+use super::recorder::{Held, Recorder};
 use crate::handler::Handler;
 use crate::plan::Plan;
 use crate::sys::seccomp::Listener;
@@ -32,6 +32,8 @@ pub(crate) struct Run {
     pub(super) pending: AtomicUsize,
     /// Takes calls that must be performed, from threads that stand outside of the guests' domain.
     pub(super) performer: OnceLock<mpsc::Sender<Job>>,
+    /// How many callbacks are under way.
+    pub(super) calling: watch::Sender<usize>,
     failure: Mutex<Option<RunError>>,
     ended: watch::Sender<bool>,
 }
@@ -54,6 +56,7 @@ impl Run {
             umask_changed: AtomicBool::new(false),
             pending: AtomicUsize::new(0),
             performer: OnceLock::new(),
+            calling: watch::Sender::new(0),
             failure: Mutex::default(),
             ended: watch::Sender::new(false),
         }
@@ -86,6 +89,11 @@ impl Run {
         if let Some(recorder) = &self.recorder {
             recorder.record(body());
         }
+    }
+
+    /// See [`Recorder::hold`]. Whoever holds it may not record by any other way.
+    pub(super) fn hold(&self) -> Option<Held<'_>> {
+        self.recorder.as_ref().map(Recorder::hold)
     }
 
     pub(crate) fn note(&self, text: impl Into<String>) {

@@ -226,11 +226,20 @@ impl Compiler {
         let encoded = encode(call, &args).map_err(Problem::Encode)?;
         let mut registers = encoded.registers.map(|register| self.value(register));
         for (name, place) in &results {
-            if let Some(at) = signature::params(call).iter().position(|param| param.name == *name) {
-                if let Some(register) = registers.get_mut(at) {
-                    *register = prober::Value::Result(*place);
-                }
+            let at = signature::params(call).iter().position(|param| param.name == *name);
+            if let Some(register) = at.and_then(|at| registers.get_mut(at)) {
+                *register = prober::Value::Result(*place);
             }
+        }
+        for (name, whole) in &attempt.registers {
+            let at = signature::params(call).iter().position(|param| param.name == name);
+            let room = at
+                .and_then(|at| registers.get_mut(at))
+                .ok_or_else(|| Problem::Said("registers", format!("{call} has no argument `{name}`")))?;
+            let wide = u64::try_from(*whole).or_else(|_| i64::try_from(*whole).map(i64::cast_unsigned));
+            *room = prober::Value::Number(wide.map_err(|_| {
+                Problem::Said("registers", format!("`{name}` is {whole}, and a register has 64 bits"))
+            })?);
         }
         let place = self.call(call, registers)?;
         let read = match attempt.read {

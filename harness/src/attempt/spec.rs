@@ -33,6 +33,9 @@ pub struct Attempt {
     /// Further arguments, by their names in the manual page.
     #[serde(default)]
     pub args: BTreeMap<String, Value>,
+    /// Whole registers, by the arguments' names: also the bits that the kernel does not look at.
+    #[serde(default)]
+    pub registers: BTreeMap<String, i128>,
     /// How many bytes to read from the descriptor that the call returns.
     pub read: Option<Size>,
     /// What must come.

@@ -17,7 +17,7 @@ use super::fault::{Fault, shown};
 use super::files::{FileSpec, WorkPath, beneath_no_folder};
 use super::model::{Scenario, TestName};
 use super::place::{SourceMap, Step, YamlPath};
-use super::policy::{EnvName, PolicySpec};
+use super::policy::{CapabilityName, EnvName, PolicySpec};
 use super::template::Template;
 use super::tree::{Entry, Kind, Node};
 use crate::attempt::{self, Attempt};
@@ -48,7 +48,7 @@ struct Document {
     _each: Option<IgnoredAny>,
     repeat: Option<u32>,
     #[serde(default)]
-    without: BTreeSet<String>,
+    without: BTreeSet<CapabilityName>,
     #[serde(default)]
     expect: Expectation,
 }
@@ -71,7 +71,7 @@ const NOT_BUILT: &[(&[&str], &[&str])] = &[
 
 /// Refuses what the language has but Assize has not yet: in words of its own, because "unknown key" would send a
 /// reader of the language's page looking for a typing mistake.
-fn refuse_not_built(document: &Node) -> Result<(), Fault> {
+pub(super) fn refuse_not_built(document: &Node) -> Result<(), Fault> {
     for (path, keys) in NOT_BUILT {
         let map = path.iter().try_fold(document, |node, key| node.get(key));
         let Some(Node { kind: Kind::Map(entries), .. }) = map else { continue };
@@ -192,7 +192,7 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
         stdin: read.stdin,
         action,
         repeat,
-        without: read.without,
+        without: read.without.into_iter().map(|name| name.0.to_owned()).collect(),
         expect: read.expect,
     })
 }

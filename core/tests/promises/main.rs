@@ -1,0 +1,9 @@
+//! The promises of the library, each shown on a real guest under the real supervisor.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod actions;
+mod defer;
+mod handlers;
+mod memory;
+mod support;
