@@ -1,11 +1,11 @@
 //! One call of one guest, while it waits for its answer.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::Run;
+use super::device::{Device, device};
 use super::request::Pin;
 use crate::capability::Answer;
 use crate::guest::Guest;
@@ -133,7 +133,7 @@ impl Call {
     ///
     /// It is one end of a terminal without a name, in raw mode. A read of up to 255 bytes is whole; a longer one may
     /// give less than was asked for.
-    pub fn answer_with_device(&mut self, feed: impl FnOnce(File) + Send + 'static) -> Answer {
+    pub fn answer_with_device(&mut self, feed: impl FnOnce(Device) + Send + 'static) -> Answer {
         let cloexec = match self.open_for_reading() {
             Err(answer) => return answer,
             Ok(cloexec) => cloexec,
@@ -185,28 +185,4 @@ fn inject(srcfd: OwnedFd, cloexec: bool) -> Answer {
         srcfd,
         newfd_flags: if cloexec { libc::O_CLOEXEC as u32 } else { 0 },
     })
-}
-
-/// A terminal in raw mode; `feed` writes to its master end on a thread of its own. Gives the other end.
-fn device(feed: impl FnOnce(File) + Send + 'static) -> Result<OwnedFd, Errno> {
-    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-    use rustix::termios::{OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
-
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let master = openpt(flags)?;
-    grantpt(&master)?;
-    unlockpt(&master)?;
-    let slave = ioctl_tiocgptpeer(&master, flags)?;
-    let mut terminal = tcgetattr(&slave)?;
-    terminal.make_raw();
-    // A read waits until it has what it asked for, as far as a terminal can count.
-    terminal.special_codes[SpecialCodeIndex::VMIN] = u8::MAX;
-    terminal.special_codes[SpecialCodeIndex::VTIME] = 0;
-    tcsetattr(&slave, OptionalActions::Now, &terminal)?;
-    std::thread::Builder::new()
-        .name("assize-device".to_owned())
-        .stack_size(64 << 10)
-        .spawn(move || feed(master.into()))
-        .map_err(|error| Errno::of(&error))?;
-    Ok(slave)
 }
