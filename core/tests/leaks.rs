@@ -1,6 +1,6 @@
 //! Runs leave nothing behind in the process that made them. A process of its own: it counts all that it has.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ fn policy(nth: u32) -> Policy {
     }
     policy.fs.read.push("/dev/urandom".into());
     policy.limits.timeout = Some(Duration::from_secs(20));
-    policy.isolation = if nth % 3 == 0 { Isolation::Off } else { Isolation::Auto };
-    policy.observe.processes = nth % 2 == 0;
-    policy.seed = (nth % 4 == 0).then_some(1);
+    policy.isolation = if nth.is_multiple_of(3) { Isolation::Off } else { Isolation::Auto };
+    policy.observe.processes = nth.is_multiple_of(2);
+    policy.seed = (nth.is_multiple_of(4)).then_some(1);
     policy
 }
 
@@ -36,7 +36,7 @@ fn one(nth: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let run = sandbox.run_with_handlers([(libc::SYS_sync, handler)]);
-        if nth % 7 == 0 {
+        if nth.is_multiple_of(7) {
             // Given up in the middle.
             let _ = tokio::time::timeout(Duration::from_millis(2), run).await;
             return;
