@@ -232,7 +232,10 @@ impl Making<'_> {
                     .is_some_and(|asks| asks.iter().all(|ask| ask.name == capability::BROKER));
                 if only_ours {
                     self.asks.remove(&call);
-                    self.spec.remove(&call);
+                    // What denies it stays.
+                    if let Some(cases) = self.spec.get_mut(&call) {
+                        cases.retain(|case| case.then != Action::Ask);
+                    }
                 }
             }
         }
