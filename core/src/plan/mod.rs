@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use crate::capability::{Active, Answer, Check, ExecStop};
 use crate::filter::{FilterError, Match, Program};
-use crate::guest::{Found, Identity};
+use crate::guest::Identity;
 use crate::landlock::LandlockError;
 use crate::sandbox::{Control, ControlState};
 use crate::supervisor::call::Call;
-use crate::supervisor::request::Pin;
 use crate::sys::probe::Probe;
 use crate::trace::{Grounds, Origin};
 use crate::{Errno, HandlerError, RunError, Syscall};
@@ -160,8 +159,7 @@ impl Plan {
         match ask.what {
             What::Rule(rule) => capability.ask(rule, call),
             What::Files => {
-                let Pin::Open(_, Found::Existing(pinned)) = call.pinned() else { return Answer::Pass };
-                let identity = pinned.identity();
+                let Some(identity) = call.opened_identity() else { return Answer::Pass };
                 let file = self
                     .files
                     .iter()

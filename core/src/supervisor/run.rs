@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::perform::Job;
 use super::processes::Processes;
 use super::recorder::{Held, Recorder};
+use super::stand_in::StandIns;
 use crate::handler::Handler;
 use crate::plan::Plan;
 use crate::sys::seccomp::Listener;
@@ -24,6 +25,7 @@ pub(crate) struct Run {
     pub(super) recorder: Option<Recorder>,
     listener: OnceLock<Listener>,
     processes: Mutex<Processes>,
+    stand_ins: Mutex<StandIns>,
     /// The guest still runs our own code: its probes, and the exec of the command.
     probing: AtomicBool,
     /// A guest has changed its umask, so it must be asked for.
@@ -52,6 +54,7 @@ impl Run {
             recorder,
             listener: OnceLock::new(),
             processes: Mutex::default(),
+            stand_ins: Mutex::default(),
             probing: AtomicBool::new(true),
             umask_changed: AtomicBool::new(false),
             pending: AtomicUsize::new(0),
@@ -74,6 +77,10 @@ impl Run {
 
     pub(crate) fn processes(&self) -> MutexGuard<'_, Processes> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn stand_ins(&self) -> MutexGuard<'_, StandIns> {
+        self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_probing(&self) -> bool {

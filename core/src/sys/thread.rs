@@ -35,10 +35,14 @@ pub(crate) fn block_signals() {
     }
 }
 
-/// The signals that this process ignores: they would stay ignored across exec.
+/// The signals that this process ignores, or may ignore: they would stay ignored across exec.
 pub(crate) fn ignored_signals() -> Vec<i32> {
     (1..=libc::SIGRTMAX())
         .filter(|signal| {
+            // libc keeps these to itself and doesn't tell.
+            if (32..libc::SIGRTMIN()).contains(signal) {
+                return true;
+            }
             // SAFETY: the old action is written to a live struct; no new one is given.
             unsafe {
                 let mut action = std::mem::zeroed::<libc::sigaction>();

@@ -4,6 +4,8 @@
 
 mod actions;
 mod defer;
+mod forms;
 mod handlers;
+mod launch;
 mod memory;
 mod support;

@@ -38,6 +38,13 @@ impl Work {
         for (name, file) in files {
             work.put(name.as_path(), file).map_err(failed(&name.as_path().display().to_string()))?;
         }
+        // Links come when what they are links to is there.
+        for (name, file) in files {
+            if let FileSpec::Link(other) = file {
+                fs::hard_link(work.path.join(other.as_path()), work.path.join(name.as_path()))
+                    .map_err(failed(&name.as_path().display().to_string()))?;
+            }
+        }
         // A folder that may not be written to gets its mode when all that lies in it is there.
         for (name, file) in files.iter().rev() {
             if let FileSpec::Dir { mode } = file {
@@ -60,6 +67,7 @@ impl Work {
                 fs::set_permissions(&at, Permissions::from_mode(*mode))
             }
             FileSpec::Symlink(target) => symlink(target.expand(&self.path), &at),
+            FileSpec::Link(_) => Ok(()),
             FileSpec::Dir { .. } => folders(&at),
         }
     }

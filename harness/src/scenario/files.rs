@@ -85,6 +85,8 @@ pub enum FileSpec {
     },
     /// A symbolic link, with the text that it holds.
     Symlink(Word),
+    /// A hard link: a further name of another file of the work folder.
+    Link(WorkPath),
     /// A folder.
     Dir {
         /// Its permissions; 0755 if nothing is said.
@@ -99,6 +101,7 @@ struct Forms {
     text: Option<String>,
     base64: Option<String>,
     symlink: Option<Word>,
+    link: Option<WorkPath>,
     dir: Option<bool>,
     mode: Option<Mode>,
 }
@@ -110,7 +113,7 @@ impl<'de> Deserialize<'de> for FileSpec {
             type Value = FileSpec;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the file's text, or a map with `text`, `base64`, `symlink` or `dir`")
+                f.write_str("the file's text, or a map with `text`, `base64`, `symlink`, `link` or `dir`")
             }
 
             fn visit_str<E>(self, text: &str) -> Result<FileSpec, E> {
@@ -153,9 +156,9 @@ fn quotes<E: Error>(value: &dyn fmt::Display) -> E {
 /// Forms that do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum FormError {
-    #[error("a file has one of `text`, `base64`, `symlink` and `dir: true`, and this one has {0}")]
+    #[error("a file has one of `text`, `base64`, `symlink`, `link` and `dir: true`, and this one has {0}")]
     Count(usize),
-    #[error("a symbolic link has no mode")]
+    #[error("a link has no mode")]
     LinkMode,
     #[error("`dir` can only be `true`")]
     NotDir,
@@ -166,19 +169,22 @@ enum FormError {
 impl Forms {
     fn file(self) -> Result<FileSpec, FormError> {
         let mode = |plain| self.mode.map_or(plain, |mode| mode.0);
-        match (self.text, self.base64, self.symlink, self.dir) {
-            (Some(text), None, None, None) => {
+        match (self.text, self.base64, self.symlink, self.link, self.dir) {
+            (Some(text), None, None, None, None) => {
                 Ok(FileSpec::File { content: text.into_bytes(), mode: mode(0o644) })
             }
-            (None, Some(text), None, None) => {
+            (None, Some(text), None, None, None) => {
                 Ok(FileSpec::File { content: base64(&text)?, mode: mode(0o644) })
             }
-            (None, None, Some(_), None) if self.mode.is_some() => Err(FormError::LinkMode),
-            (None, None, Some(target), None) => Ok(FileSpec::Symlink(target)),
-            (None, None, None, Some(true)) => Ok(FileSpec::Dir { mode: mode(0o755) }),
-            (None, None, None, Some(false)) => Err(FormError::NotDir),
-            (text, base64, symlink, dir) => Err(FormError::Count(
-                [text.is_some(), base64.is_some(), symlink.is_some(), dir.is_some()]
+            (None, None, Some(_), None, None) | (None, None, None, Some(_), None) if self.mode.is_some() => {
+                Err(FormError::LinkMode)
+            }
+            (None, None, None, Some(other), None) => Ok(FileSpec::Link(other)),
+            (None, None, Some(target), None, None) => Ok(FileSpec::Symlink(target)),
+            (None, None, None, None, Some(true)) => Ok(FileSpec::Dir { mode: mode(0o755) }),
+            (None, None, None, None, Some(false)) => Err(FormError::NotDir),
+            (text, base64, symlink, link, dir) => Err(FormError::Count(
+                [text.is_some(), base64.is_some(), symlink.is_some(), link.is_some(), dir.is_some()]
                     .into_iter()
                     .filter(|given| *given)
                     .count(),
