@@ -291,6 +291,7 @@ fn handlers_of_one_type_need_no_box() {
     fn refuse(_: &HandlerCtx) -> std::future::Ready<NotifAction> {
         std::future::ready(NotifAction::Errno(libc::EXDEV))
     }
+    #[allow(clippy::type_complexity)] // a function item has no name that is shorter
     let handlers: [(i64, fn(&HandlerCtx) -> _); 2] = [(libc::SYS_sync, refuse), (libc::SYS_fsync, refuse)];
     let outcome = block_on(hello().run_with_handlers(handlers)).unwrap();
     greeted(&outcome);
