@@ -59,27 +59,42 @@ impl Call {
 
     /// Changes names or lengths of what was pinned.
     pub(crate) fn perform_change(&mut self) -> Answer {
-        self.pinned();
-        match self.pin.take() {
-            Some(Pin::Change(prepared)) => match prepared.perform() {
-                Ok(changed) => {
-                    if changed.rebound {
-                        self.run.note(format!("{} met another file than was judged", self.syscall()));
+        for _ in 0..TURNS {
+            self.pinned();
+            match self.pin.take() {
+                Some(Pin::Change(prepared)) => match prepared.perform() {
+                    Ok(changed) => {
+                        if changed.rebound {
+                            self.run.note(format!("{} met another file than was judged", self.syscall()));
+                        }
+                        return Answer::Performed(Performed::Value(0));
                     }
-                    Answer::Performed(Performed::Value(0))
-                }
-                Err(refusal) => failed(refusal),
-            },
-            Some(Pin::Failed(errno)) => failed(errno.into()),
-            _ => Answer::Pass,
+                    // Another guest's change came between. What is there now was not judged yet.
+                    Err(Refusal { errno: Errno::EAGAIN, .. }) => {
+                        self.pin_again();
+                        if let Some(refused) = self.judge_again() {
+                            return refused;
+                        }
+                    }
+                    Err(refusal) => return failed(refusal),
+                },
+                Some(Pin::Failed(errno)) => return failed(errno.into()),
+                _ => return Answer::Pass,
+            }
         }
+        failed(Errno::EAGAIN.into())
     }
 
     /// The guest's umask, if a file may be created.
     fn umask_for(&mut self, request: &OpenRequest, found: &Found) -> Result<u32, Errno> {
         let creates = matches!(found, Found::Missing { .. })
             || request.flags & libc::O_TMPFILE as u64 == libc::O_TMPFILE as u64;
-        if !creates || !self.run.umask_changed.load(Ordering::Acquire) {
+        if creates { self.umask() } else { Ok(crate::launch::UMASK) }
+    }
+
+    /// The guest's umask.
+    pub(crate) fn umask(&mut self) -> Result<u32, Errno> {
+        if !self.run.umask_changed.load(Ordering::Acquire) {
             return Ok(crate::launch::UMASK);
         }
         let tid = self.notif.pid;
