@@ -6,8 +6,8 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -317,8 +317,24 @@ struct Running {
 const LOST: RunError = RunError::Supervisor { doing: "keeping the run (it panicked)", errno: Errno::EIO };
 
 impl Running {
-    fn wait(self) -> Result<Outcome, RunError> {
-        self.outcome.blocking_recv().unwrap_or(Err(LOST))
+    /// Waits on the calling thread, which may well be one of a runtime's: then it is that runtime that waits.
+    fn wait(mut self) -> Result<Outcome, RunError> {
+        let waker = Arc::new(Unpark(std::thread::current())).into();
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            match Pin::new(&mut self).poll(&mut cx) {
+                Poll::Ready(outcome) => return outcome,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -334,14 +350,20 @@ impl Future for Running {
 ///
 /// Its threads are made here, by a thread that is not confined, and never by a worker.
 fn runtime() -> std::io::Result<tokio::runtime::Handle> {
-    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    if let Some(runtime) = RUNTIME.get() {
+    // Under a lock, so that none is made in vain: a runtime must not be dropped where another one runs.
+    static RUNTIME: Mutex<Option<tokio::runtime::Runtime>> = Mutex::new(None);
+    let mut runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(runtime) = &*runtime {
         return Ok(runtime.handle().clone());
     }
     let made = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // Each handler that waits has one: they must not run out for one run because of another's.
+        .max_blocking_threads(1 << 14)
         .thread_name("assize-runtime")
         .enable_all()
         .build()?;
-    Ok(RUNTIME.get_or_init(|| made).handle().clone())
+    let handle = made.handle().clone();
+    *runtime = Some(made);
+    Ok(handle)
 }

@@ -1,5 +1,7 @@
 //! No file takes a test run down: whatever lies in it, loading ends soon, with scenarios or with what is wrong.
 #![forbid(unsafe_code)]
+// A test may unwrap, and so may what only tests call.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

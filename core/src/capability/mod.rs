@@ -14,6 +14,7 @@ mod hostname;
 mod observe;
 mod random;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 pub use document::document;
@@ -205,6 +206,8 @@ pub struct Proof<'a> {
     pub(crate) capability: &'static str,
     pub(crate) probes: &'a mut Vec<Probe>,
     pub(crate) checks: &'a mut Vec<Check>,
+    /// Calls that the policy denies: they show nothing.
+    pub(crate) denied: &'a BTreeSet<Syscall>,
 }
 
 /// What a probe shows.
@@ -228,6 +231,9 @@ impl Proof<'_> {
         done: impl Into<String>,
         wanted: impl Into<String>,
     ) {
+        if self.denied.contains(&call) {
+            return;
+        }
         let probe = self.probes.len();
         self.checks.push(Check {
             capability: self.capability,
@@ -353,7 +359,7 @@ pub(crate) trait Active: Send + Sync {
     fn open(&self, file: usize, call: &mut Call) -> Answer;
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno>;
     fn follows_guests(&self) -> bool;
-    fn prove(&self, probes: &mut Vec<Probe>, checks: &mut Vec<Check>);
+    fn prove(&self, proof: &mut Proof<'_>);
 }
 
 /// A rule in force.
@@ -434,7 +440,8 @@ impl<C: Capability> Active for Started<C> {
         self.0.follows_guests()
     }
 
-    fn prove(&self, probes: &mut Vec<Probe>, checks: &mut Vec<Check>) {
-        self.0.prove(&mut Proof { capability: C::NAME, probes, checks });
+    fn prove(&self, proof: &mut Proof<'_>) {
+        proof.capability = C::NAME;
+        self.0.prove(proof);
     }
 }

@@ -10,7 +10,7 @@
 //! confuse that; guests can't, if their renames are refused where [`covers_entry`](Denied::covers_entry) says so.
 //!
 //! What it costs, in kernel calls: none for a file that is known by its identity; otherwise one `readlink` for the
-//! file and one for each denied path (two for a folder). Nothing is remembered between calls.
+//! file and one for each folder that is denied or has a denied name in it. Nothing is remembered between calls.
 //!
 //! A folder that is mounted at several places at the start is denied at all of them that the supervisor can see in
 //! its mount table. Guests can't mount.
@@ -47,13 +47,13 @@ pub struct Denied {
     entries: usize,
 }
 
-/// A path that is denied, with all beneath it.
+/// Paths that are denied, each with all beneath it.
 #[derive(Debug)]
 struct Place {
     /// A folder that exists.
     anchor: Pinned,
     /// What is denied in it; empty: the folder itself.
-    rest: Vec<u8>,
+    rests: Vec<Vec<u8>>,
 }
 
 /// Why a path can't be denied.
@@ -138,12 +138,7 @@ impl Denied {
             return Ok(false);
         }
         let folder = file.path()?;
-        for place in &self.places {
-            if beneath(&place.path()?, &folder) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.any(|denied| beneath(denied, &folder))
     }
 
     /// Whether a file of this name in this folder is or would be denied.
@@ -189,12 +184,30 @@ impl Denied {
     }
 
     fn covers_path(&self, path: &[u8]) -> Result<bool, Errno> {
+        self.any(|denied| beneath(path, denied))
+    }
+
+    /// Whether `test` holds for the path, as it is now, of some denied place.
+    fn any(&self, test: impl Fn(&[u8]) -> bool) -> Result<bool, Errno> {
         for place in &self.places {
-            if beneath(path, &place.path()?) {
+            let folder = place.anchor.path()?;
+            if place.rests.iter().any(|rest| test(&joined(folder.clone(), rest))) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    fn place(&mut self, anchor: Pinned, rest: Vec<u8>) {
+        // One folder that is mounted twice has one identity and two paths.
+        let same = |place: &&mut Place| {
+            place.anchor.identity() == anchor.identity()
+                && matches!((place.anchor.path(), anchor.path()), (Ok(one), Ok(other)) if one == other)
+        };
+        match self.places.iter_mut().find(same) {
+            Some(place) => place.rests.push(rest),
+            None => self.places.push(Place { anchor, rests: vec![rest] }),
+        }
     }
 
     fn add(&mut self, path: &Path, links: usize) -> Result<(), DeniedError> {
@@ -217,7 +230,7 @@ impl Denied {
                 let own = pin(path.as_os_str(), OFlags::NOFOLLOW).map_err(unreachable)?;
                 self.hold(object);
                 self.scan(path, &own)?;
-                self.places.push(Place { anchor: own, rest: Vec::new() });
+                self.place(own, Vec::new());
             }
             Ok(object) => self.hold(object),
             Err(Errno::ENOENT) => {}
@@ -225,7 +238,7 @@ impl Denied {
             Err(errno) => return Err(unreachable(errno)),
         }
         if !rest.is_empty() {
-            self.places.push(Place { anchor, rest });
+            self.place(anchor, rest);
         }
         Ok(())
     }
@@ -281,21 +294,16 @@ impl Denied {
         let table = mounts::table().map_err(|errno| unreachable(b"/proc/thread-self/mountinfo", errno))?;
         let mut aliases = Vec::new();
         for place in &self.places {
-            let path = place.path().map_err(|errno| unreachable(&place.rest, errno))?;
-            aliases.extend(mounts::aliases(&table, &path));
+            let folder = place.anchor.path().map_err(|errno| unreachable(b"/", errno))?;
+            for rest in &place.rests {
+                aliases.extend(mounts::aliases(&table, &joined(folder.clone(), rest)));
+            }
         }
         for alias in aliases {
             let (folder, rest) = anchor(&to_path(&alias))?;
-            self.places.push(Place { anchor: folder, rest });
+            self.place(folder, rest);
         }
         Ok(())
-    }
-}
-
-impl Place {
-    fn path(&self) -> Result<Vec<u8>, Errno> {
-        let folder = self.anchor.path()?;
-        Ok(if self.rest.is_empty() { folder } else { joined(folder, &self.rest) })
     }
 }
 
@@ -338,11 +346,14 @@ fn to_path(path: &[u8]) -> PathBuf {
     PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()))
 }
 
+/// `name` in `folder`; without a name, the folder.
 fn joined(mut folder: Vec<u8>, name: &[u8]) -> Vec<u8> {
-    if !folder.ends_with(b"/") {
-        folder.push(b'/');
+    if !name.is_empty() {
+        if !folder.ends_with(b"/") {
+            folder.push(b'/');
+        }
+        folder.extend_from_slice(name);
     }
-    folder.extend_from_slice(name);
     folder
 }
 

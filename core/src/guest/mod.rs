@@ -25,6 +25,7 @@ mod walk;
 pub use change::{At, Change, ChangeRequest, Changed, Entry, New, Prepared};
 pub use denied::{Denied, DeniedError};
 pub use open::{Blocking, OpenRequest, Opened, Refusal};
+pub(crate) use pinned::identity;
 pub use pinned::{FileKind, Identity, Pinned};
 pub use process::{Guest, ProcessInfo};
 pub use resolve::{Found, Lookup, ParentOf, ResolveFlags, resolve, resolve_parent};

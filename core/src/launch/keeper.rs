@@ -23,9 +23,11 @@ use crate::supervisor::Run;
 use crate::supervisor::tracker::Tracker;
 use crate::supervisor::worker::{Reply, Told, Work, work};
 use crate::sys::clone::{Failure, LOWEST_FREE, Start, Step};
+use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::sys::{image, memfd, thread};
+use crate::syscall::Sysno;
 use crate::trace::{Body, Exit};
-use crate::{Errno, Outcome, Policy, RunError};
+use crate::{Errno, Outcome, Policy, RunError, Syscall};
 
 /// Where the guests' descriptors 0, 1 and 2 lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,7 @@ struct Prepared {
 /// A run whose guests stand ready.
 struct Started {
     worker: JoinHandle<()>,
+    tracker: Option<JoinHandle<()>>,
     init: OwnedFd,
     init_pid: u32,
     stdout: Capture,
@@ -76,6 +79,9 @@ struct Started {
     feed: Feed,
     status: File,
 }
+
+/// init's pidfd, init, and the tracker, if there is one.
+type Ready = (OwnedFd, u32, Option<JoinHandle<()>>);
 
 fn step(step: Step) -> impl Fn(rustix::io::Errno) -> RunError {
     move |errno| LaunchError::from(Failure { step, errno: errno.into() }).into()
@@ -90,8 +96,10 @@ impl Keeper {
             !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains("isolation");
         let mut isolation = if self.policy.without.contains("isolation") {
             ControlState::LeftOut
+        } else if wanted && self.shows_isolation() {
+            ControlState::Proven("getpid gave 2".to_owned())
         } else if wanted {
-            ControlState::Proven("the command is a process of a pid namespace of its own".to_owned())
+            ControlState::InForce("a user and a pid namespace".to_owned())
         } else {
             ControlState::NotAsked
         };
@@ -110,8 +118,13 @@ impl Keeper {
             Refused::Failed(failure) => self.launch_error(failure),
             Refused::Error(error) => error,
         })?;
-        let namespaces = matches!(isolation, ControlState::Proven(_));
+        let namespaces = matches!(isolation, ControlState::Proven(_) | ControlState::InForce(_));
         self.finish(started, namespaces, isolation, since)
+    }
+
+    /// Whether a probe can show that the guests have a pid namespace.
+    fn shows_isolation(&self) -> bool {
+        !self.run.plan.denies(Syscall::of(Sysno::getpid))
     }
 
     fn launch_error(&self, failure: Failure) -> RunError {
@@ -149,7 +162,9 @@ impl Keeper {
             .spawn(move || work(all))
             .map_err(|error| Failure { step: Step::Domain, errno: Errno::of(&error) })?;
         match self.attend(&told, &reply) {
-            Ok((init, init_pid)) => Ok(Started { worker, init, init_pid, stdout, stderr, feed, status }),
+            Ok((init, init_pid, tracker)) => {
+                Ok(Started { worker, tracker, init, init_pid, stdout, stderr, feed, status })
+            }
             Err(refused) => {
                 drop(reply);
                 // The worker leaves nothing behind: it waits for its children and then ends.
@@ -160,7 +175,7 @@ impl Keeper {
     }
 
     /// Does for the worker what its confinement forbids, until the guests stand ready.
-    fn attend(&self, told: &Receiver<Told>, reply: &Sender<Reply>) -> Result<(OwnedFd, u32), Refused> {
+    fn attend(&self, told: &Receiver<Told>, reply: &Sender<Reply>) -> Result<Ready, Refused> {
         loop {
             match told.recv() {
                 Ok(Told::MapIds(pid)) => {
@@ -170,32 +185,30 @@ impl Keeper {
                     };
                     let _ = reply.send(answer);
                 }
-                Ok(Told::Ready { init, init_pid, root }) => {
-                    let answer = match self.track(root) {
-                        Ok(()) => Reply::Go,
-                        Err(errno) => Reply::Stop(Failure { step: Step::Tracker, errno }),
-                    };
-                    let stopped = matches!(answer, Reply::Stop(_));
-                    let _ = reply.send(answer);
-                    if !stopped {
-                        return Ok((init, init_pid));
+                Ok(Told::Ready { init, init_pid, root }) => match self.track(root) {
+                    Ok(tracker) => {
+                        let _ = reply.send(Reply::Go);
+                        return Ok((init, init_pid, tracker));
                     }
-                }
+                    Err(errno) => {
+                        let _ = reply.send(Reply::Stop(Failure { step: Step::Tracker, errno }));
+                    }
+                },
                 Ok(Told::Failed(failure)) => return Err(failure.into()),
                 Err(_) => return Err(Failure { step: Step::Lost, errno: Errno::ECHILD }.into()),
             }
         }
     }
 
-    fn track(&self, root: u32) -> Result<(), Errno> {
+    fn track(&self, root: u32) -> Result<Option<JoinHandle<()>>, Errno> {
         if !self.run.plan.is_tracked() {
             let place = self.run.processes().root(root);
             self.run.record(|| Body::Start { pid: root, place });
-            return Ok(());
+            return Ok(None);
         }
         let (tell, told) = channel();
         let run = Arc::clone(&self.run);
-        std::thread::Builder::new()
+        let tracker = std::thread::Builder::new()
             .name("assize-tracker".to_owned())
             .spawn(move || {
                 thread::block_signals();
@@ -210,7 +223,7 @@ impl Keeper {
                 }
             })
             .map_err(|error| Errno::of(&error))?;
-        told.recv().unwrap_or(Err(Errno::EIO))
+        told.recv().unwrap_or(Err(Errno::EIO)).map(|()| Some(tracker))
     }
 
     fn prepare(&mut self, namespaces: bool) -> Result<Prepared, RunError> {
@@ -267,6 +280,14 @@ impl Keeper {
         let init =
             init_image().map_err(|errno| LaunchError::from(Failure { step: Step::ExecInit, errno }))?;
         let init = place(init.as_fd())?;
+        let mut probes = self.run.plan.probes();
+        if namespaces && self.shows_isolation() {
+            let nothing = || ProbeArg::Number(0);
+            let args = [nothing(), nothing(), nothing(), nothing(), nothing(), nothing()];
+            // init is 1.
+            let expect = Expect { result: 2, memory: None };
+            probes.push(Probe::new(Syscall::of(Sysno::getpid), args, Some(expect)));
+        }
         let start = Start {
             namespaces,
             new_session: self.stdio == Stdio::Captured,
@@ -274,7 +295,7 @@ impl Keeper {
             cwd,
             reset_signals: thread::ignored_signals(),
             filter: self.run.plan.filter(),
-            probes: self.run.plan.probes(),
+            probes,
             programs: texts.programs,
             image,
             args: texts.args,
@@ -341,6 +362,8 @@ impl Keeper {
             Some(&Timespec::default()),
         );
         let worker = started.worker.join();
+        // It still has to say how the last guests ended; there is nobody left to follow.
+        let tracker = started.tracker.map_or(Ok(()), JoinHandle::join);
         self.run.end();
         pump(
             &mut [&mut started.stdout, &mut started.stderr],
@@ -349,7 +372,14 @@ impl Keeper {
             Some(&Timespec::default()),
         );
 
+        self.run.wait_called();
         let events_lost = self.run.close_trace();
+        if tracker.is_err() {
+            return Err(RunError::Supervisor {
+                doing: "following the guests (it panicked)",
+                errno: Errno::EIO,
+            });
+        }
         if worker.is_err() {
             return Err(RunError::Supervisor { doing: "answering a call (it panicked)", errno: Errno::EIO });
         }

@@ -10,6 +10,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 /// How much is taken or fed at once.
 const PIECE: usize = 1 << 16;
+/// How often in a turn. Who writes without end must not keep the others waiting; what a pipe can hold is less.
+const PIECES: usize = 64;
 
 /// What the guests write, until nobody can write any more.
 #[derive(Default)]
@@ -41,7 +43,7 @@ impl Capture {
 
     fn take(&mut self) {
         let Some(from) = &self.from else { return };
-        loop {
+        for _ in 0..PIECES {
             let start = self.bytes.len();
             self.bytes.resize(start + PIECE, 0);
             let got = read(from, &mut self.bytes[start..]);

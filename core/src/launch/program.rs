@@ -39,7 +39,8 @@ impl Texts {
 
 fn places(program: &OsStr, policy: &Policy) -> Result<Vec<CString>, LaunchError> {
     let bytes = program.as_bytes();
-    if bytes.contains(&b'/') {
+    // As execvp: an empty name is no file of any folder.
+    if bytes.contains(&b'/') || bytes.is_empty() {
         return Ok(vec![text(bytes, "the program's name")?]);
     }
     let path = policy.env.get(OsStr::new("PATH")).map_or(DEFAULT_PATH.as_bytes(), |path| path.as_bytes());

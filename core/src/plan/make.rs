@@ -8,11 +8,12 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, fstat, open};
 
 use super::{Ask, Entry, HandlerOrPlan, Plan, PlanError, Tables, What, control};
-use crate::capability::{self, Active, ActiveThen, Stage};
+use crate::capability::{self, Active, ActiveThen, Check, Proof, Stage};
 use crate::filter::{Action, Case, Spec, assemble};
 use crate::guest::Identity;
 use crate::policy::Policy;
 use crate::sandbox::{Control, ControlState};
+use crate::sys::probe::Probe;
 use crate::syscall::{Sysno, family};
 use crate::trace::Grounds;
 use crate::{Errno, HandlerError, Syscall};
@@ -37,8 +38,13 @@ impl Plan {
     /// The plan of this policy with handlers, each given by the call it is attached to.
     pub(crate) fn make(policy: &Policy, handlers: &[Syscall]) -> Result<Self, HandlerOrPlan> {
         let (capabilities, controls) = start(policy)?;
-        let mut making =
-            Making { policy, spec: BTreeMap::new(), asks: HashMap::new(), performs: HashMap::new() };
+        let mut making = Making {
+            policy,
+            spec: BTreeMap::new(),
+            asks: HashMap::new(),
+            performs: HashMap::new(),
+            denied: HashMap::new(),
+        };
         for (index, capability) in capabilities.iter().enumerate() {
             making.add(index, capability.as_ref());
         }
@@ -57,15 +63,26 @@ impl Plan {
             }
         }
         let program = assemble(&spec).map_err(PlanError::from)?;
-        let mut checks = Vec::new();
-        let mut probes = Vec::new();
-        for capability in &capabilities {
-            capability.prove(&mut probes, &mut checks);
-        }
+        let denied = policy.syscalls.deny.clone();
+        let (_, checks) = prove(&capabilities, &denied);
         let entries = entries(making.asks, making.performs, attached, &capabilities);
         let controls = shown(controls, &checks);
-        Ok(Self { capabilities, entries, program, files, _pins: pins, tracked, checks, controls })
+        Ok(Self { capabilities, entries, program, files, _pins: pins, tracked, checks, denied, controls })
     }
+}
+
+/// The probes that show that these capabilities are in force, and what each shows.
+pub(super) fn prove(
+    capabilities: &[Box<dyn Active>],
+    denied: &BTreeSet<Syscall>,
+) -> (Vec<Probe>, Vec<Check>) {
+    let mut probes = Vec::new();
+    let mut checks = Vec::new();
+    let mut proof = Proof { capability: "", probes: &mut probes, checks: &mut checks, denied };
+    for capability in capabilities {
+        capability.prove(&mut proof);
+    }
+    (probes, checks)
 }
 
 type Started = (Vec<Box<dyn Active>>, Vec<Control>);
@@ -103,6 +120,8 @@ struct Making<'a> {
     spec: BTreeMap<Syscall, Vec<Case>>,
     asks: Tables,
     performs: HashMap<Syscall, Ask>,
+    /// Calls that no guest may make, whatever their arguments, and by which rule.
+    denied: HashMap<Syscall, String>,
 }
 
 impl Making<'_> {
@@ -125,6 +144,10 @@ impl Making<'_> {
                 if rule.then == ActiveThen::Perform {
                     self.performs.insert(call, ask);
                     continue;
+                }
+                if rule.when.is_empty() && matches!(rule.then, ActiveThen::Errno(_)) {
+                    let by = || format!("{} ({})", capability.name(), rule.doc);
+                    self.denied.entry(call).or_insert_with(by);
                 }
                 // What the kernel denies by itself is invisible: for an observer the supervisor gives the same answer.
                 let action = match action {
@@ -219,14 +242,11 @@ impl Making<'_> {
     fn attach(&mut self, handlers: &[Syscall]) -> Result<HashMap<Syscall, Vec<usize>>, HandlerOrPlan> {
         let mut attached = HashMap::<Syscall, Vec<usize>>::new();
         for (index, call) in handlers.iter().enumerate() {
-            let cases = self.spec.entry(*call).or_default();
-            let denied =
-                cases.iter().any(|case| case.when.is_empty() && matches!(case.then, Action::Errno(_)));
-            if denied || self.policy.syscalls.deny.contains(call) {
-                let by = if self.policy.syscalls.deny.contains(call) { "the policy" } else { "default" };
-                let error = HandlerError::OnDenySyscall { syscall: *call, by: by.to_owned() };
-                return Err(HandlerOrPlan::Handler(error));
+            let listed = self.policy.syscalls.deny.contains(call).then(|| "the policy".to_owned());
+            if let Some(by) = self.denied.get(call).cloned().or(listed) {
+                return Err(HandlerOrPlan::Handler(HandlerError::OnDenySyscall { syscall: *call, by }));
             }
+            let cases = self.spec.entry(*call).or_default();
             cases.push(Case::always(Action::Ask));
             attached.entry(*call).or_default().push(index);
         }

@@ -4,17 +4,16 @@
 
 mod make;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::capability::{Active, Answer, Check, ExecStop};
 use crate::filter::{FilterError, Match, Program};
-use crate::guest::{Found, Identity};
+use crate::guest::Identity;
 use crate::landlock::LandlockError;
 use crate::sandbox::{Control, ControlState};
 use crate::supervisor::call::Call;
-use crate::supervisor::request::Pin;
 use crate::sys::probe::Probe;
 use crate::trace::{Grounds, Origin};
 use crate::{Errno, HandlerError, RunError, Syscall};
@@ -29,6 +28,7 @@ pub struct Plan {
     _pins: Vec<OwnedFd>,
     tracked: bool,
     checks: Vec<Check>,
+    denied: BTreeSet<Syscall>,
     controls: Vec<Control>,
 }
 
@@ -159,8 +159,7 @@ impl Plan {
         match ask.what {
             What::Rule(rule) => capability.ask(rule, call),
             What::Files => {
-                let Pin::Open(_, Found::Existing(pinned)) = call.pinned() else { return Answer::Pass };
-                let identity = pinned.identity();
+                let Some(identity) = call.opened_identity() else { return Answer::Pass };
                 let file = self
                     .files
                     .iter()
@@ -179,12 +178,12 @@ impl Plan {
 
     /// The probes that show that the capabilities are in force: made anew for each run.
     pub(crate) fn probes(&self) -> Vec<Probe> {
-        let mut probes = Vec::new();
-        let mut checks = Vec::new();
-        for capability in &self.capabilities {
-            capability.prove(&mut probes, &mut checks);
-        }
-        probes
+        make::prove(&self.capabilities, &self.denied).0
+    }
+
+    /// Whether the policy denies this call, so that it can't be used to show anything.
+    pub(crate) fn denies(&self, call: Syscall) -> bool {
+        self.denied.contains(&call)
     }
 
     /// A probe got through.
@@ -194,7 +193,8 @@ impl Plan {
             Some(check) => {
                 (check.capability.to_owned(), format!("{} gave {shown}, not {}", check.done, check.wanted))
             }
-            None => ("?".to_owned(), format!("probe {probe} gave {shown}")),
+            // The one that the keeper adds.
+            None => ("isolation".to_owned(), format!("getpid gave {shown}, not 2")),
         };
         RunError::NotInForce { control, saw }
     }

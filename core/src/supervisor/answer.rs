@@ -4,12 +4,13 @@
 #![forbid(unsafe_code)]
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Run;
 use super::call::Call;
+use super::{Run, handlers};
 use crate::capability::{Answer, Performed};
 use crate::guest::Opened;
 use crate::handler::Deferred;
@@ -22,6 +23,8 @@ use crate::{Errno, NotifAction};
 const PENDING: usize = 64;
 /// How long a deferred answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the end of a run waits for a callback that is under way.
+const CALLBACK: Duration = Duration::from_secs(1);
 
 /// Who was asked, and why what it says is sound.
 #[derive(Debug, Clone)]
@@ -55,6 +58,36 @@ impl Drop for Slot {
     }
 }
 
+/// A callback that is to be called before the run is over; over when dropped.
+struct Calling<'a>(&'a Run);
+
+impl<'a> Calling<'a> {
+    fn start(run: &'a Run) -> Self {
+        run.calling.send_modify(|calling| *calling += 1);
+        Self(run)
+    }
+}
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        self.0.calling.send_modify(|calling| *calling -= 1);
+    }
+}
+
+impl Run {
+    /// Waits until all callbacks have been called, but not for one that takes its time.
+    pub(crate) fn wait_called(&self) {
+        let mut calling = self.calling.subscribe();
+        if *calling.borrow() == 0 {
+            return;
+        }
+        self.runtime.block_on(async {
+            // Either way it is over.
+            let _ = tokio::time::timeout(CALLBACK, calling.wait_for(|calling| *calling == 0)).await;
+        });
+    }
+}
+
 /// Lets the kernel run the call, which judges it by itself.
 pub(super) fn let_run(call: Call) {
     let asked = Asked { by: Origin::Kernel, grounds: Grounds::Landlock };
@@ -67,14 +100,30 @@ pub(super) fn settle(mut call: Call, answer: Answer, asked: Asked) {
     let draft = call.draft();
     let run = Arc::clone(&call.run);
     let Ok(listener) = run.listener() else { return };
+    let (answer, on_success) = match answer {
+        Answer::Done(NotifAction::Defer(later)) => return defer(call, draft, later, asked),
+        Answer::Done(NotifAction::InjectFdSendTracked { srcfd, newfd_flags, on_success }) => {
+            (Answer::Done(NotifAction::InjectFdSend { srcfd, newfd_flags }), Some(on_success))
+        }
+        answer => (answer, None),
+    };
+    // Whoever waits for the run will find that its callbacks were called.
+    let _calling = on_success.is_some().then(|| Calling::start(&run));
+    // The guest goes on with the answer: whatever it does next, or its end, comes after this in the trace.
+    let held = draft.is_some().then(|| run.hold()).flatten();
     let (given, asked) = match answer {
         Answer::Pass => (go_on(listener, call.notif.id), asked),
-        Answer::Done(NotifAction::Defer(later)) => return defer(call, draft, later, asked),
         Answer::Done(action) => act(&call, listener, action, asked),
         Answer::Performed(performed) => perform(listener, call.notif.id, performed, asked),
     };
-    if let Some(draft) = draft {
-        draft.record(&run, given, asked);
+    let told = on_success.filter(|_| given.action == Action::Inject).zip(given.result);
+    if let (Some(draft), Some(held)) = (draft, held) {
+        held.record(draft.verdict(given, asked));
+    }
+    if let Some((on_success, number)) = told
+        && catch_unwind(AssertUnwindSafe(|| on_success(number as i32))).is_err()
+    {
+        run.note(format!("a handler's on_success for {} panicked", call.syscall()));
     }
 }
 
@@ -101,6 +150,17 @@ fn not_injected(listener: &Listener, id: u64, why: Errno, asked: Asked) -> (Give
         why => Origin::Supervisor(format!("the descriptor could not be injected: {why}").into()),
     };
     (errno(listener, id, told), Asked { by, ..asked })
+}
+
+/// As [`not_injected`], for whoever tried by himself.
+pub(super) fn refuse_injection(mut call: Call, why: Errno, asked: Asked) {
+    let draft = call.draft();
+    let Ok(listener) = call.run.listener() else { return };
+    let held = call.run.hold();
+    let (given, asked) = not_injected(listener, call.notif.id, why, asked);
+    if let (Some(draft), Some(held)) = (draft, held) {
+        held.record(draft.verdict(given, asked));
+    }
 }
 
 fn perform(listener: &Listener, id: u64, performed: Performed, asked: Asked) -> (Given, Asked) {
@@ -152,22 +212,6 @@ fn act(call: &Call, listener: &Listener, action: NotifAction, asked: Asked) -> (
                 Err(why) => not_injected(listener, id, why, asked),
             }
         }
-        NotifAction::InjectFdSendTracked { srcfd, newfd_flags, on_success } => {
-            match injected(listener, id, &srcfd, newfd_flags & libc::O_CLOEXEC as u32 != 0) {
-                Ok(number) => {
-                    on_success(number);
-                    (
-                        Given {
-                            action: Action::Inject,
-                            result: Some(number.into()),
-                            known: Known::Performed,
-                        },
-                        asked,
-                    )
-                }
-                Err(why) => not_injected(listener, id, why, asked),
-            }
-        }
         NotifAction::Hold => (Given { action: Action::Hold, result: None, known: Known::Performed }, asked),
         NotifAction::Kill { sig, pgid } => {
             let sent = call.run.processes_in_group(call.notif.pid, pgid) && kill_group(pgid, sig);
@@ -180,7 +224,9 @@ fn act(call: &Call, listener: &Listener, action: NotifAction, asked: Asked) -> (
             }
         }
         // Dealt with before.
-        NotifAction::Defer(_) => (errno(listener, id, Errno::EIO), asked),
+        NotifAction::Defer(_) | NotifAction::InjectFdSendTracked { .. } => {
+            (errno(listener, id, Errno::EIO), asked)
+        }
     }
 }
 
@@ -208,37 +254,52 @@ fn defer(call: Call, draft: Option<Box<Draft>>, later: Deferred, asked: Asked) {
     }
     if let Some(draft) = draft {
         let given = Given { action: Action::Defer, result: None, known: Known::Performed };
-        draft.record(&run, given, asked.clone());
+        run.record(|| draft.verdict(given, asked.clone()));
     }
     let runtime = run.runtime.clone();
+    // Whoever has the answer, or has lost patience, takes the call.
+    let call = Arc::new(Mutex::new(Some(call)));
+    let take = |call: &Mutex<Option<Call>>| call.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let grounds = asked.grounds;
+    let late = move |call: Call, why: &'static str| {
+        settle(call, Answer::errno(Errno::EIO), Asked { by: Origin::Supervisor(why.into()), grounds });
+    };
     runtime.spawn(async move {
         let _slot = slot;
-        let late = |why: &'static str| (Answer::errno(Errno::EIO), Origin::Supervisor(why.into()));
-        // A future that blocks its thread blocks one of its own: the runtime's serve everybody.
-        let task = tokio::task::spawn_blocking({
-            let run = Arc::clone(&run);
+        // On a thread of its own: one that blocks must not keep the others waiting.
+        let answered = tokio::task::spawn_blocking({
+            let (run, call) = (Arc::clone(&run), Arc::clone(&call));
             move || {
-                tokio::runtime::Handle::current().block_on(async {
+                let wait = async {
                     tokio::select! {
-                        () = run.wait_ended() => None,
                         action = tokio::time::timeout(PATIENCE, later.0) => action.ok(),
+                        () = run.wait_ended() => None,
                     }
-                })
+                };
+                let action =
+                    catch_unwind(AssertUnwindSafe(|| tokio::runtime::Handle::current().block_on(wait)));
+                if let Ok(None) = action {
+                    return;
+                }
+                let Some(call) = take(&call) else { return };
+                match action {
+                    Ok(None) => {}
+                    Ok(Some(NotifAction::Defer(_))) => late(call, "a deferred answer was deferred again"),
+                    Ok(Some(action)) => handlers::answer(call, action, asked),
+                    Err(_) => {
+                        run.note(format!("a deferred answer to {} panicked", call.syscall()));
+                        late(call, "a deferred answer panicked");
+                    }
+                }
             }
         });
-        let (answer, by) = tokio::select! {
+        tokio::select! {
+            _ = tokio::time::timeout(PATIENCE, answered) => {}
             () = run.wait_ended() => return,
-            result = tokio::time::timeout(PATIENCE, task) => match result {
-                Err(_) | Ok(Ok(None)) => late("a deferred answer took more than 30 s"),
-                Ok(Err(_)) => {
-                    run.note(format!("a deferred answer to {} panicked", call.syscall()));
-                    late("a deferred answer panicked")
-                }
-                Ok(Ok(Some(NotifAction::Defer(_)))) => late("a deferred answer was deferred again"),
-                Ok(Ok(Some(action))) => (Answer::Done(action), asked.by),
-            },
-        };
-        settle(call, answer, Asked { by, grounds: asked.grounds });
+        }
+        if let Some(call) = take(&call) {
+            late(call, "a deferred answer took more than 30 s");
+        }
     });
 }
 
@@ -248,13 +309,13 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    fn record(mut self: Box<Self>, run: &Run, given: Given, asked: Asked) {
+    fn verdict(mut self: Box<Self>, given: Given, asked: Asked) -> Body {
         self.verdict.action = given.action;
         self.verdict.result = given.result;
         self.verdict.known = given.known;
         self.verdict.by = asked.by;
         self.verdict.grounds = asked.grounds;
-        run.record(|| Body::Verdict(Box::new(self.verdict)));
+        Body::Verdict(Box::new(self.verdict))
     }
 }
 
@@ -288,8 +349,12 @@ impl Call {
 }
 
 impl Run {
-    /// Whether `pgid` is a process group of guests: the caller's own, or one that a known guest is in.
+    /// Whether `pgid` is a process group of guests: the caller's own, or one that a known guest is in. The supervisor's
+    /// own is not, although the guests of an interactive run are in it.
     fn processes_in_group(&self, caller: u32, pgid: i32) -> bool {
+        if rustix::process::getpgrp().as_raw_nonzero().get() == pgid {
+            return false;
+        }
         let in_group = |pid: u32| {
             rustix::process::Pid::from_raw(pid.cast_signed())
                 .and_then(|pid| rustix::process::getpgid(Some(pid)).ok())

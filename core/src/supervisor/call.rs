@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::Run;
 use super::request::Pin;
+use super::stand_in::StandIn;
 use crate::capability::Answer;
-use crate::guest::Guest;
+use crate::guest::{Found, Guest, Identity, OpenRequest, identity};
 use crate::handler::memory_cstr;
 use crate::sys::seccomp::Notif;
 use crate::sys::{memfd, memory};
@@ -134,14 +135,43 @@ impl Call {
     /// It is one end of a terminal without a name, in raw mode. A read of up to 255 bytes is whole; a longer one may
     /// give less than was asked for.
     pub fn answer_with_device(&mut self, feed: impl FnOnce(File) + Send + 'static) -> Answer {
+        // What is only written to gives nothing that could differ: the device itself takes it, if it is granted.
+        let writes = |request: OpenRequest| request.flags & libc::O_ACCMODE as u64 == libc::O_WRONLY as u64;
+        if self.open_request().is_ok_and(writes) {
+            return Answer::Pass;
+        }
         let cloexec = match self.open_for_reading() {
             Err(answer) => return answer,
             Ok(cloexec) => cloexec,
         };
-        match self.run.errand(move || device(feed)) {
+        let Some(original) = self.opened_identity() else { return Answer::errno(Errno::EIO) };
+        let path = self.target.clone();
+        let run = Arc::clone(&self.run);
+        // A descriptor of it can be opened again by its number, which must lead here again.
+        match self.run.errand(move || {
+            device(|slave| run.stand_ins().add(slave, original, path), {
+                let run = Arc::clone(&run);
+                move |master, stand_in| {
+                    feed(master);
+                    run.stand_ins().remove(stand_in);
+                }
+            })
+        }) {
             Ok(Ok(srcfd)) => inject(srcfd, cloexec),
             Ok(Err(errno)) | Err(errno) => Answer::errno(errno),
         }
+    }
+
+    /// The file that was pinned for an open, or the one that it stands in for.
+    pub(crate) fn opened_identity(&mut self) -> Option<Identity> {
+        let Pin::Open(_, Found::Existing(pinned)) = self.pinned() else { return None };
+        let identity = pinned.identity();
+        let run = Arc::clone(&self.run);
+        let stand_ins = run.stand_ins();
+        if let Some(path) = stand_ins.path(identity) {
+            self.target = Some(path);
+        }
+        Some(stand_ins.original(identity))
     }
 
     /// Whether an open for reading wants close-on-exec; the answer to one that is not for reading.
@@ -188,7 +218,10 @@ fn inject(srcfd: OwnedFd, cloexec: bool) -> Answer {
 }
 
 /// A terminal in raw mode; `feed` writes to its master end on a thread of its own. Gives the other end.
-fn device(feed: impl FnOnce(File) + Send + 'static) -> Result<OwnedFd, Errno> {
+fn device(
+    register: impl FnOnce(Identity) -> StandIn,
+    feed: impl FnOnce(File, StandIn) + Send + 'static,
+) -> Result<OwnedFd, Errno> {
     use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
     use rustix::termios::{OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 
@@ -203,10 +236,11 @@ fn device(feed: impl FnOnce(File) + Send + 'static) -> Result<OwnedFd, Errno> {
     terminal.special_codes[SpecialCodeIndex::VMIN] = u8::MAX;
     terminal.special_codes[SpecialCodeIndex::VTIME] = 0;
     tcsetattr(&slave, OptionalActions::Now, &terminal)?;
+    let stand_in = register(identity(&rustix::fs::fstat(&slave)?));
     std::thread::Builder::new()
         .name("assize-device".to_owned())
         .stack_size(64 << 10)
-        .spawn(move || feed(master.into()))
+        .spawn(move || feed(master.into(), stand_in))
         .map_err(|error| Errno::of(&error))?;
     Ok(slave)
 }

@@ -5,10 +5,13 @@
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, AsRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::answer::{Asked, let_run, settle};
+use tokio::runtime::Handle;
+
+use super::Run;
+use super::answer::{Asked, let_run, refuse_injection, settle};
 use super::call::Call;
 use super::perform::Job;
 use crate::capability::Answer;
@@ -18,57 +21,81 @@ use crate::trace::{Grounds, Origin};
 use crate::{Errno, NotifAction};
 
 /// Asks `handlers` in their order; then the call is performed, or runs.
-pub(super) fn ask(call: Call, handlers: Arc<[usize]>, perform: Option<Ask>) {
+pub(super) fn ask(call: Call, handlers: Arc<[usize]>) {
     let run = Arc::clone(&call.run);
     let runtime = run.runtime.clone();
     // Not from here: a thread that this one starts would be confined like it, and serve others later.
     runtime.spawn(async move {
-        let Ok(notif_fd) = run.listener().map(|listener| listener.as_fd().as_raw_fd()) else { return };
-        let cx = HandlerCtx { notif: call.notif, notif_fd };
-        let asked = Arc::new(AtomicUsize::new(0));
-        let task = tokio::task::spawn_blocking({
-            let (run, asked) = (Arc::clone(&run), Arc::clone(&asked));
-            move || {
-                tokio::runtime::Handle::current().block_on(async {
-                    for index in handlers.iter().copied() {
-                        asked.store(index, Ordering::Release);
-                        let Some(handler) = run.handlers.get(index) else { continue };
-                        let action = tokio::select! {
-                            action = handler.handle(&cx) => action,
-                            () = run.wait_ended() => return NotifAction::Hold,
-                        };
-                        if !matches!(action, NotifAction::Continue) {
-                            return action;
-                        }
-                    }
-                    NotifAction::Continue
-                })
+        tokio::task::spawn_blocking(move || {
+            let Ok(notif_fd) = run.listener().map(|listener| listener.as_fd().as_raw_fd()) else { return };
+            let cx = HandlerCtx { notif: call.notif, notif_fd };
+            let mut asked = 0;
+            let answered = catch_unwind(AssertUnwindSafe(|| {
+                Handle::current().block_on(ask_each(&run, &handlers, &cx, &mut asked))
+            }));
+            let by_handler = Asked { by: Origin::Handler(asked), grounds: Grounds::Emulated };
+            match answered {
+                Ok(Some(action)) => answer(call, action, by_handler),
+                // The run is over.
+                Ok(None) => {}
+                Err(_) => {
+                    run.note(format!("handler {asked} panicked on {}", call.syscall()));
+                    let by = Origin::Supervisor(format!("handler {asked} panicked").into());
+                    settle(call, Answer::errno(Errno::EIO), Asked { by, grounds: Grounds::Emulated });
+                }
             }
         });
-        let action = task.await;
-        let index = asked.load(Ordering::Acquire);
-        let by_handler = Asked { by: Origin::Handler(index), grounds: Grounds::Emulated };
-        match action {
-            Ok(NotifAction::Continue) => go_on(call, perform),
-            Ok(action) => settle(call, Answer::Done(action), by_handler),
-            Err(_) => {
-                run.note(format!("handler {index} panicked on {}", call.syscall()));
-                let by = Origin::Supervisor(format!("handler {index} panicked").into());
-                settle(call, Answer::errno(Errno::EIO), Asked { by, grounds: Grounds::Emulated });
-            }
-        }
     });
 }
 
+/// The first answer that is not [`NotifAction::Continue`]. `None`: the run ended first.
+async fn ask_each(run: &Run, handlers: &[usize], cx: &HandlerCtx, asked: &mut usize) -> Option<NotifAction> {
+    for index in handlers.iter().copied() {
+        *asked = index;
+        let Some(handler) = run.handlers.get(index) else { continue };
+        let action = tokio::select! {
+            action = handler.handle(cx) => action,
+            () = run.wait_ended() => return None,
+        };
+        if !matches!(action, NotifAction::Continue) {
+            return Some(action);
+        }
+    }
+    Some(NotifAction::Continue)
+}
+
+/// Gives a handler's answer. A call that may go on is performed where its path was judged: what was judged, and nothing
+/// else, is then used.
+pub(super) fn answer(call: Call, action: NotifAction, asked: Asked) {
+    match action {
+        NotifAction::Continue => go_on(call),
+        NotifAction::InjectFd { srcfd, targetfd } if performs(&call).is_some() => {
+            let Ok(listener) = call.run.listener() else { return };
+            match listener.inject_at(call.notif.id, srcfd, targetfd) {
+                Ok(_) => go_on(call),
+                Err(why) => refuse_injection(call, why, asked),
+            }
+        }
+        action => settle(call, Answer::Done(action), asked),
+    }
+}
+
+fn performs(call: &Call) -> Option<Ask> {
+    call.run.plan.entry(call.syscall()).and_then(|entry| entry.perform.clone())
+}
+
 /// All have let it pass.
-fn go_on(call: Call, perform: Option<Ask>) {
-    let Some(ask) = perform else { return let_run(call) };
+fn go_on(call: Call) {
+    let Some(ask) = performs(&call) else { return let_run(call) };
     let run = Arc::clone(&call.run);
     // The call goes to a thread of the guests' domain. Without one it must not run unperformed.
-    if let Some(performer) = run.performer.get() {
-        let _ = performer.send(Job { call, ask });
-    } else {
-        let by = Origin::Supervisor("nobody can perform the call".into());
-        settle(call, Answer::errno(Errno::EIO), Asked { by, grounds: Grounds::Pinned });
-    }
+    let job = match run.performer.get() {
+        Some(performer) => match performer.send(Job { call, ask }) {
+            Ok(()) => return,
+            Err(unsent) => unsent.0,
+        },
+        None => Job { call, ask },
+    };
+    let by = Origin::Supervisor("nobody can perform the call".into());
+    settle(job.call, Answer::errno(Errno::EIO), Asked { by, grounds: Grounds::Pinned });
 }

@@ -13,6 +13,7 @@ pub(crate) mod processes;
 pub(crate) mod recorder;
 pub(crate) mod request;
 pub(crate) mod run;
+mod stand_in;
 pub(crate) mod tracker;
 pub(crate) mod worker;
 

@@ -41,6 +41,9 @@ impl Call {
                 Ok(umask) => umask,
                 Err(errno) => return failed(errno.into()),
             };
+            if !self.still_waits() {
+                return failed(Errno::ESRCH.into());
+            }
             let cloexec = request.flags & libc::O_CLOEXEC as u64 != 0;
             match request.perform(found, umask) {
                 Ok(Opened::Again) => {
@@ -61,6 +64,9 @@ impl Call {
     pub(crate) fn perform_change(&mut self) -> Answer {
         for _ in 0..TURNS {
             self.pinned();
+            if !self.still_waits() {
+                return failed(Errno::ESRCH.into());
+            }
             match self.pin.take() {
                 Some(Pin::Change(prepared)) => match prepared.perform() {
                     Ok(changed) => {
@@ -83,6 +89,11 @@ impl Call {
             }
         }
         failed(Errno::EAGAIN.into())
+    }
+
+    /// Whether what was resolved was this guest's: its number may have been given to another meanwhile.
+    fn still_waits(&self) -> bool {
+        self.run.listener().is_ok_and(|listener| listener.is_waiting(self.notif.id))
     }
 
     /// The guest's umask, if a file may be created.
@@ -167,6 +178,7 @@ fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
         let done = Arc::clone(&done);
         move || {
             let _slot = slot;
+            thread::be_interruptible();
             let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
             let result: Result<OwnedFd, Refusal> = blocking.open();
             done.store(true, Ordering::Release);

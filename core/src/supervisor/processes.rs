@@ -75,6 +75,15 @@ impl Processes {
         self.by_tgid.get_mut(&tgid)
     }
 
+    /// `tgid` executed a program: its other threads are gone, and nobody says so.
+    pub(crate) fn executed(&mut self, tgid: u32) {
+        if let Some(process) = self.by_tgid.get_mut(&tgid) {
+            for thread in std::mem::take(&mut process.threads) {
+                self.threads.remove(&thread);
+            }
+        }
+    }
+
     /// The processes' numbers.
     pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
         self.by_tgid.keys().copied()

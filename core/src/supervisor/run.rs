@@ -9,7 +9,8 @@ use tokio::sync::watch;
 
 use super::perform::Job;
 use super::processes::Processes;
-use super::recorder::Recorder;
+use super::recorder::{Held, Recorder};
+use super::stand_in::StandIns;
 use crate::handler::Handler;
 use crate::plan::Plan;
 use crate::sys::seccomp::Listener;
@@ -24,6 +25,7 @@ pub(crate) struct Run {
     pub(super) recorder: Option<Recorder>,
     listener: OnceLock<Listener>,
     processes: Mutex<Processes>,
+    stand_ins: Mutex<StandIns>,
     /// The guest still runs our own code: its probes, and the exec of the command.
     probing: AtomicBool,
     /// A guest has changed its umask, so it must be asked for.
@@ -32,6 +34,8 @@ pub(crate) struct Run {
     pub(super) pending: AtomicUsize,
     /// Takes calls that must be performed, from threads that stand outside of the guests' domain.
     pub(super) performer: OnceLock<mpsc::Sender<Job>>,
+    /// How many callbacks are under way.
+    pub(super) calling: watch::Sender<usize>,
     failure: Mutex<Option<RunError>>,
     ended: watch::Sender<bool>,
 }
@@ -50,10 +54,12 @@ impl Run {
             recorder,
             listener: OnceLock::new(),
             processes: Mutex::default(),
+            stand_ins: Mutex::default(),
             probing: AtomicBool::new(true),
             umask_changed: AtomicBool::new(false),
             pending: AtomicUsize::new(0),
             performer: OnceLock::new(),
+            calling: watch::Sender::new(0),
             failure: Mutex::default(),
             ended: watch::Sender::new(false),
         }
@@ -73,6 +79,10 @@ impl Run {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn stand_ins(&self) -> MutexGuard<'_, StandIns> {
+        self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn is_probing(&self) -> bool {
         self.probing.load(Ordering::Acquire)
     }
@@ -86,6 +96,11 @@ impl Run {
         if let Some(recorder) = &self.recorder {
             recorder.record(body());
         }
+    }
+
+    /// See [`Recorder::hold`]. Whoever holds it may not record by any other way.
+    pub(super) fn hold(&self) -> Option<Held<'_>> {
+        self.recorder.as_ref().map(Recorder::hold)
     }
 
     pub(crate) fn note(&self, text: impl Into<String>) {

@@ -152,7 +152,8 @@ impl Tracker {
             ptrace::Stop::Gone(status) => {
                 self.early.remove(&tid);
                 self.awaited.remove(&tid);
-                if let Some(place) = self.run.processes().gone(tid) {
+                let gone = self.run.processes().gone(tid);
+                if let Some(place) = gone {
                     let how = Some(Exit::from_wait_status(status));
                     self.run.record(|| Body::Exit { pid: tid, place, how });
                 }
@@ -164,7 +165,8 @@ impl Tracker {
     fn born(&mut self, parent: u32, child: u32) {
         let tgid = guest::Guest::of(child).map_or(child, |guest| guest.tgid);
         if tgid == child {
-            if let Some(place) = self.run.processes().born(parent, child) {
+            let born = self.run.processes().born(parent, child);
+            if let Some(place) = born {
                 self.run.record(|| Body::Start { pid: child, place });
             }
         } else {
@@ -184,6 +186,7 @@ impl Tracker {
         });
         let place = {
             let mut processes = self.run.processes();
+            processes.executed(tid);
             let Some(process) = processes.get_mut(tid) else { return };
             process.exe.clone_from(&exe);
             process.place.clone()

@@ -184,7 +184,7 @@ fn dispatch(run: &Arc<Run>, notif: Notif) {
     let perform = entry.and_then(|entry| entry.perform.clone());
     match entry.map(|entry| &entry.handlers) {
         Some(handlers) if !handlers.is_empty() && !run.is_probing() => {
-            handlers::ask(call, Arc::clone(handlers), perform);
+            handlers::ask(call, Arc::clone(handlers));
         }
         _ => match perform {
             Some(ask) => perform::perform(call, &ask),

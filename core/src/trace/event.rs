@@ -15,7 +15,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// One thing that happened in a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// Its place in the run, from 1 up, without gaps.
+    /// Its place in the run, from 1 up, without gaps. [`Body::Dropped`] has the place of the first event that was lost.
     pub seq: u64,
     /// Time since the start of the run.
     #[serde(serialize_with = "seconds")]

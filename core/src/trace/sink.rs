@@ -51,12 +51,17 @@ impl Default for Memory {
 impl Sink for Memory {
     fn take(&mut self, event: &Event) -> bool {
         let mut events = self.lock();
-        // The one event past the limit is the one that says that events were lost.
-        let room = events.len() < self.limit || matches!(event.body, Body::Dropped { .. });
-        if room {
+        if events.len() < self.limit {
             events.push(event.clone());
+            return true;
         }
-        room
+        let Body::Dropped { count: more } = event.body else { return false };
+        // The one event past the limit says how many were lost.
+        match events.last_mut().map(|last| &mut last.body) {
+            Some(Body::Dropped { count }) => *count += more,
+            _ => events.push(event.clone()),
+        }
+        true
     }
 }
 

@@ -226,10 +226,9 @@ impl Compiler {
         let encoded = encode(call, &args).map_err(Problem::Encode)?;
         let mut registers = encoded.registers.map(|register| self.value(register));
         for (name, place) in &results {
-            if let Some(at) = signature::params(call).iter().position(|param| param.name == *name) {
-                if let Some(register) = registers.get_mut(at) {
-                    *register = prober::Value::Result(*place);
-                }
+            let at = signature::params(call).iter().position(|param| param.name == *name);
+            if let Some(register) = at.and_then(|at| registers.get_mut(at)) {
+                *register = prober::Value::Result(*place);
             }
         }
         for (name, whole) in &attempt.registers {

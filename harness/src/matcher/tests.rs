@@ -1,3 +1,4 @@
+//! Made-up observations, and what the matcher finds in them.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

@@ -22,7 +22,7 @@ pub enum Fact {
     Root,
     /// `x86_64`, `aarch64`: the machine.
     Machine(&'static str),
-    /// A program in `PATH`: one that is known by its bare name, or any as `program(NAME)`.
+    /// A program in the guest's `PATH`: one that is known by its bare name, or any as `program(NAME)`.
     Program(String),
 }
 
@@ -31,7 +31,7 @@ pub(super) const NAMED: &[(&str, Fact, &str)] = &[
     ("landlock", Fact::Landlock, "policy.fs: which files a guest may use"),
     ("seccomp", Fact::Seccomp, "every rule over a system call"),
     ("userns", Fact::Userns, "isolation: no guest outlives its run"),
-    ("kernel", Fact::Kernel, "5.19 is the oldest that the supervisor runs on"),
+    ("kernel", Fact::Kernel, "6.13 is the oldest that the supervisor runs on"),
     ("root", Fact::Root, "as root a guest passes the permissions that a test may rely on"),
     ("x86_64", Fact::Machine("x86_64"), "the machine that filters and the prober are written for"),
     ("aarch64", Fact::Machine("aarch64"), "not supported yet"),

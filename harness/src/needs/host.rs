@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use super::fact::{NAMED, PROGRAMS};
 use super::{Fact, Need, Version};
+use crate::scenario::policy::GUEST_PATH;
 
 /// Whether a host has what is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub struct Host {
     kernel_text: String,
     seccomp: bool,
     root: bool,
+    /// Where programs are looked for.
     path: OsString,
     // Making a process is the one costly look: only where somebody asks.
     userns: OnceLock<Result<(), String>>,
@@ -36,7 +38,7 @@ pub struct Host {
 struct State {
     has: bool,
     version: Option<Version>,
-    /// For a reader: `landlock is at 4 here`, `python3 is not in PATH`.
+    /// For a reader: `landlock is at 4 here`, `python3 is not in /usr/bin:/bin`.
     text: String,
 }
 
@@ -54,7 +56,8 @@ impl Host {
                 .split_whitespace()
                 .any(|action| action == "user_notif"),
             root: uid(&read("/proc/self/status")) == Some(0),
-            path: std::env::var_os("PATH").unwrap_or_default(),
+            // The guest's, not the harness's own: a program that the guest can't find is none.
+            path: GUEST_PATH.into(),
             userns: OnceLock::new(),
         }
     }
@@ -107,7 +110,7 @@ impl Host {
             }
             Fact::Program(name) => match self.find(name) {
                 Some(path) => plain(true, format!("it is {}", path.display())),
-                None => plain(false, format!("{name} is not in PATH")),
+                None => plain(false, format!("{name} is not in {}", self.path.display())),
             },
         }
     }
@@ -222,7 +225,7 @@ mod tests {
         assert_eq!(missing("aarch64"), "needs aarch64: this is x86_64");
         assert_eq!(
             missing("program(no-such-program)"),
-            "needs program(no-such-program): no-such-program is not in PATH"
+            "needs program(no-such-program): no-such-program is not in relative:/bin:/usr/bin"
         );
     }
 

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 pub use fact::{Fact, Version};
 pub use host::{Host, Judgement};
-pub use require::Required;
+pub use require::{Required, VARIABLE};
 use serde::de::{Deserialize, Deserializer, Error};
 
 /// What a scenario asks of the host: `landlock >= 6`, `not root`, `python3`.

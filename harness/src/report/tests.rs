@@ -1,3 +1,4 @@
+//! Reports as a person reads them.
 #![forbid(unsafe_code)]
 
 use std::fs;

@@ -91,6 +91,7 @@ fn neutral(body: &Body, run: &Observation) -> Body {
         Body::Verdict(verdict) => {
             verdict.pid = 0;
             verdict.target.iter_mut().chain(verdict.exe.iter_mut()).for_each(named);
+            verdict.target.iter_mut().for_each(unnumbered);
             verdict.result = verdict.result.map(|result| result.min(LEAST_ADDRESS));
             for (_, arg) in &mut verdict.args.0 {
                 match arg {
@@ -108,6 +109,15 @@ fn neutral(body: &Body, run: &Observation) -> Body {
         Body::Dropped { .. } | Body::Note { .. } => {}
     }
     body
+}
+
+/// `/proc/self` leads to a folder that is called by the host's number for the process.
+fn unnumbered(target: &mut BytesText) {
+    let Some(rest) = target.0.strip_prefix(b"/proc/") else { return };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits > 0 {
+        target.0 = [b"/proc/[PID]", &rest[digits..]].concat();
+    }
 }
 
 fn show(event: &Event) -> String {

@@ -1,3 +1,4 @@
+//! Scenarios run by a stand-in for the sandbox.
 #![forbid(unsafe_code)]
 
 use std::fs;

@@ -29,7 +29,7 @@ pub enum CallsError {
         near: Option<String>,
     },
     /// No family has this name.
-    #[error("there is no family {name:?}{}\nfamilies: {}", meant(.near.as_deref()), families().collect::<Vec<_>>().join(", "))]
+    #[error("there is no family {name:?}{}", meant_or_all(.near.as_deref()))]
     Family {
         /// The name.
         name: String,
@@ -40,6 +40,14 @@ pub enum CallsError {
 
 fn meant(near: Option<&str>) -> String {
     near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
+/// The list is long: it is for those whom nothing else helps.
+fn meant_or_all(near: Option<&str>) -> String {
+    match near {
+        Some(_) => meant(near),
+        None => format!("\nfamilies: {}", families().collect::<Vec<_>>().join(", ")),
+    }
 }
 
 impl Calls {

@@ -6,6 +6,7 @@
 
 use serde::de::{self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
+use serde_yaml::Value;
 
 use super::fault::Fault;
 use super::place::Span;
@@ -19,53 +20,18 @@ pub(super) fn typed<'a, T: serde::Deserialize<'a>>(node: &'a Node) -> Result<T, 
 #[derive(Clone, Copy)]
 struct Reader<'a>(&'a Node);
 
-/// A plain scalar by the core schema of YAML 1.2.
-enum Resolved {
-    Null,
-    Bool(bool),
-    Unsigned(u64),
-    Signed(i64),
-    Float(f64),
-    Text,
-}
-
-fn resolve(text: &str) -> Resolved {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Resolved::Null,
-        "true" | "True" | "TRUE" => return Resolved::Bool(true),
-        "false" | "False" | "FALSE" => return Resolved::Bool(false),
-        ".nan" | ".NaN" | ".NAN" => return Resolved::Float(f64::NAN),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Resolved::Float(f64::INFINITY),
-        "-.inf" | "-.Inf" | "-.INF" => return Resolved::Float(f64::NEG_INFINITY),
-        _ => {}
-    }
-    let radix = match text.get(..2) {
-        Some("0x") => Some(16),
-        Some("0o") => Some(8),
-        _ => None,
-    };
-    if let Some(radix) = radix {
-        let digits = text.get(2..).unwrap_or_default();
-        let all_digits = digits.chars().all(|c| c.is_digit(radix));
-        return match u64::from_str_radix(digits, radix) {
-            Ok(value) if all_digits => Resolved::Unsigned(value),
-            _ => Resolved::Text,
-        };
-    }
-    if !text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E'))
-        || !text.contains(|c: char| c.is_ascii_digit())
-        || text.starts_with(['e', 'E'])
-    {
-        return Resolved::Text;
-    }
-    if let Ok(value) = text.parse() {
-        Resolved::Unsigned(value)
-    } else if let Ok(value) = text.parse() {
-        Resolved::Signed(value)
-    } else if let Ok(value) = text.parse() {
-        Resolved::Float(value)
-    } else {
-        Resolved::Text
+/// What a plain scalar means: that is for the YAML library to say. Only a null, a truth value or a number is not text.
+fn resolve(text: &str) -> Unexpected<'_> {
+    match serde_yaml::from_str(text) {
+        Ok(Value::Null) => Unexpected::Unit,
+        Ok(Value::Bool(value)) => Unexpected::Bool(value),
+        Ok(Value::Number(value)) => match (value.as_u64(), value.as_i64(), value.as_f64()) {
+            (Some(value), _, _) => Unexpected::Unsigned(value),
+            (_, Some(value), _) => Unexpected::Signed(value),
+            (_, _, Some(value)) => Unexpected::Float(value),
+            (None, None, None) => Unexpected::Str(text),
+        },
+        _ => Unexpected::Str(text),
     }
 }
 
@@ -80,14 +46,7 @@ impl<'a> Reader<'a> {
             Kind::List(_) => Unexpected::Seq,
             Kind::Map(_) => Unexpected::Map,
             Kind::Scalar { text, plain: false } => Unexpected::Str(text),
-            Kind::Scalar { text, plain: true } => match resolve(text) {
-                Resolved::Null => Unexpected::Unit,
-                Resolved::Bool(value) => Unexpected::Bool(value),
-                Resolved::Unsigned(value) => Unexpected::Unsigned(value),
-                Resolved::Signed(value) => Unexpected::Signed(value),
-                Resolved::Float(value) => Unexpected::Float(value),
-                Resolved::Text => Unexpected::Str(text),
-            },
+            Kind::Scalar { text, plain: true } => resolve(text),
         }
     }
 
@@ -97,12 +56,12 @@ impl<'a> Reader<'a> {
             Kind::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), value: None }),
             Kind::Scalar { text, plain: false } => visitor.visit_borrowed_str(text),
             Kind::Scalar { text, plain: true } => match resolve(text) {
-                Resolved::Null => visitor.visit_unit(),
-                Resolved::Bool(value) => visitor.visit_bool(value),
-                Resolved::Unsigned(value) => visitor.visit_u64(value),
-                Resolved::Signed(value) => visitor.visit_i64(value),
-                Resolved::Float(value) => visitor.visit_f64(value),
-                Resolved::Text => visitor.visit_borrowed_str(text),
+                Unexpected::Unit => visitor.visit_unit(),
+                Unexpected::Bool(value) => visitor.visit_bool(value),
+                Unexpected::Unsigned(value) => visitor.visit_u64(value),
+                Unexpected::Signed(value) => visitor.visit_i64(value),
+                Unexpected::Float(value) => visitor.visit_f64(value),
+                _ => visitor.visit_borrowed_str(text),
             },
         }
     }
@@ -292,5 +251,81 @@ impl<'a> de::VariantAccess<'a> for Variant<'a> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         self.content()?.deserialize_struct("", fields, visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tree::parse;
+    use super::*;
+
+    fn read<T: serde::de::DeserializeOwned>(yaml: &str) -> Result<T, Fault> {
+        typed(&parse(yaml)?.documents[0])
+    }
+
+    #[test]
+    fn scalars_follow_the_core_schema() {
+        let yaml = "[1, -2, 0x1f, 0o17, 010, 1.5, -.5, 1e3, true, False, ~, null, yes, on, 1_000, 0x, e3, .., '1', \
+                    12:30, 2000-01-01, 18446744073709551615, +7]";
+        let wanted = json!([
+            1,
+            -2,
+            31,
+            15,
+            "010",
+            1.5,
+            -0.5,
+            1000.0,
+            true,
+            false,
+            null,
+            null,
+            "yes",
+            "on",
+            "1_000",
+            "0x",
+            "e3",
+            "..",
+            "1",
+            "12:30",
+            "2000-01-01",
+            u64::MAX,
+            7
+        ]);
+        assert_eq!(read::<Value>(yaml).unwrap(), wanted);
+    }
+
+    #[test]
+    fn text_is_taken_as_written() {
+        let texts: Vec<String> = read("[1.10, 0644, yes, true, '', \"a\\tb\"]").unwrap();
+        assert_eq!(texts, ["1.10", "0644", "yes", "true", "", "a\tb"]);
+        assert_eq!(read::<Vec<String>>("[~]").unwrap_err().title, "expected text, found nothing");
+        assert_eq!(
+            read::<Vec<u8>>("[300]").unwrap_err().title,
+            "expected a whole number from 0 up, found the number 300"
+        );
+        assert_eq!(
+            read::<Vec<u8>>("['3']").unwrap_err().title,
+            "expected a whole number from 0 up, found the text \"3\""
+        );
+        assert!(read::<Vec<Option<u8>>>("[~]").is_err());
+    }
+
+    #[test]
+    fn variants_are_words_or_maps_of_one_key() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Form {
+            Plain,
+            Number(u8),
+            Named { x: u8 },
+        }
+        let forms: Vec<Form> = read("[plain, { number: 3 }, { named: { x: 4 } }]").unwrap();
+        assert_eq!(forms, [Form::Plain, Form::Number(3), Form::Named { x: 4 }]);
+        for bad in ["[number]", "[{ plain: 1 }]", "[{ number: 1, named: {} }]", "[other]", "[[]]", "[~]"] {
+            assert!(read::<Vec<Form>>(bad).unwrap_err().span.is_some(), "{bad}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::fault::{Fault, shown};
 use super::files::{FileSpec, WorkPath, beneath_no_folder};
 use super::model::{Scenario, TestName};
 use super::place::{SourceMap, Step, YamlPath};
-use super::policy::{EnvName, PolicySpec};
+use super::policy::{CapabilityName, EnvName, PolicySpec};
 use super::template::Template;
 use super::tree::{Entry, Kind, Node};
 use crate::attempt::{self, Attempt};
@@ -48,7 +48,7 @@ struct Document {
     _each: Option<IgnoredAny>,
     repeat: Option<u32>,
     #[serde(default)]
-    without: BTreeSet<String>,
+    without: BTreeSet<CapabilityName>,
     #[serde(default)]
     expect: Expectation,
 }
@@ -71,7 +71,7 @@ const NOT_BUILT: &[(&[&str], &[&str])] = &[
 
 /// Refuses what the language has but Assize has not yet: in words of its own, because "unknown key" would send a
 /// reader of the language's page looking for a typing mistake.
-fn refuse_not_built(document: &Node) -> Result<(), Fault> {
+pub(super) fn refuse_not_built(document: &Node) -> Result<(), Fault> {
     for (path, keys) in NOT_BUILT {
         let map = path.iter().try_fold(document, |node, key| node.get(key));
         let Some(Node { kind: Kind::Map(entries), .. }) = map else { continue };
@@ -192,7 +192,7 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
         stdin: read.stdin,
         action,
         repeat,
-        without: read.without,
+        without: read.without.into_iter().map(|name| name.0.to_owned()).collect(),
         expect: read.expect,
     })
 }
@@ -269,6 +269,88 @@ fn action(
                 .at(last)
                 .label("and this")
                 .other(first, "this"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::tree::parse;
+
+    fn read(yaml: &str) -> Vec<Scenario> {
+        let source = parse(yaml).unwrap();
+        let origin = Origin { path: Path::new("d/f.yaml"), name: "d/f.yaml", source: &source, document: 0 };
+        scenarios(&origin, &mut 0).unwrap()
+    }
+
+    fn argv(scenario: &Scenario) -> Vec<String> {
+        let words = scenario.argv(Path::new("/w")).unwrap();
+        words.into_iter().map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_cell_is_put_in_wherever_a_scalar_stands() {
+        let all = read(
+            "each: { seed: [1, 2], word: [a b] }\n\
+             deterministic: { seed: $seed }\n\
+             env: { S: \"$seed:$$seed:$WORK\" }\n\
+             files: { in-$word: \"${word}c $$word $other $ $$ $1\" }\n\
+             run: [echo, $word, \"${seed}x\", $seedling, $$seed, $$, $WORK/$seed]\n",
+        );
+        assert_eq!(all.len(), 2);
+        let second = &all[1];
+        assert_eq!(second.test.to_string(), "d/f.yaml::f[seed=2,word=a b]");
+        assert_eq!(second.deterministic.as_ref().unwrap().seed, 2);
+        assert_eq!(second.policy(Path::new("/w")).env[std::ffi::OsStr::new("S")], "2:$seed:/w");
+        let (path, file) = second.files.first_key_value().unwrap();
+        assert_eq!(path.as_str(), "in-a b");
+        let content = b"a bc $word $other $ $$ $1".to_vec();
+        assert_eq!(*file, FileSpec::File { content, mode: 0o644 });
+        assert_eq!(argv(second), ["echo", "a b", "2x", "$seedling", "$seed", "$$", "/w/2"]);
+        // The place of a key that holds an axis is found by what it became.
+        let span = second.key_span(&YamlPath::from(["files", "in-a b"])).unwrap();
+        assert_eq!(&second.source.text()[span.start..span.end], "in-$word");
+    }
+
+    #[test]
+    fn what_is_said_becomes_the_policy() {
+        let scenario = &read(
+            "policy:\n  fs: { read: [$SYSTEM], write: [$WORK/out], exec: [/usr/bin], deny: [/etc/shadow] }\n  \
+             syscalls: { deny: [family(rename), ptrace], allow: [bpf] }\n  limits: { timeout: 2s }\n  \
+             env: { A: policy, B: policy }\n  hostname: box\n  isolation: require\n\
+             deterministic: true\nenv: { B: top, HOME: / }\nwithout: [random]\nshell: echo $HOME\n",
+        )[0];
+        let policy = scenario.policy(Path::new("/w"));
+        assert_eq!(policy.fs.write, [Path::new("/w/out")]);
+        assert_eq!(policy.fs.exec.as_deref(), Some(&["/usr/bin".into()][..]));
+        assert_eq!(policy.fs.deny, [Path::new("/etc/shadow")]);
+        let names: Vec<_> = policy.syscalls.deny.iter().map(|call| call.name()).collect();
+        assert_eq!(names, ["rename", "ptrace", "renameat", "renameat2"]);
+        assert_eq!(policy.limits.timeout, Some(std::time::Duration::from_secs(2)));
+        assert_eq!((policy.seed, policy.hostname.as_deref()), (Some(0), Some("box")));
+        assert_eq!(policy.isolation, assize_core::policy::Isolation::Require);
+        assert_eq!(policy.without, BTreeSet::from(["random".to_owned()]));
+        let env = |name: &str| policy.env[std::ffi::OsStr::new(name)].to_str().unwrap().to_owned();
+        assert_eq!(
+            (env("A"), env("B"), env("HOME"), env("WORK")),
+            ("policy".into(), "top".into(), "/".into(), "/w".into())
+        );
+        assert_eq!(argv(scenario), ["/bin/sh", "-c", "echo $HOME"]);
+        assert_eq!(scenario.repeat, 1);
+    }
+
+    #[test]
+    fn nothing_is_seeded_unless_asked_for() {
+        for (yaml, seed, hostname) in [
+            ("run: [a]", None, None),
+            ("run: [a]\ndeterministic: false", None, None),
+            ("run: [a]\ndeterministic: true", Some(0), Some("assize")),
+            ("run: [a]\ndeterministic: { seed: 7 }", Some(7), Some("assize")),
+            ("run: [a]\ndeterministic: { hostname: h }", Some(0), Some("h")),
+        ] {
+            let policy = read(yaml)[0].policy(Path::new("/w"));
+            assert_eq!((policy.seed, policy.hostname.as_deref()), (seed, hostname), "{yaml}");
         }
     }
 }

@@ -20,7 +20,7 @@ const MAX_CELLS: usize = 1000;
 const MAX_GROWN: usize = 1 << 20;
 
 /// One cell: each axis, in the file's order, with its value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Cell(Vec<(String, Node)>);
 
 impl Cell {

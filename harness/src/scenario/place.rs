@@ -117,3 +117,33 @@ impl SourceMap {
         Some(found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::parse;
+    use super::*;
+
+    #[test]
+    fn everything_has_its_place() {
+        let text = "a: ä\n---\nexpect:\n  verdicts:\n    sees:\n      - { call: open }\n      - { call: openat, path: \"/é\" }\nstdin: |\n  one\n  two\n\nlast: x\n";
+        let map = parse(text).unwrap();
+        let sees = YamlPath::from(["expect", "verdicts", "sees"]);
+        let path = sees.index(1).key("path");
+        assert_eq!(path.to_string(), "expect.verdicts.sees[1].path");
+        let slice = |span: Span| &text[span.start..span.end];
+        let value = map.span(1, &path).unwrap();
+        assert_eq!((slice(value), value.line, value.column), ("\"/é\"", 7, 31));
+        assert_eq!(slice(map.key_span(1, &path).unwrap()), "path");
+        assert_eq!(slice(map.key_span(1, &sees).unwrap()), "sees");
+        assert_eq!(slice(map.span(1, &sees.index(0)).unwrap()), "{ call: open }");
+        // The nearest part around what is not there.
+        assert_eq!(
+            slice(map.span(1, &sees.index(1).key("errno").key("x")).unwrap()),
+            "{ call: openat, path: \"/é\" }"
+        );
+        assert_eq!(slice(map.key_span(1, &sees.index(7)).unwrap()), "sees");
+        assert_eq!(slice(map.span(1, &YamlPath::from(["stdin"])).unwrap()), "one\n  two");
+        assert_eq!(slice(map.span(0, &YamlPath::from(["a"])).unwrap()), "ä");
+        assert_eq!(map.span(2, &path), None);
+    }
+}

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use assize_core::capability;
 use assize_core::policy::{FsPolicy, Isolation, Limits, SyscallPolicy};
 use assize_core::{Policy, Syscall};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::calls::Calls;
+use super::fault::{nearest, shown};
 use super::quantity::Time;
 use super::template::Template;
 
@@ -165,11 +167,31 @@ impl<'de> Deserialize<'de> for Hostname {
     }
 }
 
+/// The name of a capability, as `without` takes it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CapabilityName(pub(super) &'static str);
+
+impl<'de> Deserialize<'de> for CapabilityName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let names = || capability::ALL.iter().map(|capability| capability.name);
+        names().find(|name| *name == text).map(Self).ok_or_else(|| {
+            let meant =
+                nearest(&text, names()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let known = names().collect::<Vec<_>>().join(", ");
+            D::Error::custom(format!("{} is not a capability{meant}\ncapabilities: {known}", shown(&text)))
+        })
+    }
+}
+
+/// Where a guest looks for programs, unless the scenario says otherwise.
+pub const GUEST_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// What every guest finds in its environment, unless the scenario says otherwise. Nothing is inherited.
 ///
 /// `WORK` is there for scripts, whose text is left as it is.
 pub fn default_env() -> impl Iterator<Item = (&'static str, Template)> {
-    [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "$WORK"), ("WORK", "$WORK"), ("LANG", "C.UTF-8")]
+    [("PATH", GUEST_PATH), ("HOME", "$WORK"), ("WORK", "$WORK"), ("LANG", "C.UTF-8")]
         .into_iter()
         .map(|(name, value)| (name, Template(value.to_owned())))
 }

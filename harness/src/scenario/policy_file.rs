@@ -9,6 +9,8 @@ use serde::Deserialize;
 
 use super::deserialize::typed;
 use super::deterministic::{Deterministic, DeterministicSpec};
+use super::document::refuse_not_built;
+use super::each::{Cell, Substitution};
 use super::fault::Fault;
 use super::load::read;
 use super::place::SourceMap;
@@ -63,7 +65,11 @@ pub fn load(file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {
 fn parse(source: &SourceMap) -> Result<PolicyFile, Fault> {
     let document: Document = match source.documents.as_slice() {
         [] => Document::default(),
-        [only] => typed(only)?,
+        [only] => {
+            refuse_not_built(only)?;
+            // No axes, but the same care for variables that nobody knows.
+            typed(&*Substitution::new(&Cell::default()).apply(only)?)?
+        }
         [_, second, ..] => return Err(Fault::new("a policy file is one document").at(second.span)),
     };
     Ok(PolicyFile { policy: document.policy, deterministic: document.deterministic.0, env: document.env })
@@ -85,6 +91,7 @@ mod tests {
         let policy = file.policy(Path::new("/w"));
         assert_eq!((policy.seed, policy.fs.read), (Some(7), vec!["/usr".into()]));
         assert_eq!(policy.env[std::ffi::OsStr::new("A")], "/w");
+        assert!(parse("env: { A: $WROK }").is_err() && parse("policy: { net: {} }").is_err());
         assert!(parse("run: [sh]").is_err() && parse("---\nenv: {}\n---\nenv: {}\n").is_err());
     }
 }

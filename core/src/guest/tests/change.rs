@@ -1,4 +1,5 @@
 //! Each change has the kernel's own outcome, and is of the object that was judged.
+#![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;

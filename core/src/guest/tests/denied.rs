@@ -1,4 +1,5 @@
 //! What is denied stays denied, whatever it is called.
+#![forbid(unsafe_code)]
 
 use std::os::unix::fs::symlink;
 

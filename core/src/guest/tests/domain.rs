@@ -1,4 +1,5 @@
 //! In one Landlock domain with its guest, the supervisor has the guest's own outcomes, and knows who refused.
+#![forbid(unsafe_code)]
 
 use landlock::{ABI, Access, AccessFs, Ruleset, RulesetAttr, RulesetCreatedAttr, path_beneath_rules};
 use rustix::fs::{OFlags, RenameFlags, linkat, openat, renameat_with};

@@ -1,4 +1,5 @@
 //! Every way to name a file leads to that file, and none to the supervisor's own process.
+#![forbid(unsafe_code)]
 
 use std::os::fd::AsRawFd;
 

@@ -1,4 +1,5 @@
 //! Real processes stand in for guests: their cwd, their descriptors, their `/proc/self`.
+#![forbid(unsafe_code)]
 
 mod change;
 mod denied;

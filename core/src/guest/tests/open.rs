@@ -1,4 +1,5 @@
 //! Each open has the kernel's own outcome.
+#![forbid(unsafe_code)]
 
 use rustix::fs::{OFlags, fcntl_getfl, fstat, openat};
 

@@ -1,3 +1,6 @@
+//! Numbers, ends and descriptors of real processes.
+#![forbid(unsafe_code)]
+
 use std::io::{Read, Seek, Write};
 
 use super::*;

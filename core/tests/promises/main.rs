@@ -1,0 +1,11 @@
+//! The promises of the library, each shown on a real guest under the real supervisor.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod actions;
+mod defer;
+mod forms;
+mod handlers;
+mod launch;
+mod memory;
+mod support;
