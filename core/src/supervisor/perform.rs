@@ -172,6 +172,7 @@ fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
         return settle(call, Answer::errno(Errno::EAGAIN), full);
     };
     let id = call.notif.id;
+    let guest = call.notif.pid;
     let done = Arc::new(AtomicBool::new(false));
     let (told, ready) = mpsc::sync_channel(1);
     let spawned = std::thread::Builder::new().name("assize-open".to_owned()).stack_size(256 << 10).spawn({
@@ -203,10 +204,37 @@ fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
             while !done.load(Ordering::Acquire) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 let waits = run.listener().is_ok_and(|listener| listener.is_waiting(id));
-                if !done.load(Ordering::Acquire) && (!waits || run.has_ended()) {
+                let over = !waits || run.has_ended() || is_dying(guest);
+                if over && !done.load(Ordering::Acquire) {
                     thread::interrupt(tid);
                 }
             }
         }
     });
+}
+
+/// Signals that end no process by themselves: SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH.
+const HARMLESS: u64 = signal_bit(libc::SIGCHLD)
+    | signal_bit(libc::SIGCONT)
+    | signal_bit(libc::SIGSTOP)
+    | signal_bit(libc::SIGTSTP)
+    | signal_bit(libc::SIGTTIN)
+    | signal_bit(libc::SIGTTOU)
+    | signal_bit(libc::SIGURG)
+    | signal_bit(libc::SIGWINCH);
+
+const fn signal_bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Whether a signal waits for this thread that will end its process. A thread that is traced does not leave its wait
+/// for it: the kernel wakes it only for SIGKILL.
+fn is_dying(tid: u32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{tid}/status")) else { return false };
+    let set = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+    };
+    let pending = set("SigPnd:") | set("ShdPnd:");
+    pending & !(set("SigBlk:") | set("SigIgn:") | set("SigCgt:") | HARMLESS) != 0
 }
