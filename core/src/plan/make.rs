@@ -224,7 +224,8 @@ impl Making<'_> {
             self.spec.entry(*call).or_default().push(Case::always(Action::Ask));
         }
         // The umask matters to whoever creates files for a guest.
-        if wanted.iter().all(|call| !family::OPEN.contains(*call)) {
+        let creates = [&family::OPEN, &family::MKDIR, &family::MKNOD];
+        if wanted.iter().all(|call| creates.iter().all(|family| !family.contains(*call))) {
             for call in family::UMASK.syscalls() {
                 let only_ours = self
                     .asks
