@@ -251,7 +251,13 @@ fn first_few<'a>(hits: impl Iterator<Item = (u64, &'a Verdict)> + Clone) -> Vec<
 
 /// How far a verdict is from a pattern. Another call altogether is further than another argument.
 pub(super) fn distance(differences: &[Difference]) -> usize {
-    differences.iter().map(|difference| if difference.key == "call" { 3 } else { 1 }).sum()
+    let weight = |difference: &Difference| match difference.key.as_str() {
+        "call" => 6,
+        // The file is what a reader looks for.
+        "path" | "to" => 3,
+        _ => 2,
+    };
+    differences.iter().map(weight).sum()
 }
 
 /// `path`, or `path` and `errno`.
