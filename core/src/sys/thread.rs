@@ -53,10 +53,9 @@ pub(crate) fn ignored_signals() -> Vec<i32> {
         .collect()
 }
 
-/// The signal of [`interrupt`].
-fn interruption() -> i32 {
-    libc::SIGRTMAX() - 1
-}
+/// The signal of [`interrupt`]. Nothing happens where it is not handled. A realtime signal would have to be queued, and
+/// could not be sent when the user's queue is full.
+const INTERRUPTION: i32 = libc::SIGURG;
 
 /// Lets [`interrupt`] reach this thread: a thread inherits what its maker blocks.
 pub(crate) fn be_interruptible() {
@@ -64,7 +63,7 @@ pub(crate) fn be_interruptible() {
     unsafe {
         let mut set = std::mem::zeroed::<libc::sigset_t>();
         libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, interruption());
+        libc::sigaddset(&raw mut set, INTERRUPTION);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
     }
 }
@@ -73,17 +72,16 @@ pub(crate) fn be_interruptible() {
 pub(crate) fn interrupt(tid: u32) {
     static HANDLER: std::sync::Once = std::sync::Once::new();
     extern "C" fn nothing(_: i32) {}
-    let signal = interruption();
     HANDLER.call_once(|| {
         // SAFETY: the handler does nothing, which is async-signal-safe; without SA_RESTART the call returns EINTR.
         unsafe {
             let mut action = std::mem::zeroed::<libc::sigaction>();
             action.sa_sigaction = nothing as *const () as usize;
-            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            libc::sigaction(INTERRUPTION, &raw const action, std::ptr::null_mut());
         }
     });
     // SAFETY: no memory is involved; a thread that is gone gives ESRCH.
-    let _ = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) };
+    let _ = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, INTERRUPTION) };
 }
 
 fn check(result: i32) -> Result<(), Errno> {
