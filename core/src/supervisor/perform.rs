@@ -153,7 +153,7 @@ fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
         move || {
             let _slot = slot;
             let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
-            let result: Result<OwnedFd, Refusal> = blocking.open();
+            let result: Result<OwnedFd, Refusal> = thread::interruptible(|| blocking.open());
             done.store(true, Ordering::Release);
             let answer = match result {
                 Ok(fd) => Answer::Performed(Performed::Opened(Opened::File(fd), cloexec)),
