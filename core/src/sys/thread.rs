@@ -53,11 +53,27 @@ pub(crate) fn ignored_signals() -> Vec<i32> {
         .collect()
 }
 
+/// The signal of [`interrupt`].
+fn interruption() -> i32 {
+    libc::SIGRTMAX() - 1
+}
+
+/// Lets [`interrupt`] reach this thread: a thread inherits what its maker blocks.
+pub(crate) fn be_interruptible() {
+    // SAFETY: a set on the stack is filled and read; only this thread's mask changes.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, interruption());
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
 /// Interrupts a blocking call of another thread of this process, without any other effect.
 pub(crate) fn interrupt(tid: u32) {
     static HANDLER: std::sync::Once = std::sync::Once::new();
     extern "C" fn nothing(_: i32) {}
-    let signal = libc::SIGRTMAX() - 1;
+    let signal = interruption();
     HANDLER.call_once(|| {
         // SAFETY: the handler does nothing, which is async-signal-safe; without SA_RESTART the call returns EINTR.
         unsafe {
