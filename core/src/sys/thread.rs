@@ -51,7 +51,7 @@ pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> T {
             libc::pthread_sigmask(how, &raw const only, std::ptr::null_mut());
         }
     };
-    prepare_INTERRUPTION;
+    prepare_interruption();
     mask(libc::SIG_UNBLOCK);
     let result = work();
     mask(libc::SIG_BLOCK);
@@ -86,7 +86,7 @@ pub(crate) fn interrupt(tid: u32) {
     let _ = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, INTERRUPTION) };
 }
 
-fn prepare_INTERRUPTION {
+fn prepare_interruption() {
     static HANDLER: std::sync::Once = std::sync::Once::new();
     extern "C" fn nothing(_: i32) {}
     HANDLER.call_once(|| {
