@@ -3,6 +3,8 @@
 // Each has a `main` too, for whoever runs it as a program.
 #![allow(dead_code)]
 
+#[path = "../examples/another_user.rs"]
+mod another_user;
 #[path = "../examples/defer.rs"]
 mod defer;
 #[path = "../examples/deny_by_handler.rs"]
@@ -62,5 +64,5 @@ macro_rules! run {
 }
 
 mod each {
-    run! { defer deny_by_handler deny_path hold inject_content inject_tracked interactive kill probe redirect_output refused_handler return_value run_command seed several_handlers time_limit trace write_memory }
+    run! { another_user defer deny_by_handler deny_path hold inject_content inject_tracked interactive kill probe redirect_output refused_handler return_value run_command seed several_handlers time_limit trace write_memory }
 }
