@@ -53,7 +53,7 @@ macro_rules! run {
 
         #[test]
         fn none_is_left_out() -> std::io::Result<()> {
-            let known = [$(concat!(stringify!($name), ".rs")),*];
+            let known = ["another_user.rs", $(concat!(stringify!($name), ".rs")),*];
             for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples"))? {
                 let name = entry?.file_name();
                 assert!(known.iter().any(|known| name == **known), "{name:?} is run by no test");
@@ -64,5 +64,11 @@ macro_rules! run {
 }
 
 mod each {
-    run! { another_user defer deny_by_handler deny_path hold inject_content inject_tracked interactive kill probe redirect_output refused_handler return_value run_command seed several_handlers time_limit trace write_memory }
+    /// The one that the README shows is a `main` and nothing else.
+    #[test]
+    fn another_user() -> Result<(), Box<dyn std::error::Error>> {
+        crate::another_user::main()
+    }
+
+    run! { defer deny_by_handler deny_path hold inject_content inject_tracked interactive kill probe redirect_output refused_handler return_value run_command seed several_handlers time_limit trace write_memory }
 }

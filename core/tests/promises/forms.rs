@@ -291,8 +291,7 @@ fn handlers_of_one_type_need_no_box() {
     fn refuse(_: &HandlerCtx) -> std::future::Ready<NotifAction> {
         std::future::ready(NotifAction::Errno(libc::EXDEV))
     }
-    #[allow(clippy::type_complexity)] // a function item has no name that is shorter
-    let handlers: [(i64, fn(&HandlerCtx) -> _); 2] = [(libc::SYS_sync, refuse), (libc::SYS_fsync, refuse)];
+    let handlers = [libc::SYS_sync, libc::SYS_fsync].map(|call| (call, refuse));
     let outcome = block_on(hello().run_with_handlers(handlers)).unwrap();
     greeted(&outcome);
     let none: Vec<(i64, Box<dyn Handler>)> = Vec::new();
