@@ -183,7 +183,7 @@ impl Making<'_> {
                     name: capability.name(),
                     what: What::File(place, Identity { dev: stat.st_dev, ino: stat.st_ino }),
                     when: &[],
-                    doc: file.doc,
+                    doc: file.path,
                     grounds: Grounds::Pinned,
                 };
                 for call in family::OPEN.syscalls() {
