@@ -49,6 +49,11 @@ impl Capability for Guard {
             "in a namespace of its own a guest gets privileges that the policy didn't grant",
         ),
         denied_when(
+            &family::CLONE,
+            &[Match::any_bit(0, libc::CLONE_UNTRACED as u64)],
+            "hides a process from the supervisor, which follows every guest",
+        ),
+        denied_when(
             &family::UNSHARE,
             &[Match::any_bit(0, NAMESPACES | libc::CLONE_NEWTIME as u64)],
             "in a namespace of its own a guest gets privileges that the policy didn't grant",
