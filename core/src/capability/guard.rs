@@ -88,6 +88,11 @@ impl Capability for Guard {
             &[Match::any_bit(1, NEW_LISTENER)],
             "takes notifications away from the supervisor",
         ),
+        denied(
+            &family::LANDLOCK,
+            Errno::EOPNOTSUPP,
+            "the supervisor, which performs calls for the guest, would not stand in a domain of the guest's own",
+        ),
         denied(&family::KEXEC, Errno::EPERM, "replaces the kernel"),
         denied(&family::MODULE, Errno::EPERM, "loads code into the kernel"),
         denied(&family::REBOOT, Errno::EPERM, "stops the machine"),
