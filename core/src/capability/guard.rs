@@ -93,6 +93,11 @@ impl Capability for Guard {
             Errno::EOPNOTSUPP,
             "the supervisor, which performs calls for the guest, would not stand in a domain of the guest's own",
         ),
+        denied_when(
+            &family::PRLIMIT,
+            &[Match::ne(0, 0)],
+            "reads or sets the limits of another process, which may be the supervisor or any other of the same user",
+        ),
         denied(&family::KEXEC, Errno::EPERM, "replaces the kernel"),
         denied(&family::MODULE, Errno::EPERM, "loads code into the kernel"),
         denied(&family::REBOOT, Errno::EPERM, "stops the machine"),
