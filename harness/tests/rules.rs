@@ -3,6 +3,7 @@
 //! It runs the scenarios once more, with everything made visible that the filter would decide by itself. Whether they
 //! pass is no matter here: that is for the target `scenarios`.
 #![forbid(unsafe_code)]
+#![allow(clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -65,6 +65,24 @@ impl Capability for Broker {
             doc: "removed on the guest's behalf",
         },
         Rule {
+            calls: Calls::Family(&family::MKDIR),
+            when: &[],
+            then: Then::Perform { by: Self::change },
+            doc: "a folder, made on the guest's behalf",
+        },
+        Rule {
+            calls: Calls::Family(&family::SYMLINK),
+            when: &[],
+            then: Then::Perform { by: Self::change },
+            doc: "a symbolic link, made on the guest's behalf",
+        },
+        Rule {
+            calls: Calls::Family(&family::MKNOD),
+            when: &[],
+            then: Then::Perform { by: Self::change },
+            doc: "a FIFO, socket, device or file, made on the guest's behalf",
+        },
+        Rule {
             calls: Calls::Family(&family::UMASK),
             when: &[],
             then: Then::Ask { by: Self::umask, grounds: Grounds::Registers },

@@ -34,6 +34,11 @@ impl Fs {
     }
 
     fn covers_change(&self, prepared: &Prepared) -> Result<bool, Errno> {
+        // A creation replaces nothing and takes nothing away: what counts is the name alone. `mkdir -p` asks for
+        // folders that are there.
+        if let Some(entry) = prepared.created() {
+            return self.denied.covers_name(&entry.parent, &entry.name);
+        }
         for entry in prepared.entries() {
             if self.denied.covers_entry(entry)? {
                 return Ok(true);
@@ -80,7 +85,7 @@ impl Capability for Fs {
     const STAGE: Stage = Stage::Guard;
     const PROMISE: &'static str = "Landlock grants the policy's files and nothing else. A denied file is not opened, \
         executed, truncated, renamed, linked or removed, whatever name it is reached by; nor is anything beneath a \
-        denied folder.";
+        denied folder, where nothing is made either.";
     const RULES: &'static [Rule<Self>] = &[
         judged(&family::OPEN, "a denied file is not opened"),
         judged(&family::EXEC, "a denied file is not executed"),
@@ -88,6 +93,9 @@ impl Capability for Fs {
         judged(&family::RENAME, "a denied file is not renamed, nor is another put in its place"),
         judged(&family::LINK, "a denied file gets no further name"),
         judged(&family::UNLINK, "a denied file is not removed"),
+        judged(&family::MKDIR, "no folder is made where a path is denied"),
+        judged(&family::SYMLINK, "no symbolic link is made where a path is denied"),
+        judged(&family::MKNOD, "no FIFO, socket, device or file is made where a path is denied"),
     ];
     const AT_EXEC: Option<AtExec<Self>> = Some(Self::at_exec);
 

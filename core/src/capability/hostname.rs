@@ -68,7 +68,8 @@ impl Capability for Hostname {
         if name.is_empty() || name.len() > LONGEST {
             return wrong(format!("has {} bytes; 1 to {LONGEST} are allowed", name.len()));
         }
-        if let Some(bad) = name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))) {
+        if let Some(bad) = name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
+        {
             return wrong(format!("may not contain {bad:?}"));
         }
         Ok(Some(Self { name: name.clone() }))

@@ -23,6 +23,7 @@ use serde::Serialize;
 use crate::filter::Match;
 use crate::guest::Opened;
 pub use crate::supervisor::call::Call;
+pub use crate::supervisor::device::Device;
 pub use crate::supervisor::tracker::ExecStop;
 use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::syscall::{Family, Sysno, signature};

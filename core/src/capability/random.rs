@@ -164,7 +164,7 @@ impl Random {
     }
 }
 
-fn feed(mut stream: ChaCha20, mut device: std::fs::File) {
+fn feed(mut stream: ChaCha20, mut device: impl Write) {
     let mut buffer = [0; 1024];
     loop {
         draw(&mut stream, &mut buffer);

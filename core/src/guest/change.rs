@@ -248,6 +248,15 @@ impl Prepared {
         first.into_iter().chain(second)
     }
 
+    /// The name that is made, where the change does nothing else.
+    #[must_use]
+    pub fn created(&self) -> Option<&Entry> {
+        match &self.step {
+            Step::Create { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Carries it out.
     ///
     /// # Errors

@@ -161,7 +161,7 @@ impl Keeper {
             .name("assize-worker".to_owned())
             .spawn(move || work(all))
             .map_err(|error| Failure { step: Step::Domain, errno: Errno::of(&error) })?;
-        match self.attend(&told, &reply) {
+        match self.attend(&told, &reply, namespaces) {
             Ok((init, init_pid, tracker)) => {
                 Ok(Started { worker, tracker, init, init_pid, stdout, stderr, feed, status })
             }
@@ -175,7 +175,12 @@ impl Keeper {
     }
 
     /// Does for the worker what its confinement forbids, until the guests stand ready.
-    fn attend(&self, told: &Receiver<Told>, reply: &Sender<Reply>) -> Result<Ready, Refused> {
+    fn attend(
+        &self,
+        told: &Receiver<Told>,
+        reply: &Sender<Reply>,
+        namespaces: bool,
+    ) -> Result<Ready, Refused> {
         loop {
             match told.recv() {
                 Ok(Told::MapIds(pid)) => {
@@ -185,7 +190,7 @@ impl Keeper {
                     };
                     let _ = reply.send(answer);
                 }
-                Ok(Told::Ready { init, init_pid, root }) => match self.track(root) {
+                Ok(Told::Ready { init, init_pid, root }) => match self.track(root, namespaces) {
                     Ok(tracker) => {
                         let _ = reply.send(Reply::Go);
                         return Ok((init, init_pid, tracker));
@@ -200,12 +205,24 @@ impl Keeper {
         }
     }
 
-    fn track(&self, root: u32) -> Result<Option<JoinHandle<()>>, Errno> {
-        if !self.run.plan.is_tracked() {
-            let place = self.run.processes().root(root);
-            self.run.record(|| Body::Start { pid: root, place });
-            return Ok(None);
+    /// Follows the guests where the plan needs it, and where nothing else would end them if this process is killed:
+    /// without a pid namespace only their tracer's end does (`PTRACE_O_EXITKILL`).
+    fn track(&self, root: u32, namespaces: bool) -> Result<Option<JoinHandle<()>>, Errno> {
+        let needed = self.run.plan.is_tracked();
+        let ptrace = Syscall::of(Sysno::ptrace);
+        if needed || !namespaces && !self.policy.syscalls.allow.contains(&ptrace) {
+            match self.follow(root) {
+                Ok(tracker) => return Ok(Some(tracker)),
+                Err(errno) if needed => return Err(errno),
+                Err(_) => {}
+            }
         }
+        let place = self.run.processes().root(root);
+        self.run.record(|| Body::Start { pid: root, place });
+        Ok(None)
+    }
+
+    fn follow(&self, root: u32) -> Result<JoinHandle<()>, Errno> {
         let (tell, told) = channel();
         let run = Arc::clone(&self.run);
         let tracker = std::thread::Builder::new()
@@ -223,7 +240,7 @@ impl Keeper {
                 }
             })
             .map_err(|error| Errno::of(&error))?;
-        told.recv().unwrap_or(Err(Errno::EIO)).map(|()| Some(tracker))
+        told.recv().unwrap_or(Err(Errno::EIO)).map(|()| tracker)
     }
 
     fn prepare(&mut self, namespaces: bool) -> Result<Prepared, RunError> {

@@ -224,7 +224,8 @@ impl Making<'_> {
             self.spec.entry(*call).or_default().push(Case::always(Action::Ask));
         }
         // The umask matters to whoever creates files for a guest.
-        if wanted.iter().all(|call| !family::OPEN.contains(*call)) {
+        let creates = [&family::OPEN, &family::MKDIR, &family::MKNOD];
+        if wanted.iter().all(|call| creates.iter().all(|family| !family.contains(*call))) {
             for call in family::UMASK.syscalls() {
                 let only_ours = self
                     .asks
@@ -232,7 +233,10 @@ impl Making<'_> {
                     .is_some_and(|asks| asks.iter().all(|ask| ask.name == capability::BROKER));
                 if only_ours {
                     self.asks.remove(&call);
-                    self.spec.remove(&call);
+                    // What denies it stays.
+                    if let Some(cases) = self.spec.get_mut(&call) {
+                        cases.retain(|case| case.then != Action::Ask);
+                    }
                 }
             }
         }

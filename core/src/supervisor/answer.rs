@@ -309,7 +309,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    fn verdict(mut self: Box<Self>, given: Given, asked: Asked) -> Body {
+    fn verdict(mut self, given: Given, asked: Asked) -> Body {
         self.verdict.action = given.action;
         self.verdict.result = given.result;
         self.verdict.known = given.known;

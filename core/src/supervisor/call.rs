@@ -1,15 +1,14 @@
 //! One call of one guest, while it waits for its answer.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::Run;
+use super::device::{Device, device};
 use super::request::Pin;
-use super::stand_in::StandIn;
 use crate::capability::Answer;
-use crate::guest::{Found, Guest, Identity, OpenRequest, identity};
+use crate::guest::{Found, Guest, Identity, OpenRequest};
 use crate::handler::memory_cstr;
 use crate::sys::seccomp::Notif;
 use crate::sys::{memfd, memory};
@@ -134,7 +133,7 @@ impl Call {
     ///
     /// It is one end of a terminal without a name, in raw mode. A read of up to 255 bytes is whole; a longer one may
     /// give less than was asked for.
-    pub fn answer_with_device(&mut self, feed: impl FnOnce(File) + Send + 'static) -> Answer {
+    pub fn answer_with_device(&mut self, feed: impl FnOnce(Device) + Send + 'static) -> Answer {
         // What is only written to gives nothing that could differ: the device itself takes it, if it is granted.
         let writes = |request: OpenRequest| request.flags & libc::O_ACCMODE as u64 == libc::O_WRONLY as u64;
         if self.open_request().is_ok_and(writes) {
@@ -151,8 +150,8 @@ impl Call {
         match self.run.errand(move || {
             device(|slave| run.stand_ins().add(slave, original, path), {
                 let run = Arc::clone(&run);
-                move |master, stand_in| {
-                    feed(master);
+                move |device, stand_in| {
+                    feed(device);
                     run.stand_ins().remove(stand_in);
                 }
             })
@@ -215,32 +214,4 @@ fn inject(srcfd: OwnedFd, cloexec: bool) -> Answer {
         srcfd,
         newfd_flags: if cloexec { libc::O_CLOEXEC as u32 } else { 0 },
     })
-}
-
-/// A terminal in raw mode; `feed` writes to its master end on a thread of its own. Gives the other end.
-fn device(
-    register: impl FnOnce(Identity) -> StandIn,
-    feed: impl FnOnce(File, StandIn) + Send + 'static,
-) -> Result<OwnedFd, Errno> {
-    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-    use rustix::termios::{OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
-
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let master = openpt(flags)?;
-    grantpt(&master)?;
-    unlockpt(&master)?;
-    let slave = ioctl_tiocgptpeer(&master, flags)?;
-    let mut terminal = tcgetattr(&slave)?;
-    terminal.make_raw();
-    // A read waits until it has what it asked for, as far as a terminal can count.
-    terminal.special_codes[SpecialCodeIndex::VMIN] = u8::MAX;
-    terminal.special_codes[SpecialCodeIndex::VTIME] = 0;
-    tcsetattr(&slave, OptionalActions::Now, &terminal)?;
-    let stand_in = register(identity(&rustix::fs::fstat(&slave)?));
-    std::thread::Builder::new()
-        .name("assize-device".to_owned())
-        .stack_size(64 << 10)
-        .spawn(move || feed(master.into(), stand_in))
-        .map_err(|error| Errno::of(&error))?;
-    Ok(slave)
 }

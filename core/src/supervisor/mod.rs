@@ -7,6 +7,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod call;
+pub(crate) mod device;
 pub(crate) mod handlers;
 pub(crate) mod perform;
 pub(crate) mod processes;

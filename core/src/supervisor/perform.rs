@@ -64,23 +64,33 @@ impl Call {
 
     /// Changes names or lengths of what was pinned.
     pub(crate) fn perform_change(&mut self) -> Answer {
-        self.pinned();
-        if !self.still_waits() {
-            return failed(Errno::ESRCH.into());
-        }
-        match self.pin.take() {
-            Some(Pin::Change(prepared)) => match prepared.perform() {
-                Ok(changed) => {
-                    if changed.rebound {
-                        self.run.note(format!("{} met another file than was judged", self.syscall()));
+        for _ in 0..TURNS {
+            self.pinned();
+            if !self.still_waits() {
+                return failed(Errno::ESRCH.into());
+            }
+            match self.pin.take() {
+                Some(Pin::Change(prepared)) => match prepared.perform() {
+                    Ok(changed) => {
+                        if changed.rebound {
+                            self.run.note(format!("{} met another file than was judged", self.syscall()));
+                        }
+                        return Answer::Performed(Performed::Value(0));
                     }
-                    Answer::Performed(Performed::Value(0))
-                }
-                Err(refusal) => failed(refusal),
-            },
-            Some(Pin::Failed(errno)) => failed(errno.into()),
-            _ => Answer::Pass,
+                    // Another guest's change came between. What is there now was not judged yet.
+                    Err(Refusal { errno: Errno::EAGAIN, .. }) => {
+                        self.pin_again();
+                        if let Some(refused) = self.judge_again() {
+                            return refused;
+                        }
+                    }
+                    Err(refusal) => return failed(refusal),
+                },
+                Some(Pin::Failed(errno)) => return failed(errno.into()),
+                _ => return Answer::Pass,
+            }
         }
+        failed(Errno::EAGAIN.into())
     }
 
     /// Whether what was resolved was this guest's: its number may have been given to another meanwhile.
@@ -92,7 +102,12 @@ impl Call {
     fn umask_for(&mut self, request: &OpenRequest, found: &Found) -> Result<u32, Errno> {
         let creates = matches!(found, Found::Missing { .. })
             || request.flags & libc::O_TMPFILE as u64 == libc::O_TMPFILE as u64;
-        if !creates || !self.run.umask_changed.load(Ordering::Acquire) {
+        if creates { self.umask() } else { Ok(crate::launch::UMASK) }
+    }
+
+    /// The guest's umask.
+    pub(crate) fn umask(&mut self) -> Result<u32, Errno> {
+        if !self.run.umask_changed.load(Ordering::Acquire) {
             return Ok(crate::launch::UMASK);
         }
         let tid = self.notif.pid;
@@ -159,6 +174,7 @@ fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
         return settle(call, Answer::errno(Errno::EAGAIN), full);
     };
     let id = call.notif.id;
+    let guest = call.notif.pid;
     let done = Arc::new(AtomicBool::new(false));
     let (told, ready) = mpsc::sync_channel(1);
     let spawned = std::thread::Builder::new().name("assize-open".to_owned()).stack_size(256 << 10).spawn({
@@ -166,7 +182,7 @@ fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
         move || {
             let _slot = slot;
             let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
-            let result: Result<OwnedFd, Refusal> = blocking.open();
+            let result: Result<OwnedFd, Refusal> = thread::interruptible(|| blocking.open());
             done.store(true, Ordering::Release);
             let answer = match result {
                 Ok(fd) => Answer::Performed(Performed::Opened(Opened::File(fd), cloexec)),
@@ -189,10 +205,37 @@ fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
             while !done.load(Ordering::Acquire) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 let waits = run.listener().is_ok_and(|listener| listener.is_waiting(id));
-                if !done.load(Ordering::Acquire) && (!waits || run.has_ended()) {
+                let over = !waits || run.has_ended() || is_dying(guest);
+                if over && !done.load(Ordering::Acquire) {
                     thread::interrupt(tid);
                 }
             }
         }
     });
+}
+
+/// Signals that end no process by themselves: SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH.
+const HARMLESS: u64 = signal_bit(libc::SIGCHLD)
+    | signal_bit(libc::SIGCONT)
+    | signal_bit(libc::SIGSTOP)
+    | signal_bit(libc::SIGTSTP)
+    | signal_bit(libc::SIGTTIN)
+    | signal_bit(libc::SIGTTOU)
+    | signal_bit(libc::SIGURG)
+    | signal_bit(libc::SIGWINCH);
+
+const fn signal_bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Whether a signal waits for this thread that will end its process. A thread that is traced does not leave its wait
+/// for it: the kernel wakes it only for SIGKILL.
+fn is_dying(tid: u32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{tid}/status")) else { return false };
+    let set = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+    };
+    let pending = set("SigPnd:") | set("ShdPnd:");
+    pending & !(set("SigBlk:") | set("SigIgn:") | set("SigCgt:") | HARMLESS) != 0
 }

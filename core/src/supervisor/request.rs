@@ -6,7 +6,7 @@
 
 use super::call::Call;
 use crate::Errno;
-use crate::guest::{At, Change, ChangeRequest, Found, OpenRequest, Pinned, Prepared};
+use crate::guest::{At, Change, ChangeRequest, Found, New, OpenRequest, Pinned, Prepared};
 use crate::syscall::{family, signature};
 use crate::trace::BytesText;
 
@@ -96,6 +96,17 @@ impl Call {
             }
         } else if family::LINK.contains(call) {
             Change::Link { from: self.at("olddirfd", "oldpath")?, to: self.at("newdirfd", "newpath")?, flags }
+        } else if family::MKDIR.contains(call) {
+            let new = New::Folder { mode: self.mode(), umask: self.umask()? };
+            Change::Create { name: self.at("dirfd", "path")?, new }
+        } else if family::MKNOD.contains(call) {
+            let dev = self.named("dev").unwrap_or(0);
+            let new = New::Node { mode: self.mode(), dev, umask: self.umask()? };
+            Change::Create { name: self.at("dirfd", "path")?, new }
+        } else if family::SYMLINK.contains(call) {
+            let target = self.named("target").ok_or(Errno::ENOSYS)?;
+            let new = New::Symlink { text: self.cstr(target)? };
+            Change::Create { name: self.at("newdirfd", "linkpath")?, new }
         } else {
             // rmdir is the spelling of unlinkat's flag.
             let rmdir = call.name() == "rmdir";
@@ -103,6 +114,10 @@ impl Call {
             Change::Remove { name: self.at("dirfd", "path")?, flags }
         };
         Ok(ChangeRequest { guest, change })
+    }
+
+    fn mode(&self) -> u32 {
+        self.named("mode").unwrap_or(0) as u32
     }
 
     fn program(&mut self) -> Result<Pinned, Errno> {

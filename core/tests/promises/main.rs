@@ -4,8 +4,12 @@
 
 mod actions;
 mod defer;
+mod denials;
 mod forms;
 mod handlers;
 mod launch;
+mod lifetime;
 mod memory;
+mod stress;
 mod support;
+mod tracing;

@@ -2,35 +2,35 @@
 #![forbid(unsafe_code)]
 
 /// A file.
-pub struct Source {
+pub(crate) struct Source {
     /// From the workspace's root.
-    pub path: String,
+    pub(crate) path: String,
     /// As it stands.
-    pub text: String,
+    pub(crate) text: String,
     /// Without comments, and with every text literal empty; line for line as in the file.
-    pub code: String,
+    pub(crate) code: String,
     /// The text literals, each with its place in `code`.
     literals: Vec<(usize, String)>,
 }
 
 /// A piece of code between two of `;`, `{` and `}`, not counting those within brackets.
-pub struct Statement<'a> {
+pub(crate) struct Statement<'a> {
     /// Where it ends.
-    pub line: usize,
+    pub(crate) line: usize,
     /// Its code.
-    pub code: &'a str,
+    pub(crate) code: &'a str,
     /// Its text literals.
-    pub strings: Vec<String>,
+    pub(crate) strings: Vec<String>,
 }
 
 /// Identifiers and keywords.
-pub fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
 }
 
 impl Source {
     /// Reads a file's text.
-    pub fn of(path: &str, text: &str) -> Self {
+    pub(crate) fn of(path: &str, text: &str) -> Self {
         let mut source =
             Self { path: path.to_owned(), text: text.to_owned(), code: String::new(), literals: Vec::new() };
         let chars: Vec<char> = text.chars().collect();
@@ -99,27 +99,27 @@ impl Source {
     }
 
     /// Whether it is all test.
-    pub fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
     }
 
     /// The code before the file's own tests.
-    pub fn tested_code(&self) -> &str {
+    pub(crate) fn tested_code(&self) -> &str {
         self.code.split("#[cfg(test)]").next().unwrap_or_default()
     }
 
     /// Its identifiers and keywords.
-    pub fn words(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
         words(&self.code)
     }
 
     /// The first line after the module docs.
-    pub fn after_docs(&self) -> Option<&str> {
+    pub(crate) fn after_docs(&self) -> Option<&str> {
         self.text.lines().find(|line| !line.starts_with("//!"))
     }
 
     /// Its statements, without the file's own tests.
-    pub fn statements(&self) -> Vec<Statement<'_>> {
+    pub(crate) fn statements(&self) -> Vec<Statement<'_>> {
         let code = self.tested_code();
         let mut found = Vec::new();
         let (mut start, mut depth, mut line) = (0, 0_usize, 1);
@@ -143,7 +143,7 @@ impl Source {
     }
 
     /// How often a path of this file leads into the module of a capability.
-    pub fn paths_to(&self, module: &str, is_near: bool) -> usize {
+    pub(crate) fn paths_to(&self, module: &str, is_near: bool) -> usize {
         let mut count = self.code.matches(&format!("capability::{module}::")).count();
         if is_near {
             count += self.code.matches(&format!("super::{module}::")).count();
@@ -160,7 +160,7 @@ impl Source {
 
 impl Statement<'_> {
     /// Its identifiers and keywords.
-    pub fn words(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
         words(self.code)
     }
 }

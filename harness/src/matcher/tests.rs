@@ -128,7 +128,7 @@ fn a_pattern_that_nothing_matches_shows_the_nearest() {
     assert_eq!(finding.at.to_string(), "expect.verdicts.sees[0]");
     let notes = finding.notes.join("\n");
     assert!(
-        notes.contains("nearest: #1") && notes.contains("differs in `path`: /etc/shadow is wanted"),
+        notes.contains("nearest: #2") && notes.contains("differs in `verdict`: deny is wanted"),
         "{notes}"
     );
 

@@ -1,6 +1,8 @@
 //! Verdicts against patterns: `sees`, `order` and `never`.
 #![forbid(unsafe_code)]
 
+use std::cmp::Reverse;
+
 use assize_core::trace::{Action, Arg, Body, Origin};
 use assize_core::{Errno, Verdict};
 
@@ -40,7 +42,9 @@ pub(super) fn differences(
     if let Some(glob) = &pattern.path {
         let paths = || verdict.args.paths().chain(&verdict.target);
         if !paths().any(|path| glob.matches_path(path.as_bytes(), seen.work())) {
-            let saw: Vec<String> = paths().map(|path| format!("{path:?}")).collect();
+            let mut saw: Vec<String> = paths().map(|path| format!("{path:?}")).collect();
+            // Mostly a path leads to what it says.
+            saw.dedup();
             differs(
                 "path",
                 glob.to_string(),
@@ -251,7 +255,13 @@ fn first_few<'a>(hits: impl Iterator<Item = (u64, &'a Verdict)> + Clone) -> Vec<
 
 /// How far a verdict is from a pattern. Another call altogether is further than another argument.
 pub(super) fn distance(differences: &[Difference]) -> usize {
-    differences.iter().map(|difference| if difference.key == "call" { 3 } else { 1 }).sum()
+    let weight = |difference: &Difference| match difference.key.as_str() {
+        "call" => 6,
+        // The file is what a reader looks for.
+        "path" | "to" => 3,
+        _ => 2,
+    };
+    differences.iter().map(weight).sum()
 }
 
 /// `path`, or `path` and `errno`.
@@ -265,7 +275,9 @@ fn nearest(pattern: &VerdictPattern, seen: &Observation) -> Vec<String> {
     let all = verdicts(&seen.events);
     let count = all.clone().count();
     let scored = all.map(|(seq, verdict)| (differences(pattern, verdict, seen), seq, verdict));
-    let Some((differences, seq, verdict)) = scored.min_by_key(|(differences, ..)| distance(differences))
+    // Of several that are as near the last: those before it are the loading of the program.
+    let Some((differences, seq, verdict)) =
+        scored.min_by_key(|(differences, seq, _)| (distance(differences), Reverse(*seq)))
     else {
         return vec!["no verdict was seen at all".to_owned()];
     };

@@ -322,7 +322,9 @@ mod tests {
              deterministic: true\nenv: { B: top, HOME: / }\nwithout: [random]\nshell: echo $HOME\n",
         )[0];
         let policy = scenario.policy(Path::new("/w"));
-        assert_eq!(policy.fs.write, [Path::new("/w/out")]);
+        let sinks = ["/dev/null", "/dev/zero", "/dev/full"].map(Path::new);
+        assert_eq!(policy.fs.write[..1], [Path::new("/w/out")]);
+        assert_eq!(policy.fs.write[1..], sinks);
         assert_eq!(policy.fs.exec.as_deref(), Some(&["/usr/bin".into()][..]));
         assert_eq!(policy.fs.deny, [Path::new("/etc/shadow")]);
         let names: Vec<_> = policy.syscalls.deny.iter().map(|call| call.name()).collect();

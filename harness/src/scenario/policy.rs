@@ -106,6 +106,9 @@ pub const SYSTEM: &[&str] = &[
     "/dev/urandom",
 ];
 
+/// What may also be written to wherever `$SYSTEM` may be read: a script that says `2> /dev/null` changes nothing.
+pub const SINKS: &[&str] = &["/dev/null", "/dev/zero", "/dev/full"];
+
 impl<'de> Deserialize<'de> for PolicyPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -210,7 +213,7 @@ impl PolicySpec {
     /// The sandbox's policy for a run in this work folder.
     #[must_use]
     pub fn compile(&self, work: &Path) -> Policy {
-        let fs = match &self.fs {
+        let mut fs = match &self.fs {
             None => FsPolicy {
                 read: PolicyPath::System.expand(work),
                 write: vec![work.to_owned()],
@@ -223,6 +226,9 @@ impl PolicySpec {
                 deny: expand(&fs.deny, work),
             },
         };
+        if self.fs.as_ref().is_none_or(|fs| fs.read.contains(&PolicyPath::System)) {
+            fs.write.extend(SINKS.iter().map(PathBuf::from).filter(|path| path.exists()));
+        }
         let mut env: BTreeMap<_, _> =
             default_env().map(|(name, value)| (name.into(), value.expand(work))).collect();
         env.extend(self.env.iter().map(|(name, value)| (name.0.clone().into(), value.expand(work))));
@@ -251,7 +257,8 @@ mod tests {
         let policy = PolicySpec::default().compile(Path::new("/w"));
         assert!(policy.fs.read.contains(&PathBuf::from("/usr")));
         assert!(policy.fs.read.iter().all(|path| path.exists()));
-        assert_eq!(policy.fs.write, [PathBuf::from("/w")]);
+        assert_eq!(policy.fs.write[0], PathBuf::from("/w"));
+        assert!(policy.fs.write[1..].iter().all(|path| SINKS.iter().any(|sink| path == Path::new(sink))));
         assert_eq!(policy.fs.exec, None);
         let env: Vec<_> =
             policy.env.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();

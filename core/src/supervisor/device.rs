@@ -1,0 +1,70 @@
+//! A character device without a name, for a guest to read from.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
+
+use super::stand_in::StandIn;
+use crate::Errno;
+use crate::guest::{Identity, identity};
+
+/// The end of a device that is written to. A write waits until there is room, and fails once nobody can read any more.
+#[derive(Debug)]
+pub struct Device(File);
+
+impl Write for Device {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            // A terminal whose other end was closed takes what it is given until it is full, and then waits for ever.
+            let mut polled = [PollFd::new(&self.0, PollFlags::OUT)];
+            match poll(&mut polled, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                other => other?,
+            };
+            if polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A terminal in raw mode; `feed` writes to its master end on a thread of its own. Gives the other end, after `register`
+/// has put down which file that is.
+pub(super) fn device(
+    register: impl FnOnce(Identity) -> StandIn,
+    feed: impl FnOnce(Device, StandIn) + Send + 'static,
+) -> Result<OwnedFd, Errno> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let slave = ioctl_tiocgptpeer(&master, flags)?;
+    let mut terminal = tcgetattr(&slave)?;
+    terminal.make_raw();
+    // A read waits until it has what it asked for, as far as a terminal can count.
+    terminal.special_codes[SpecialCodeIndex::VMIN] = u8::MAX;
+    terminal.special_codes[SpecialCodeIndex::VTIME] = 0;
+    tcsetattr(&slave, OptionalActions::Now, &terminal)?;
+    fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
+    let stand_in = register(identity(&rustix::fs::fstat(&slave)?));
+    std::thread::Builder::new()
+        .name("assize-device".to_owned())
+        .stack_size(64 << 10)
+        .spawn(move || feed(Device(master.into()), stand_in))
+        .map_err(|error| Errno::of(&error))?;
+    Ok(slave)
+}
