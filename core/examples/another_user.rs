@@ -4,7 +4,7 @@
 use assize_core::{Command, HandlerCtx, NotifAction, Policy, Sandbox};
 
 #[tokio::main]
-pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut policy = Policy::default();
     policy.fs.read = vec!["/usr".into(), "/lib".into(), "/lib64".into(), "/etc".into()];
     let user = |_: &HandlerCtx| async { NotifAction::ReturnValue(12345) };
