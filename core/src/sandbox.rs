@@ -17,6 +17,7 @@ use crate::launch::{Keeper, Stdio};
 use crate::plan::Plan;
 use crate::supervisor::Run;
 use crate::supervisor::recorder::Recorder;
+use crate::sys::thread;
 use crate::trace::{Exit, Sink};
 use crate::{Errno, HandlerError, Policy, Syscall, SyscallError};
 
@@ -361,6 +362,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Handle> {
         // Each handler that waits has one: they must not run out for one run because of another's.
         .max_blocking_threads(1 << 14)
         .thread_name("assize-runtime")
+        .on_thread_start(thread::block_signals)
         .enable_all()
         .build()?;
     let handle = made.handle().clone();

@@ -23,16 +23,26 @@ fn policy(nth: u32) -> Policy {
 }
 
 fn one(nth: u32) {
+    let fifo = tempfile::tempdir().unwrap();
+    let folder = fifo.path();
     let handler = |_: &HandlerCtx| {
         std::future::ready(NotifAction::defer(async { NotifAction::inject_bytes(b"x").unwrap() }))
     };
     let command = match nth % 5 {
         0 => Command::new("/no/such/program"),
         1 => Command::new("/bin/sh").args(["-c", "sleep 60 & sync; exit 0"]),
+        // A FIFO that nobody opens: its reader is killed with the run, or alone.
+        4 if nth.is_multiple_of(2) => Command::new("/bin/sh")
+            .args(["-c", "mkfifo f; (read x < f) & (timeout -s KILL 0.02 cat f); exit 0"])
+            .cwd(folder),
         2 => Command::new("/bin/sh").args(["-c", "head -c 3 /dev/urandom; exit 0"]),
         _ => Command::new("/bin/sh").args(["-c", "sync; exit 0"]),
     };
-    let sandbox = Sandbox::new(policy(nth), command);
+    let mut policy = policy(nth);
+    policy.fs.write.push(folder.into());
+    policy.fs.write.push("/dev/null".into());
+    policy.observe.denials = nth.is_multiple_of(2);
+    let sandbox = Sandbox::new(policy, command);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let run = sandbox.run_with_handlers([(libc::SYS_sync, handler)]);

@@ -52,7 +52,8 @@ impl Fs {
         Ok(false)
     }
 
-    /// Whatever the path said when it was judged: what counts is what was executed.
+    /// Whatever the path said when it was judged: what counts is what was executed, and with which interpreter: its
+    /// name stands in the program, and the kernel opens it by itself.
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno> {
         if self.denied.is_empty() {
             return Ok(());
@@ -60,7 +61,13 @@ impl Fs {
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
         let exe = format!("/proc/{}/exe", stop.pid());
         let exe = Pinned::new(rustix::fs::open(exe, flags, rustix::fs::Mode::empty())?)?;
-        if self.denied.covers(&exe)? { Err(Errno::EACCES) } else { Ok(()) }
+        let mut denied = self.denied.covers(&exe)?;
+        for mapped in stop.mapped()? {
+            for name in &mapped.names {
+                denied |= self.denied.covers_mapped(mapped.identity, name)?;
+            }
+        }
+        if denied { Err(Errno::EACCES) } else { Ok(()) }
     }
 }
 

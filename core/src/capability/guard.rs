@@ -49,6 +49,11 @@ impl Capability for Guard {
             "in a namespace of its own a guest gets privileges that the policy didn't grant",
         ),
         denied_when(
+            &family::CLONE,
+            &[Match::any_bit(0, libc::CLONE_UNTRACED as u64)],
+            "hides a process from the supervisor, which follows every guest",
+        ),
+        denied_when(
             &family::UNSHARE,
             &[Match::any_bit(0, NAMESPACES | libc::CLONE_NEWTIME as u64)],
             "in a namespace of its own a guest gets privileges that the policy didn't grant",
@@ -82,6 +87,16 @@ impl Capability for Guard {
             &family::SECCOMP,
             &[Match::any_bit(1, NEW_LISTENER)],
             "takes notifications away from the supervisor",
+        ),
+        denied(
+            &family::LANDLOCK,
+            Errno::EOPNOTSUPP,
+            "the supervisor, which performs calls for the guest, would not stand in a domain of the guest's own",
+        ),
+        denied_when(
+            &family::PRLIMIT,
+            &[Match::ne(0, 0)],
+            "reads or sets the limits of another process, which may be the supervisor or any other of the same user",
         ),
         denied(&family::KEXEC, Errno::EPERM, "replaces the kernel"),
         denied(&family::MODULE, Errno::EPERM, "loads code into the kernel"),

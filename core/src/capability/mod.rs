@@ -382,7 +382,6 @@ pub(crate) enum ActiveThen {
 /// A virtual file in force.
 pub(crate) struct ActiveFile {
     pub(crate) path: &'static str,
-    pub(crate) doc: &'static str,
 }
 
 struct Started<C>(C);
@@ -426,7 +425,7 @@ impl<C: Capability> Active for Started<C> {
     }
 
     fn files(&self) -> Vec<ActiveFile> {
-        C::FILES.iter().map(|file| ActiveFile { path: file.path, doc: file.doc }).collect()
+        C::FILES.iter().map(|file| ActiveFile { path: file.path }).collect()
     }
 
     fn open(&self, file: usize, call: &mut Call) -> Answer {

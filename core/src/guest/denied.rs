@@ -23,11 +23,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat, statat};
 
 use super::change::Entry;
 use super::mounts;
-use super::pinned::{FileKind, Identity, Pinned};
+use super::pinned::{FileKind, Identity, Pinned, identity};
 use super::resolve::Found;
 use crate::Errno;
 
@@ -124,6 +124,17 @@ impl Denied {
             return Ok(true);
         }
         if self.places.is_empty() { Ok(false) } else { self.covers_path(&file.path()?) }
+    }
+
+    /// Whether a file is denied that a process has mapped, by what the kernel tells of the mapping.
+    ///
+    /// # Errors
+    /// As [`covers`](Self::covers).
+    pub fn covers_mapped(&self, file: Identity, path: &[u8]) -> Result<bool, Errno> {
+        // Some file systems number files otherwise in a table of mappings than in `stat`.
+        let stat = |path| statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|stat| identity(&stat));
+        let known = |file: &Identity| self.known.contains(file);
+        Ok(known(&file) || self.covers_path(path)? || stat(path).is_ok_and(|file| known(&file)))
     }
 
     /// Whether this file is denied, or is a folder that holds something denied: for what moves or removes folders.

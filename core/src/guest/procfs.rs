@@ -1,15 +1,15 @@
 //! procfs as a guest would see it, although it is the supervisor that looks.
 //!
-//! Here `self` is the guest. Never lets a guest through to the supervisor's own process, whichever way it came:
-//! every magic link is followed, and every file of a procfs handed out, only after [`guard`] has seen the folder.
+//! Here `self` is the guest. Never lets a guest through to the supervisor's own process or to init, whichever way it
+//! came: whoever looks stands in a Landlock domain above the guests', and may do to these what no guest may. Every magic link is followed, and every file of a procfs handed out, only after [`guard`] has seen the folder.
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
 
-use super::pinned::{FileKind, Pinned, identity, on_procfs};
-use super::process::Guest;
+use super::pinned::{FileKind, Pinned, identity, on_procfs, own_path};
+use super::process::{self, Guest};
 use crate::Errno;
 
 const PIN: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -39,7 +39,7 @@ pub(crate) fn link(guest: Guest, dir: BorrowedFd<'_>, name: &[u8]) -> Result<Lin
             return Ok(Link::Text(translated(dir)?.then_some(text).ok_or(Errno::EACCES)?.into()));
         }
     } else {
-        guard(dir)?;
+        guard(guest, dir)?;
     }
     match openat2(dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
         Err(rustix::io::Errno::LOOP) => Ok(Link::Magic),
@@ -49,14 +49,14 @@ pub(crate) fn link(guest: Guest, dir: BorrowedFd<'_>, name: &[u8]) -> Result<Lin
     }
 }
 
-/// Refuses a file that belongs to the supervisor's own process. `parent` is the folder that it was found in, if it
+/// Refuses a file that belongs to the supervisor's own process or to init. `parent` is the folder that it was found in, if it
 /// was found by name; the file itself lies on a procfs.
-pub(crate) fn guard_file(file: &Pinned, parent: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+pub(crate) fn guard_file(guest: Guest, file: &Pinned, parent: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     if file.kind() == FileKind::Folder {
-        return guard(file.as_fd());
+        return guard(guest, file.as_fd());
     }
     if let Some(parent) = parent {
-        return guard(parent);
+        return guard(guest, parent);
     }
     // Reached through a descriptor: the kernel knows its name, and the name is checked to lead to it.
     let path = file.path()?;
@@ -69,18 +69,18 @@ pub(crate) fn guard_file(file: &Pinned, parent: Option<BorrowedFd<'_>>) -> Resul
     if identity(&there) != file.identity() || !on_procfs(&parent, identity(&fstat(&parent)?))? {
         return Err(Errno::EACCES);
     }
-    guard(parent.as_fd())
+    guard(guest, parent.as_fd())
 }
 
-/// Refuses a folder of a procfs that lies under the supervisor's own process or one of its threads, and one whose
-/// process can't be told.
-fn guard(dir: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Refuses a folder of a procfs that lies under the supervisor's own process, one of its threads or init, and one
+/// whose process can't be told.
+fn guard(guest: Guest, dir: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut below: Option<OwnedFd> = None;
     let mut here = again(dir)?;
     for _ in 0..DEPTH {
         if is_root(here.as_fd())? {
             return match below {
-                Some(below) => guard_process(here.as_fd(), below.as_fd()),
+                Some(below) => guard_process(guest, here.as_fd(), below.as_fd()),
                 None => Ok(()),
             };
         }
@@ -93,8 +93,9 @@ fn guard(dir: BorrowedFd<'_>) -> Result<(), Errno> {
     Err(Errno::EACCES)
 }
 
-/// Refuses `dir`, which lies directly in the procfs root `root`, if the calling thread is one of its process's.
-fn guard_process(root: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Refuses `dir`, which lies directly in the procfs root `root`, if the calling thread is one of its process's or the
+/// process is a child of the calling one, as init is.
+fn guard_process(guest: Guest, root: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> Result<(), Errno> {
     let own = match readlinkat(root, c"thread-self", Vec::new()) {
         Ok(own) => own.into_bytes(),
         // This procfs shows a pid namespace that the supervisor isn't in.
@@ -104,9 +105,29 @@ fn guard_process(root: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> Result<(), Errno>
     let tid = own.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let task = [b"task/", tid].concat();
     match statat(dir, task.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::SRCH) => Ok(()),
-        _ => Err(Errno::EACCES),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::SRCH) => {}
+        _ => return Err(Errno::EACCES),
     }
+    let Some(pid) = number(dir)? else { return Ok(()) };
+    if !translated(root)? {
+        return Err(Errno::EACCES);
+    }
+    match process::open(pid).and_then(process::info) {
+        Ok(process) if process.tgid == guest.tgid => Ok(()),
+        Ok(process) if process.ppid.cast_signed() == rustix::process::getpid().as_raw_nonzero().get() => {
+            Err(Errno::EACCES)
+        }
+        // Who is gone has nothing to give.
+        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(_) => Err(Errno::EACCES),
+    }
+}
+
+/// The process or thread whose folder this is, by the folder's name.
+fn number(dir: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
+    let path = rustix::fs::readlink(own_path(&dir), Vec::new())?.into_bytes();
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    Ok(std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()))
 }
 
 fn is_root(dir: BorrowedFd<'_>) -> Result<bool, Errno> {

@@ -137,7 +137,7 @@ pub fn resolve(lookup: &Lookup<'_>) -> Result<Found, Errno> {
             return Err(Errno::ENOTDIR);
         }
         if pin.on_procfs()? {
-            procfs::guard_file(&pin, None)?;
+            procfs::guard_file(lookup.guest, &pin, None)?;
         }
         return Ok(Found::Existing(pin));
     }

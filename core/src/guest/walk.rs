@@ -95,7 +95,7 @@ impl Walk<'_> {
             return Err(Errno::ENOTDIR);
         }
         if pin.on_procfs()? {
-            procfs::guard_file(&pin, parent.as_ref().map(AsFd::as_fd))?;
+            procfs::guard_file(self.lookup.guest, &pin, parent.as_ref().map(AsFd::as_fd))?;
         }
         Ok(Found::Existing(pin))
     }
@@ -103,7 +103,7 @@ impl Walk<'_> {
     fn missing(self, name: &[u8]) -> Result<Found, Errno> {
         let parent = Pinned::new(self.here)?;
         if parent.on_procfs()? {
-            procfs::guard_file(&parent, None)?;
+            procfs::guard_file(self.lookup.guest, &parent, None)?;
         }
         Ok(Found::Missing { parent, name: name.to_vec() })
     }

@@ -16,7 +16,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use super::pipes::{Capture, Feed, pipe, pump};
 use super::program::Texts;
 use super::{LaunchError, forbids_namespaces, tree};
-use crate::landlock::Ruleset;
+use crate::landlock::{self, Ruleset};
 use crate::policy::Isolation;
 use crate::sandbox::{Command, Control, ControlState, End, Program, Stdin};
 use crate::supervisor::Run;
@@ -292,6 +292,12 @@ impl Keeper {
             Program::Image { image, .. } => Some(place(image.as_fd())?),
             Program::Path(_) => None,
         };
+        let beneath = if self.policy.without.contains("fs") {
+            None
+        } else {
+            let ruleset = landlock::beneath().map_err(crate::plan::PlanError::from)?;
+            Some(place(ruleset.as_fd())?)
+        };
         let (status, status_end) = pipe().map_err(&failed)?;
         let status_end = place(status_end.as_fd())?;
         let init =
@@ -310,6 +316,7 @@ impl Keeper {
             new_session: self.stdio == Stdio::Captured,
             fds,
             cwd,
+            beneath,
             reset_signals: thread::ignored_signals(),
             filter: self.run.plan.filter(),
             probes,

@@ -48,7 +48,7 @@ impl Plan {
         for (index, capability) in capabilities.iter().enumerate() {
             making.add(index, capability.as_ref());
         }
-        let (files, pins) = making.add_files(&capabilities);
+        let pins = making.add_files(&capabilities);
         making.settle_performing();
         let attached = making.attach(handlers)?;
         let tracked =
@@ -67,7 +67,7 @@ impl Plan {
         let (_, checks) = prove(&capabilities, &denied);
         let entries = entries(making.asks, making.performs, attached, &capabilities);
         let controls = shown(controls, &checks);
-        Ok(Self { capabilities, entries, program, files, _pins: pins, tracked, checks, denied, controls })
+        Ok(Self { capabilities, entries, program, _pins: pins, tracked, checks, denied, controls })
     }
 }
 
@@ -167,40 +167,32 @@ impl Making<'_> {
         self.policy.observe.calls.contains(&call) || self.policy.observe.denials && errno != Errno::ENOSYS
     }
 
-    /// Every open must be looked at, if a capability has files of its own.
-    fn add_files(
-        &mut self,
-        capabilities: &[Box<dyn Active>],
-    ) -> (Vec<(Identity, usize, usize)>, Vec<std::os::fd::OwnedFd>) {
-        let mut files = Vec::new();
+    /// Every open must be looked at, if a capability has files of its own. Gives what keeps their identities.
+    fn add_files(&mut self, capabilities: &[Box<dyn Active>]) -> Vec<std::os::fd::OwnedFd> {
         let mut pins = Vec::new();
         for (index, capability) in capabilities.iter().enumerate() {
-            let mut any = None;
             for (place, file) in capability.files().into_iter().enumerate() {
                 // One that doesn't exist on this host can't be opened either.
                 let Ok(pin) = open(file.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
                     continue;
                 };
                 let Ok(stat) = fstat(pin.as_fd()) else { continue };
-                files.push((Identity { dev: stat.st_dev, ino: stat.st_ino }, index, place));
                 pins.push(pin);
-                any.get_or_insert(file.doc);
-            }
-            let Some(doc) = any else { continue };
-            for call in family::OPEN.syscalls() {
                 let ask = Ask {
                     capability: index,
                     name: capability.name(),
-                    what: What::Files,
+                    what: What::File(place, Identity { dev: stat.st_dev, ino: stat.st_ino }),
                     when: &[],
-                    doc,
+                    doc: file.path,
                     grounds: Grounds::Pinned,
                 };
-                self.asks.entry(call).or_default().push(ask);
-                self.spec.entry(call).or_default().push(Case::always(Action::Ask));
+                for call in family::OPEN.syscalls() {
+                    self.asks.entry(call).or_default().push(ask.clone());
+                    self.spec.entry(call).or_default().push(Case::always(Action::Ask));
+                }
             }
         }
-        (files, pins)
+        pins
     }
 
     /// A call is performed where a rule judges what its path led to, or where its true result is to be seen.

@@ -23,7 +23,6 @@ pub struct Plan {
     capabilities: Vec<Box<dyn Active>>,
     entries: Vec<Option<Entry>>,
     program: Program,
-    files: Vec<(Identity, usize, usize)>,
     /// Keeps the virtual files' inodes, so that their numbers are not used again.
     _pins: Vec<OwnedFd>,
     tracked: bool,
@@ -90,8 +89,8 @@ pub(crate) struct Ask {
 enum What {
     /// A rule's handler, or its errno, by place.
     Rule(usize),
-    /// Whether the file is one of the virtual files of this capability.
-    Files,
+    /// The answer to an open of this virtual file, by place and identity.
+    File(usize, Identity),
 }
 
 impl Ask {
@@ -158,14 +157,10 @@ impl Plan {
         let Some(capability) = self.capabilities.get(ask.capability) else { return Answer::Pass };
         match ask.what {
             What::Rule(rule) => capability.ask(rule, call),
-            What::Files => {
-                let Some(identity) = call.opened_identity() else { return Answer::Pass };
-                let file = self
-                    .files
-                    .iter()
-                    .find(|(known, owner, _)| *known == identity && *owner == ask.capability);
-                file.map_or(Answer::Pass, |(_, _, file)| capability.open(*file, call))
-            }
+            What::File(file, identity) => match call.opened_identity() {
+                Some(opened) if opened == identity => capability.open(file, call),
+                _ => Answer::Pass,
+            },
         }
     }
 

@@ -53,6 +53,8 @@ impl Call {
                         return refused;
                     }
                 }
+                // Such a call runs in the kernel. Flags that lie in memory could be others by then, and give content.
+                Ok(Opened::Path) if self.flags_in_memory() => return Answer::errno(Errno::ENOSYS),
                 Ok(opened) => return Answer::Performed(Performed::Opened(opened, cloexec)),
                 Err(refusal) => return failed(refusal),
             }
@@ -179,9 +181,8 @@ fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
         let done = Arc::clone(&done);
         move || {
             let _slot = slot;
-            thread::be_interruptible();
             let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
-            let result: Result<OwnedFd, Refusal> = blocking.open();
+            let result: Result<OwnedFd, Refusal> = thread::interruptible(|| blocking.open());
             done.store(true, Ordering::Release);
             let answer = match result {
                 Ok(fd) => Answer::Performed(Performed::Opened(Opened::File(fd), cloexec)),

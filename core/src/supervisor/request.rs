@@ -24,6 +24,8 @@ pub(crate) enum Pin {
 
 /// `struct open_how` of `openat2`: flags, mode, resolve.
 const OPEN_HOW: usize = 24;
+/// Where it lies.
+const HOW: &str = "how";
 const PAGE: usize = 4096;
 
 impl Call {
@@ -39,13 +41,18 @@ impl Call {
         Ok(At { dirfd, path: self.cstr(address)? })
     }
 
+    /// Whether an open's flags are no register, so that they can change until the kernel reads them.
+    pub(super) fn flags_in_memory(&self) -> bool {
+        self.named(HOW).is_some()
+    }
+
     /// The open that this call asks for.
     pub(crate) fn open_request(&mut self) -> Result<OpenRequest, Errno> {
         if let Some(Pin::Open(request, _)) = &self.pin {
             return Ok(request.clone());
         }
         let guest = self.guest()?;
-        if let Some(how) = self.named("how") {
+        if let Some(how) = self.named(HOW) {
             // `man 2 openat2`: a longer structure is fine as long as what we don't know is zero.
             let size = usize::try_from(self.named("size").unwrap_or(0)).unwrap_or(usize::MAX);
             if size < OPEN_HOW {

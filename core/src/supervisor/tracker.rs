@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Run;
+use crate::guest::Identity;
 use crate::sys::{memory, ptrace};
 use crate::trace::{Body, BytesText, Exit, Place};
 use crate::{Errno, guest};
@@ -19,7 +20,33 @@ pub struct ExecStop<'a> {
     pub(super) place: &'a Place,
 }
 
+/// A file that a program was mapped from: its own, its interpreter's.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    pub(crate) identity: Identity,
+    /// Its name, as it may be meant: a line's end is written as `\012`, but so may be a name that has these signs.
+    pub(crate) names: [Vec<u8>; 2],
+}
+
 impl ExecStop<'_> {
+    /// The files that the program was mapped from (`man 5 proc_pid_maps`).
+    pub(crate) fn mapped(&self) -> Result<Vec<Mapped>, Errno> {
+        let table = std::fs::read(format!("/proc/{}/maps", self.tid)).map_err(|error| Errno::of(&error))?;
+        let mapped = |line: &[u8]| {
+            let path = line.iter().position(|byte| *byte == b'/').and_then(|start| line.get(start..))?;
+            let mut fields =
+                std::str::from_utf8(line.strip_suffix(path)?).ok()?.split_ascii_whitespace().skip(3);
+            let (major, minor) = fields.next()?.split_once(':')?;
+            let number = |text| u32::from_str_radix(text, 16).ok();
+            let dev = rustix::fs::makedev(number(major)?, number(minor)?);
+            let ino = fields.next()?.parse().ok()?;
+            Some(Mapped { identity: Identity { dev, ino }, names: [path.to_vec(), unescaped(path)] })
+        };
+        let mut files: Vec<_> = table.split(|byte| *byte == b'\n').filter_map(mapped).collect();
+        files.dedup_by_key(|file| file.identity);
+        Ok(files)
+    }
+
     /// Its place in the tree.
     #[must_use]
     pub fn place(&self) -> &Place {
@@ -92,6 +119,19 @@ impl ExecStop<'_> {
     pub fn patch(&self, address: u64, word: u64) -> Result<(), Errno> {
         ptrace::poke(self.tid, address, word)
     }
+}
+
+/// A name of a table of mappings with its lines' ends.
+fn unescaped(path: &[u8]) -> Vec<u8> {
+    const END: &[u8] = br"\012";
+    let mut plain = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = rest.starts_with(END);
+        plain.push(if escaped { b'\n' } else { *first });
+        rest = if escaped { rest.get(END.len()..).unwrap_or_default() } else { after };
+    }
+    plain
 }
 
 /// A tracker that has taken hold of the first guest.

@@ -142,6 +142,12 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
         if let Some(errno) = failed(syscall1(Sysno::fchdir as usize, start.cwd as usize)) {
             give_up(shared, Step::Folder, errno);
         }
+        // init and the worker stay above: a guest of their domain could take hold of them.
+        if let Some(ruleset) = start.beneath
+            && let Some(errno) = failed(syscall2(Sysno::landlock_restrict_self as usize, ruleset as usize, 0))
+        {
+            give_up(shared, Step::Domain, errno);
+        }
         let image = start.image.map(|fd| {
             // The program's descriptor keeps its place above the inherited ones, and goes at exec.
             let place = start.fds.len();

@@ -46,6 +46,8 @@ pub(crate) struct Start {
     pub(crate) fds: Vec<RawFd>,
     /// The folder to start in.
     pub(crate) cwd: RawFd,
+    /// The Landlock ruleset that the guest enters besides the worker's.
+    pub(crate) beneath: Option<RawFd>,
     /// Signals whose disposition goes back to the default.
     pub(crate) reset_signals: Vec<i32>,
     /// The filter.

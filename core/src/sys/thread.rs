@@ -25,15 +25,42 @@ pub(crate) fn drop_capabilities() -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) } as i32)
 }
 
-/// Blocks every signal for the calling thread.
+/// Blocks every signal for the calling thread, but for those that a fault of its own raises.
+///
+/// Whoever injects descriptors needs it: an injection that a signal interrupts has already answered the guest, with 0.
 pub(crate) fn block_signals() {
     // SAFETY: the set lives on this stack and is filled before it is read.
     unsafe {
         let mut all = std::mem::zeroed::<libc::sigset_t>();
         libc::sigfillset(&raw mut all);
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGABRT] {
+            libc::sigdelset(&raw mut all, fault);
+        }
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
     }
 }
+
+/// Lets [`interrupt`] interrupt the calling thread while it does `work`, and only then.
+pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> T {
+    let mask = |how| {
+        // SAFETY: the set lives on this stack and is filled before it is read.
+        unsafe {
+            let mut only = std::mem::zeroed::<libc::sigset_t>();
+            libc::sigemptyset(&raw mut only);
+            libc::sigaddset(&raw mut only, INTERRUPTION);
+            libc::pthread_sigmask(how, &raw const only, std::ptr::null_mut());
+        }
+    };
+    prepare_interruption();
+    mask(libc::SIG_UNBLOCK);
+    let result = work();
+    mask(libc::SIG_BLOCK);
+    result
+}
+
+/// The signal of [`interrupt`]. Nothing happens where it is not handled. A realtime signal would have to be queued, and
+/// could not be sent when the user's queue is full.
+const INTERRUPTION: i32 = libc::SIGURG;
 
 /// The signals that this process ignores, or may ignore: they would stay ignored across exec.
 pub(crate) fn ignored_signals() -> Vec<i32> {
@@ -53,37 +80,23 @@ pub(crate) fn ignored_signals() -> Vec<i32> {
         .collect()
 }
 
-/// The signal of [`interrupt`].
-fn interruption() -> i32 {
-    libc::SIGRTMAX() - 1
-}
-
-/// Lets [`interrupt`] reach this thread: a thread inherits what its maker blocks.
-pub(crate) fn be_interruptible() {
-    // SAFETY: a set on the stack is filled and read; only this thread's mask changes.
-    unsafe {
-        let mut set = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, interruption());
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-    }
-}
-
-/// Interrupts a blocking call of another thread of this process, without any other effect.
+/// Interrupts a blocking call of another thread of this process, if that is [`interruptible`].
 pub(crate) fn interrupt(tid: u32) {
+    // SAFETY: no memory is involved; a thread that is gone gives ESRCH.
+    let _ = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, INTERRUPTION) };
+}
+
+fn prepare_interruption() {
     static HANDLER: std::sync::Once = std::sync::Once::new();
     extern "C" fn nothing(_: i32) {}
-    let signal = interruption();
     HANDLER.call_once(|| {
         // SAFETY: the handler does nothing, which is async-signal-safe; without SA_RESTART the call returns EINTR.
         unsafe {
             let mut action = std::mem::zeroed::<libc::sigaction>();
             action.sa_sigaction = nothing as *const () as usize;
-            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            libc::sigaction(INTERRUPTION, &raw const action, std::ptr::null_mut());
         }
     });
-    // SAFETY: no memory is involved; a thread that is gone gives ESRCH.
-    let _ = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) };
 }
 
 fn check(result: i32) -> Result<(), Errno> {

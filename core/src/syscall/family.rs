@@ -143,6 +143,7 @@ families! {
     PIDFD_GETFD "pidfd_getfd": "takes a descriptor from another process", [pidfd_getfd];
     KCMP "kcmp": "compares kernel objects of two processes", [kcmp];
     SECCOMP "seccomp": "adds a filter of one's own", [seccomp];
+    PRLIMIT "prlimit": "reads or sets the limits of any process", [prlimit64];
     PERSONALITY "personality": "changes how programs are laid out and run", [personality];
     PRCTL "prctl": "changes attributes of a process", [prctl];
     REBOOT "reboot": "stops or restarts the machine", [reboot];

@@ -242,25 +242,22 @@ fn others_meanwhile(handlers: Handlers) {
                   \x20   except OSError: pass\n\
                   \x20   os._exit(0)\n\
                   time.sleep(0.2)\n\
-                  since = time.monotonic()\n\
                   for _ in range(20):\n\
                   \x20   os.getrandom(16)\n\
                   \x20   os.close(os.open('/etc/passwd', os.O_RDONLY))\n\
                   with open('/dev/urandom', 'rb') as device: device.read(8)\n\
-                  took = time.monotonic() - since\n\
-                  waited = os.waitpid(pid, os.WNOHANG)[0] == 0\n\
-                  os.waitpid(pid, 0) if waited else None\n\
-                  print(took < 0.5, waited, took)";
+                  print(os.waitpid(pid, os.WNOHANG)[0] == 0)\n\
+                  os.waitpid(pid, 0)";
     policy.fs.read.push("/dev/urandom".into());
     let outcome = handled(policy, python(script), handlers);
     exited(&outcome, 0);
-    assert!(stdout(&outcome).starts_with("True True"), "{}", stdout(&outcome));
+    assert_eq!(stdout(&outcome), "True\n", "the other was not answered before the slow one");
 }
 
 #[test]
 fn a_handler_that_blocks_its_thread_delays_nobody_else() {
     let handler = |_: &HandlerCtx| {
-        std::thread::sleep(Duration::from_millis(1500));
+        std::thread::sleep(Duration::from_millis(3000));
         std::future::ready(NotifAction::Continue)
     };
     others_meanwhile(vec![(number(Sysno::fsync), Box::new(handler))]);
@@ -270,7 +267,7 @@ fn a_handler_that_blocks_its_thread_delays_nobody_else() {
 fn a_deferred_answer_that_blocks_its_thread_delays_nobody_else() {
     let handler = always(|| {
         NotifAction::defer(async {
-            std::thread::sleep(Duration::from_millis(1500));
+            std::thread::sleep(Duration::from_millis(3000));
             NotifAction::Continue
         })
     });
@@ -282,7 +279,7 @@ fn many_handlers_that_block_delay_nobody_else() {
     // More than the runtime has threads for its own work.
     let handler = always(|| {
         NotifAction::defer(async {
-            std::thread::sleep(Duration::from_millis(1000));
+            std::thread::sleep(Duration::from_millis(3000));
             NotifAction::Errno(libc::EXDEV)
         })
     });
@@ -295,16 +292,14 @@ fn many_handlers_that_block_delay_nobody_else() {
                   threads = [threading.Thread(target=call) for _ in range(16)]\n\
                   [thread.start() for thread in threads]\n\
                   time.sleep(0.3)\n\
-                  since = time.monotonic()\n\
                   os.getrandom(16)\n\
                   with open('/dev/urandom', 'rb', 0) as device: device.read(8)\n\
-                  took = time.monotonic() - since\n\
-                  [thread.join() for thread in threads]\n\
-                  print(took < 0.4, took)";
+                  print(all(thread.is_alive() for thread in threads))\n\
+                  [thread.join() for thread in threads]";
     policy.fs.read.push("/dev/urandom".into());
     let outcome = handled(policy, python(script), vec![(number(Sysno::fsync), handler)]);
     exited(&outcome, 0);
-    assert!(stdout(&outcome).starts_with("True"), "{}", stdout(&outcome));
+    assert_eq!(stdout(&outcome), "True\n", "the others were not answered before the slow ones");
 }
 
 #[test]

@@ -294,3 +294,26 @@ fn a_guest_starts_in_its_folder_with_default_signals_and_no_privilege() {
     ];
     assert_eq!(lines, wanted);
 }
+
+/// Without a user namespace, and with nothing that is performed on its behalf.
+#[test]
+fn no_guest_takes_hold_of_the_supervisor_or_of_init() {
+    let attack = "import os\n\
+        def parent(pid): return open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1]\n\
+        def opens(pid, file, flags):\n\
+        \x20   try: os.close(os.open(f'/proc/{pid}/{file}', flags)); return True\n\
+        \x20   except OSError: return False\n\
+        init = parent('self')\n\
+        for pid in [init, *os.listdir(f'/proc/{parent(init)}/task')]:\n\
+        \x20   for file, flags in ('mem', os.O_RDWR), ('mem', os.O_RDONLY), ('environ', os.O_RDONLY):\n\
+        \x20       if opens(pid, file, flags): print(pid, file)\n\
+        print(opens('self', 'mem', os.O_RDWR))";
+    for isolation in [Isolation::Off, Isolation::Auto] {
+        let mut policy = policy();
+        policy.fs.write.push("/proc".into());
+        policy.isolation = isolation;
+        let outcome = handled(policy, python(attack), Vec::new());
+        exited(&outcome, 0);
+        assert_eq!(stdout(&outcome), "True\n");
+    }
+}

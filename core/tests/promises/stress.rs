@@ -103,3 +103,51 @@ fn the_same_seed_gives_the_same_whatever_else_happens() {
         assert_eq!(outcome(), first);
     }
 }
+
+/// Each run that ends sends a signal to this process. An injection that it interrupted would give the guest a zero.
+#[test]
+fn signals_to_the_supervisor_disturb_no_answer() {
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let others: Vec<_> = (0..2)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            std::thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    exited(&Sandbox::new(policy(), sh("exit 0")).run_blocking().unwrap(), 0);
+                }
+            })
+        })
+        .collect();
+    for deferred in [false, true] {
+        let inject = move |_: &HandlerCtx| {
+            let bytes = || NotifAction::inject_bytes(b"injected").unwrap();
+            std::future::ready(if deferred { NotifAction::defer(async move { bytes() }) } else { bytes() })
+        };
+        let mut policy = policy();
+        policy.limits.timeout = Some(Duration::from_secs(60));
+        let script = "import os\n\
+                      for _ in range(3000):\n\
+                      \x20   fd = os.dup(1)\n\
+                      \x20   if os.read(fd, 64) != b'injected': print('fd', fd); break\n\
+                      \x20   os.close(fd)\n\
+                      print('end')";
+        let handler = move |cx: &HandlerCtx| {
+            let is_dup = cx.notif.data.args[1] == libc::F_DUPFD_CLOEXEC as u64;
+            let answer = is_dup.then(|| inject(cx));
+            async move {
+                match answer {
+                    Some(answer) => answer.await,
+                    None => NotifAction::Continue,
+                }
+            }
+        };
+        let handlers: Handlers = vec![(number(Sysno::fcntl), Box::new(handler))];
+        let outcome = handled(policy, python(script), handlers);
+        exited(&outcome, 0);
+        assert_eq!(stdout(&outcome), "end\n");
+    }
+    over.store(true, Ordering::Relaxed);
+    for other in others {
+        other.join().unwrap();
+    }
+}
