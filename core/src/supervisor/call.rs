@@ -131,8 +131,8 @@ impl Call {
 
     /// The answer to an open: a character device, from which the guest reads what `feed` writes.
     ///
-    /// It is one end of a terminal without a name, in raw mode. A read of up to 255 bytes is whole; a longer one may
-    /// give less than was asked for.
+    /// It is one end of a terminal without a name, in raw mode. A read of up to 64 bytes is whole; a longer
+    /// one gives 64 (the kernel hands a terminal's bytes on in such pieces), and its reader has to go on.
     pub fn answer_with_device(&mut self, feed: impl FnOnce(Device) + Send + 'static) -> Answer {
         // What is only written to gives nothing that could differ: the device itself takes it, if it is granted.
         let writes = |request: OpenRequest| request.flags & libc::O_ACCMODE as u64 == libc::O_WRONLY as u64;
