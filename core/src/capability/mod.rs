@@ -21,7 +21,7 @@ pub use document::document;
 use serde::Serialize;
 
 use crate::filter::Match;
-use crate::guest::Opened;
+use crate::guest::{Opened, Prepared};
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::device::Device;
 pub use crate::supervisor::tracker::ExecStop;
@@ -160,6 +160,8 @@ impl Answer {
 pub enum Performed {
     /// A file was opened, or may take its time to open.
     Opened(Opened, bool),
+    /// It may take its time, and is to be carried out on a thread that may wait.
+    Waiting(Prepared),
     /// It returned this.
     Value(i64),
     /// It failed.

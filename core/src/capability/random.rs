@@ -70,6 +70,8 @@ fn draw(stream: &mut ChaCha20, buffer: &mut [u8]) {
 
 /// What the kernel hands out in one go; more is asked for again.
 const PIECE: usize = 1 << 16;
+/// What one call gives at most, as `man 2 getrandom` has it: the other guests wait meanwhile.
+const MOST: usize = (1 << 25) - 1;
 
 impl Random {
     fn with<T>(&self, place: &Place, work: impl FnOnce(&mut Drawn) -> T) -> T {
@@ -95,7 +97,7 @@ impl Random {
             return Answer::errno(Errno::EINVAL);
         }
         let Ok(place) = call.place() else { return Answer::errno(Errno::EIO) };
-        let len = usize::try_from(call.arg(1)).unwrap_or(usize::MAX).min(i32::MAX as usize);
+        let len = usize::try_from(call.arg(1)).unwrap_or(usize::MAX).min(MOST);
         let address = call.arg(0);
         let mut buffer = vec![0; len.min(PIECE)];
         let mut done = 0;

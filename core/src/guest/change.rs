@@ -257,6 +257,12 @@ impl Prepared {
         }
     }
 
+    /// Whether carrying it out may wait for somebody: for the holder of a lease on the file, who may be a guest.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        matches!(self.step, Step::Truncate { .. })
+    }
+
     /// Carries it out.
     ///
     /// # Errors

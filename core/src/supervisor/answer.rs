@@ -172,8 +172,8 @@ fn perform(listener: &Listener, id: u64, performed: Performed, asked: Asked) -> 
         },
         // The guest gets a descriptor that gives access to no content; what it leads to is judged when it is used.
         Performed::Opened(Opened::Path, _) => (go_on(listener, id), asked),
-        // These two were dealt with before: a call that was not is refused.
-        Performed::Opened(Opened::MayBlock(_) | Opened::Again, _) => {
+        // These were dealt with before: a call that was not is refused.
+        Performed::Opened(Opened::MayBlock(_) | Opened::Again, _) | Performed::Waiting(_) => {
             (errno(listener, id, Errno::EAGAIN), asked)
         }
         Performed::Value(value) => {

@@ -2,7 +2,6 @@
 //! another.
 #![forbid(unsafe_code)]
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use super::call::Call;
 use super::request::Pin;
 use crate::Errno;
 use crate::capability::{Answer, Performed};
-use crate::guest::{Blocking, Found, OpenRequest, Opened, Refusal};
+use crate::guest::{Found, OpenRequest, Opened, Refusal};
 use crate::plan::Ask;
 use crate::sys::thread;
 use crate::trace::Origin;
@@ -70,6 +69,9 @@ impl Call {
                 return failed(Errno::ESRCH.into());
             }
             match self.pin.take() {
+                Some(Pin::Change(prepared)) if prepared.may_block() => {
+                    return Answer::Performed(Performed::Waiting(prepared));
+                }
                 Some(Pin::Change(prepared)) => match prepared.perform() {
                     Ok(changed) => {
                         if changed.rebound {
@@ -141,7 +143,16 @@ pub(super) fn perform(mut call: Call, ask: &Ask) {
     let asked = Asked { by: ask.origin(), grounds: ask.grounds };
     match answer {
         Answer::Performed(Performed::Opened(Opened::MayBlock(blocking), cloexec)) => {
-            open_elsewhere(call, blocking, cloexec, asked);
+            elsewhere(call, asked, move || match blocking.open() {
+                Ok(fd) => Answer::Performed(Performed::Opened(Opened::File(fd), cloexec)),
+                Err(refusal) => failed(refusal),
+            });
+        }
+        Answer::Performed(Performed::Waiting(prepared)) => {
+            elsewhere(call, asked, move || match prepared.perform() {
+                Ok(_) => Answer::Performed(Performed::Value(0)),
+                Err(refusal) => failed(refusal),
+            });
         }
         answer => settle(call, answer, asked),
     }
@@ -166,8 +177,8 @@ pub(super) fn start_performer(run: &Run) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Carries an open out on a thread of its own, which inherits the domain, and gives it up when the guest is gone.
-fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
+/// Carries a call out on a thread of its own, which inherits the domain, and gives it up when the guest is gone.
+fn elsewhere(call: Call, asked: Asked, carry_out: impl FnOnce() -> Answer + Send + 'static) {
     let run = Arc::clone(&call.run);
     let Some(slot) = super::answer::Slot::take(&run) else {
         let full = Asked { by: Origin::Supervisor("64 answers are pending".into()), ..asked };
@@ -182,12 +193,8 @@ fn open_elsewhere(call: Call, blocking: Blocking, cloexec: bool, asked: Asked) {
         move || {
             let _slot = slot;
             let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
-            let result: Result<OwnedFd, Refusal> = thread::interruptible(|| blocking.open());
+            let answer = thread::interruptible(carry_out);
             done.store(true, Ordering::Release);
-            let answer = match result {
-                Ok(fd) => Answer::Performed(Performed::Opened(Opened::File(fd), cloexec)),
-                Err(refusal) => failed(refusal),
-            };
             settle(call, answer, asked);
         }
     });
