@@ -234,6 +234,9 @@ impl Tracker {
         self.run.record(|| Body::Exec { pid: tid, place: place.clone(), exe: exe.unwrap_or_default() });
         let mut stop = ExecStop { tid, place: &place };
         if let Err((capability, errno)) = self.run.plan.at_exec(&mut stop) {
+            // One that was killed meanwhile fails in many ways, and none of them matters any more.
+            let killed = ptrace::stack_pointer(tid) == Err(Errno::ESRCH);
+            let errno = if killed { Errno::ESRCH } else { errno };
             // A control that could not be set up must not be missing in silence: the program never runs.
             let _ = rustix::process::Pid::from_raw(tid.cast_signed())
                 .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
