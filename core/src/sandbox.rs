@@ -135,7 +135,7 @@ pub enum End {
 pub struct Report {
     /// A line per control.
     pub controls: Vec<Control>,
-    /// Events that a sink could not take.
+    /// Events that a sink could not take; at least one if a sink could not keep what it took.
     pub events_lost: u64,
 }
 

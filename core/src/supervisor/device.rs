@@ -4,9 +4,11 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::ioctl_fionread;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 
@@ -42,6 +44,11 @@ impl Write for Device {
     }
 }
 
+/// What a terminal holds (`N_TTY_BUF_SIZE`, less one).
+const ROOM: u64 = 4095;
+/// How often it is looked whether it is full: some 20 ms.
+const TURNS: usize = 400;
+
 /// A terminal in raw mode; `feed` writes to its master end on a thread of its own. Gives the other end, after `register`
 /// has put down which file that is.
 pub(super) fn device(
@@ -55,8 +62,9 @@ pub(super) fn device(
     let slave = ioctl_tiocgptpeer(&master, flags)?;
     let mut terminal = tcgetattr(&slave)?;
     terminal.make_raw();
-    // A read waits until it has what it asked for, as far as a terminal can count.
-    terminal.special_codes[SpecialCodeIndex::VMIN] = u8::MAX;
+    // A read waits until it has what it asked for, as far as the kernel takes a terminal's bytes at once: 64. Then it goes
+    // on with what is there, which a larger number would forbid (`iterate_tty_read` in drivers/tty/tty_io.c).
+    terminal.special_codes[SpecialCodeIndex::VMIN] = 64;
     terminal.special_codes[SpecialCodeIndex::VTIME] = 0;
     tcsetattr(&slave, OptionalActions::Now, &terminal)?;
     fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
@@ -66,5 +74,12 @@ pub(super) fn device(
         .stack_size(64 << 10)
         .spawn(move || feed(Device(master.into()), stand_in))
         .map_err(|error| Errno::of(&error))?;
+    // The first read of the guest finds the terminal full, whoever is scheduled when.
+    for _ in 0..TURNS {
+        if ioctl_fionread(&slave)? >= ROOM {
+            break;
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
     Ok(slave)
 }

@@ -190,6 +190,7 @@ impl Tracker {
             ptrace::Stop::Group => ptrace::listen(tid),
             ptrace::Stop::Signal(signal) => ptrace::resume(tid, signal),
             ptrace::Stop::Gone(status) => {
+                self.adopt_orphans(tid);
                 self.early.remove(&tid);
                 self.awaited.remove(&tid);
                 let gone = self.run.processes().gone(tid);
@@ -200,6 +201,18 @@ impl Tracker {
                 Ok(())
             }
         };
+    }
+
+    /// A guest that is killed in the midst of making a process doesn't report it. The newborn must not wait for ever.
+    fn adopt_orphans(&mut self, gone: u32) {
+        let orphan = |child: &u32| {
+            let parent = guest::process::open(*child).and_then(guest::process::info).map(|info| info.ppid);
+            parent.is_ok_and(|parent| parent == gone || self.run.processes().of(parent).is_none())
+        };
+        let orphans: Vec<_> = self.early.keys().copied().filter(orphan).collect();
+        for child in orphans {
+            self.born(gone, child);
+        }
     }
 
     fn born(&mut self, parent: u32, child: u32) {

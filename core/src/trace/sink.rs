@@ -12,8 +12,10 @@ pub trait Sink: Send {
     /// Takes one event. `false`: it was lost; the loss itself then becomes an event.
     fn take(&mut self, event: &Event) -> bool;
 
-    /// The run is over: nothing more will come.
-    fn close(&mut self) {}
+    /// The run is over: nothing more will come. `false`: what was taken could not be kept, such as on a full disk.
+    fn close(&mut self) -> bool {
+        true
+    }
 }
 
 /// Keeps events in memory, up to a limit.
@@ -92,8 +94,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         serde_json::to_writer(&mut self.out, &line).is_ok() && self.out.write_all(b"\n").is_ok()
     }
 
-    fn close(&mut self) {
-        // A full disk shows itself as lost events above; at the end there is nobody left to tell.
-        let _ = self.out.flush();
+    fn close(&mut self) -> bool {
+        self.out.flush().is_ok()
     }
 }
