@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use assize_core::sandbox::End;
+use assize_core::outcome::End;
 use assize_core::trace::Exit;
 use assize_core::{Command, HandlerCtx, NotifAction, Policy, Sandbox};
 

@@ -5,7 +5,7 @@ use std::error::Error;
 
 use std::time::Duration;
 
-use assize_core::sandbox::End;
+use assize_core::outcome::End;
 use assize_core::{Command, Policy, Sandbox};
 
 /// A policy that lets a guest run the system's programs.

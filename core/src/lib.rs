@@ -16,11 +16,13 @@ compile_error!(
 );
 
 pub mod capability;
+pub mod command;
 pub mod filter;
 pub mod guest;
 pub mod handler;
 mod landlock;
 pub mod launch;
+pub mod outcome;
 pub mod plan;
 pub mod policy;
 pub mod prober;
@@ -31,10 +33,12 @@ mod sys;
 pub mod syscall;
 pub mod trace;
 
+pub use command::{Command, Stdin};
 pub use handler::{Handler, HandlerCtx, HandlerError, NotifAction};
+pub use outcome::Outcome;
 pub use plan::Plan;
 pub use policy::Policy;
-pub use sandbox::{Command, Outcome, RunError, Sandbox, Stdin};
+pub use sandbox::{RunError, Sandbox};
 pub use sys::host;
 pub use syscall::{Errno, Syscall, SyscallError};
 pub use trace::{Event, Verdict};

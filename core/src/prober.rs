@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::MemfdFlags;
 
-use crate::sandbox::Program;
+use crate::command::Program;
 use crate::sys::{image, memfd};
 use crate::{Command, Syscall};
 

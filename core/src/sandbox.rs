@@ -1,16 +1,10 @@
 //! A command under a policy: the thin front door.
 #![forbid(unsafe_code)]
 
-use std::ffi::{OsStr, OsString};
 use std::future::Future;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake};
-use std::time::Duration;
-
-use serde::Serialize;
 
 use crate::handler::Handler;
 use crate::launch::{Keeper, Stdio};
@@ -18,150 +12,14 @@ use crate::plan::Plan;
 use crate::supervisor::Run;
 use crate::supervisor::recorder::Recorder;
 use crate::sys::thread;
-use crate::trace::{Exit, Sink};
-use crate::{Errno, HandlerError, Policy, Syscall, SyscallError};
+use crate::trace::Sink;
+use crate::{Command, Errno, HandlerError, Outcome, Policy, Syscall, SyscallError};
 
 /// A command under a policy, ready to run.
 pub struct Sandbox {
     policy: Policy,
     command: Command,
     sinks: Vec<Box<dyn Sink>>,
-}
-
-/// What to run.
-#[derive(Debug)]
-pub struct Command {
-    /// The program. One without a slash is looked for in the policy's `PATH`, or in `/usr/bin:/bin`.
-    pub program: Program,
-    /// Its arguments, without the program's own name.
-    pub args: Vec<OsString>,
-    /// The folder that it starts in; `None`: the caller's.
-    pub cwd: Option<PathBuf>,
-    /// What it reads from descriptor 0.
-    pub stdin: Stdin,
-    /// Further descriptors that it inherits, as 3, 4, ... It gets no others.
-    pub inherit: Vec<OwnedFd>,
-}
-
-/// A program.
-#[derive(Debug)]
-pub enum Program {
-    /// By name or path.
-    Path(OsString),
-    /// By a descriptor, such as a sealed memfd; `name` becomes `argv[0]`.
-    Image {
-        /// The program's bytes.
-        image: OwnedFd,
-        /// What it is called.
-        name: OsString,
-    },
-}
-
-/// What a command reads from descriptor 0.
-#[derive(Debug, Default)]
-pub enum Stdin {
-    /// Nothing.
-    #[default]
-    Null,
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// What the caller reads.
-    Inherit,
-}
-
-impl Command {
-    /// This program, without arguments, in the caller's folder, reading nothing.
-    pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self {
-            program: Program::Path(program.as_ref().to_owned()),
-            args: Vec::new(),
-            cwd: None,
-            stdin: Stdin::Null,
-            inherit: Vec::new(),
-        }
-    }
-
-    /// Adds arguments.
-    #[must_use]
-    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
-        self
-    }
-
-    /// Starts it in this folder.
-    #[must_use]
-    pub fn cwd(mut self, cwd: impl Into<PathBuf>) -> Self {
-        self.cwd = Some(cwd.into());
-        self
-    }
-
-    /// Feeds it.
-    #[must_use]
-    pub fn stdin(mut self, stdin: Stdin) -> Self {
-        self.stdin = stdin;
-        self
-    }
-}
-
-/// How a run ended, and what was in force.
-#[derive(Debug)]
-pub struct Outcome {
-    /// How the command itself ended.
-    pub end: End,
-    /// What it and its children wrote to descriptor 1, where that was captured.
-    pub stdout: Vec<u8>,
-    /// And to descriptor 2.
-    pub stderr: Vec<u8>,
-    /// Which controls were in force.
-    pub report: Report,
-    /// From the start of the command to its end.
-    pub took: Duration,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum End {
-    /// By itself, or by a signal.
-    Exit(Exit),
-    /// Killed with all its children when its time was up.
-    TimedOut(Duration),
-    /// Killed because the caller gave the run up.
-    Cancelled,
-}
-
-/// Which controls were in force in a run.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Report {
-    /// A line per control.
-    pub controls: Vec<Control>,
-    /// Events that a sink could not take; at least one if a sink could not keep what it took.
-    pub events_lost: u64,
-}
-
-/// A control, and whether it was in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Control {
-    /// What it is called: `fs`, `random`, `isolation`, ...
-    pub name: String,
-    /// Whether it was.
-    pub state: ControlState,
-}
-
-/// Whether a control was in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ControlState {
-    /// Asked for, and shown by a probe inside the sandbox to be in force: what the probe saw.
-    Proven(String),
-    /// Asked for and set up; no probe can show it.
-    InForce(String),
-    /// Not asked for.
-    NotAsked,
-    /// Left out by `without`.
-    LeftOut,
-    /// This host cannot give it, and the policy allowed that: why.
-    Unavailable(String),
 }
 
 /// Why a run did not take place, or cannot be believed.

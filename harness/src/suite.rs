@@ -6,7 +6,7 @@
 use std::io;
 use std::path::Path;
 
-use assize_core::sandbox::Report;
+use assize_core::outcome::Report;
 
 use crate::diagnostic::Diagnostic;
 use crate::needs::{Host, Judgement, Required};

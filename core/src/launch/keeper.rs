@@ -16,9 +16,10 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use super::pipes::{Capture, Feed, pipe, pump};
 use super::program::Texts;
 use super::{LaunchError, forbids_namespaces, tree};
+use crate::command::{Command, Program, Stdin};
 use crate::landlock::{self, Ruleset};
+use crate::outcome::{Control, ControlState, End};
 use crate::policy::Isolation;
-use crate::sandbox::{Command, Control, ControlState, End, Program, Stdin};
 use crate::supervisor::Run;
 use crate::supervisor::tracker::Tracker;
 use crate::supervisor::worker::{Reply, Told, Work, work};
@@ -424,7 +425,7 @@ impl Keeper {
             name: "timeout".to_owned(),
             state: limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}"))),
         });
-        let report = crate::sandbox::Report { controls, events_lost };
+        let report = crate::outcome::Report { controls, events_lost };
         Ok(Outcome { end, stdout: started.stdout.bytes, stderr: started.stderr.bytes, report, took })
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::LaunchError;
 use crate::Policy;
-use crate::sandbox::{Command, Program};
+use crate::command::{Command, Program};
 
 /// Where programs are looked for when the policy's environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";

@@ -12,7 +12,7 @@ use crate::capability::{Active, Answer, Check, ExecStop};
 use crate::filter::{FilterError, Match, Program};
 use crate::guest::Identity;
 use crate::landlock::LandlockError;
-use crate::sandbox::{Control, ControlState};
+use crate::outcome::{Control, ControlState};
 use crate::supervisor::call::Call;
 use crate::sys::probe::Probe;
 use crate::trace::{Grounds, Origin};

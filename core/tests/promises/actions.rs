@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assize_core::handler::content_memfd;
+use assize_core::outcome::End;
 use assize_core::prober::{Script, Value};
-use assize_core::sandbox::End;
 use assize_core::syscall::Sysno;
 use assize_core::trace::{Action, Exit, Known, Origin};
 use assize_core::{Errno, Handler, HandlerCtx, NotifAction};

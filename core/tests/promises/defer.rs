@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use assize_core::outcome::End;
 use assize_core::prober::Script;
-use assize_core::sandbox::End;
 use assize_core::syscall::Sysno;
 use assize_core::trace::{Action, Origin};
 use assize_core::{Errno, Handler, HandlerCtx, NotifAction};

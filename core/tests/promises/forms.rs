@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use assize_core::outcome::End;
 use assize_core::policy::Isolation;
 use assize_core::prober::Script;
-use assize_core::sandbox::End;
 use assize_core::syscall::Sysno;
 use assize_core::trace::Exit;
 use assize_core::{Handler, HandlerCtx, NotifAction, Sandbox};

@@ -326,7 +326,7 @@ fn a_fifo_that_is_never_opened_ends_with_the_run() {
     policy.fs.write.push(folder.path().into());
     let since = Instant::now();
     let outcome = handled(policy, sh("mkfifo fifo; read line < fifo").cwd(folder.path()), vec![]);
-    assert!(matches!(outcome.end, assize_core::sandbox::End::TimedOut(_)));
+    assert!(matches!(outcome.end, assize_core::outcome::End::TimedOut(_)));
     assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
 }
 

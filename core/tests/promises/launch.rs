@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use assize_core::command::Program;
 use assize_core::handler::content_memfd;
 use assize_core::launch::LaunchError;
+use assize_core::outcome::End;
 use assize_core::plan::PlanError;
 use assize_core::policy::Isolation;
-use assize_core::sandbox::{End, Program};
 use assize_core::{Command, Errno, Policy, RunError, Sandbox, Stdin};
 
 use crate::support::*;

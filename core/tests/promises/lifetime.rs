@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use assize_core::outcome::{Control, ControlState, End};
 use assize_core::policy::Isolation;
-use assize_core::sandbox::{Control, ControlState, End};
 use assize_core::{Policy, Sandbox};
 
 use crate::support::*;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use assize_core::sandbox::End;
+use assize_core::outcome::End;
 use assize_core::syscall::Sysno;
 use assize_core::trace::{Body, Memory};
 use assize_core::{Handler, HandlerCtx, NotifAction, Policy, Sandbox};

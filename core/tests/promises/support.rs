@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use assize_core::outcome::End;
 use assize_core::prober::{self, Script, Value};
-use assize_core::sandbox::End;
 use assize_core::syscall::Sysno;
 use assize_core::trace::{Body, Event, Exit, Memory, Verdict};
 use assize_core::{Command, Handler, HandlerCtx, NotifAction, Outcome, Policy, RunError, Sandbox, Syscall};

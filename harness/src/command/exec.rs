@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use assize_core::launch::LaunchError;
-use assize_core::sandbox::End;
+use assize_core::outcome::End;
 use assize_core::trace::{Exit, JsonLines};
 use assize_core::{Command, Errno, Policy, RunError, Sandbox, Stdin};
 

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use assize_core::Verdict;
-use assize_core::sandbox::End;
+use assize_core::outcome::End;
 use assize_core::trace::{Action, Exit};
 
 use super::{Finding, Observation, advice, shown, text, verdicts};

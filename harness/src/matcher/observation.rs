@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use assize_core::sandbox::End;
+use assize_core::outcome::End;
 use assize_core::trace::Event;
 
 use crate::attempt::{AttemptFinding, WantedVerdict};

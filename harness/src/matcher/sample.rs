@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use assize_core::sandbox::End;
+use assize_core::outcome::End;
 use assize_core::trace::{Action, Arg, Args, Body, BytesText, Event, Exit, Grounds, Known, Origin};
 use assize_core::{Errno, Syscall, Verdict};
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use assize_core::sandbox::End;
+use assize_core::outcome::End;
 use assize_core::trace::{Action, Arg, Args, Body, BytesText, Exit, Origin};
 use assize_core::{Errno, Syscall};
 

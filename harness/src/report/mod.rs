@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 pub use again::Started;
-use assize_core::sandbox::{ControlState, Report};
+use assize_core::outcome::{ControlState, Report};
 pub use summary::{Counts, Word};
 
 use crate::diagnostic::Diagnostic;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use assize_core::sandbox::Control;
+use assize_core::outcome::Control;
 
 use super::*;
 use crate::matcher::{Finding, Related};

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use assize_core::capability::StartError;
+use assize_core::outcome::Report;
 use assize_core::plan::PlanError;
-use assize_core::sandbox::Report;
 use assize_core::trace::Memory;
 use assize_core::{Command, Outcome, Policy, RunError, Stdin};
 pub use engine::{Engine, Kernel};

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use assize_core::sandbox::{End, Program};
+use assize_core::command::Program;
+use assize_core::outcome::End;
 use assize_core::trace::{Action as Answer, Origin};
 use assize_core::trace::{Arg, Args, Body, Exit, Memory, Sink};
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use assize_core::sandbox::End;
+use assize_core::outcome::End;
 use assize_core::trace::Exit;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
