@@ -43,6 +43,12 @@ pub enum RunError {
         /// What the probe saw.
         saw: String,
     },
+    /// A guest wrote more than is captured; the guests were killed.
+    #[error("more than {limit} bytes were written to stdout or stderr, which are captured")]
+    Output {
+        /// How much is captured of each.
+        limit: usize,
+    },
     /// The supervisor itself failed; the guests were killed.
     #[error("the supervisor failed while {doing}: {errno}")]
     Supervisor {

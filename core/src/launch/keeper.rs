@@ -13,7 +13,7 @@ use rustix::event::Timespec;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use super::pipes::{Capture, Feed, pipe, pump};
+use super::pipes::{Capture, Feed, MOST, pipe, pump};
 use super::program::Texts;
 use super::{LaunchError, forbids_namespaces, tree};
 use crate::command::{Command, Program, Stdin};
@@ -370,6 +370,10 @@ impl Keeper {
                 }
                 status_open = false;
             }
+            if (started.stdout.overflows || started.stderr.overflows) && stopped.is_none() {
+                stopped = Some(End::Cancelled);
+                kill(&started, namespaces);
+            }
             if readable[1] && stopped.is_none() {
                 stopped = Some(End::Cancelled);
                 kill(&started, namespaces);
@@ -407,6 +411,9 @@ impl Keeper {
         }
         if worker.is_err() {
             return Err(RunError::Supervisor { doing: "answering a call (it panicked)", errno: Errno::EIO });
+        }
+        if started.stdout.overflows || started.stderr.overflows {
+            return Err(RunError::Output { limit: MOST });
         }
         match self.run.take_failure() {
             Some(RunError::Launch(error)) => return Err(self.named(error).into()),

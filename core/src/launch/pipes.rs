@@ -12,12 +12,16 @@ use rustix::pipe::{PipeFlags, pipe_with};
 const PIECE: usize = 1 << 16;
 /// How often in a turn. Who writes without end must not keep the others waiting; what a pipe can hold is less.
 const PIECES: usize = 64;
+/// How much is captured of one stream: a guest that writes without end must not take the supervisor's memory.
+pub(super) const MOST: usize = 256 << 20;
 
 /// What the guests write, until nobody can write any more.
 #[derive(Default)]
 pub(super) struct Capture {
     from: Option<OwnedFd>,
     pub(super) bytes: Vec<u8>,
+    /// Whether more was written than is captured.
+    pub(super) overflows: bool,
 }
 
 /// What the guests are to read.
@@ -38,7 +42,7 @@ impl Capture {
     pub(super) fn new() -> Result<(Self, OwnedFd), Errno> {
         let (from, to) = pipe()?;
         fcntl_setfl(&from, OFlags::NONBLOCK)?;
-        Ok((Self { from: Some(from), bytes: Vec::new() }, to))
+        Ok((Self { from: Some(from), ..Self::default() }, to))
     }
 
     fn take(&mut self) {
@@ -48,6 +52,11 @@ impl Capture {
             self.bytes.resize(start + PIECE, 0);
             let got = read(from, &mut self.bytes[start..]);
             self.bytes.truncate(start + *got.as_ref().unwrap_or(&0));
+            if self.bytes.len() > MOST {
+                self.overflows = true;
+                self.from = None;
+                return;
+            }
             match got {
                 Ok(1..) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,

@@ -318,3 +318,15 @@ fn no_guest_takes_hold_of_the_supervisor_or_of_init() {
         assert_eq!(stdout(&outcome), "True\n");
     }
 }
+
+#[test]
+fn who_writes_without_end_ends_the_run_and_not_the_supervisor() {
+    for script in ["yes", "yes >&2", "(setsid yes &); sleep 10", "head -c 300M /dev/zero"] {
+        let since = Instant::now();
+        let mut policy = policy();
+        policy.fs.read.push("/dev/zero".into());
+        let error = error(policy, sh(script));
+        assert!(matches!(error, RunError::Output { limit: 0x1000_0000 }), "{error}");
+        assert!(since.elapsed() < Duration::from_secs(10));
+    }
+}
