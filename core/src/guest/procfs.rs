@@ -53,15 +53,15 @@ pub(crate) fn link(guest: Guest, dir: BorrowedFd<'_>, name: &[u8]) -> Result<Lin
 /// was found by name; the file itself lies on a procfs.
 pub(crate) fn guard_file(guest: Guest, file: &Pinned, parent: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     if file.kind() == FileKind::Folder {
-        return guard(guest, file.as_fd());
+        return guard(guest, file.as_fd()).map(drop);
     }
-    if let Some(parent) = parent {
-        return guard(guest, parent);
-    }
-    // Reached through a descriptor: the kernel knows its name, and the name is checked to lead to it.
     let path = file.path()?;
     let slash = path.iter().rposition(|byte| *byte == b'/').ok_or(Errno::EACCES)?;
     let (folder, name) = (path.get(..=slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default());
+    if let Some(parent) = parent {
+        return guard_memory(guest, name, guard(guest, parent)?);
+    }
+    // Reached through a descriptor: the kernel knows its name, and the name is checked to lead to it.
     let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent =
         openat2(CWD, folder, how, Mode::empty(), ResolveFlags::NO_SYMLINKS).map_err(|_| Errno::EACCES)?;
@@ -69,19 +69,25 @@ pub(crate) fn guard_file(guest: Guest, file: &Pinned, parent: Option<BorrowedFd<
     if identity(&there) != file.identity() || !on_procfs(&parent, identity(&fstat(&parent)?))? {
         return Err(Errno::EACCES);
     }
-    guard(guest, parent.as_fd())
+    guard_memory(guest, name, guard(guest, parent.as_fd())?)
 }
 
-/// Refuses a folder of a procfs that lies under the supervisor's own process, one of its threads or init, and one
-/// whose process can't be told.
-fn guard(guest: Guest, dir: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Refuses another process's memory, to which `ptrace` is no way either. A program that may not be executed would lie
+/// there open, between its exec and the judgement.
+fn guard_memory(guest: Guest, name: &[u8], owner: Option<u32>) -> Result<(), Errno> {
+    if name == b"mem" && owner != Some(guest.tgid) { Err(Errno::EACCES) } else { Ok(()) }
+}
+
+/// Whose folder of a procfs this is, if it is some process's. Refuses one that lies under the supervisor's own process,
+/// one of its threads or init, and one whose process can't be told.
+fn guard(guest: Guest, dir: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
     let mut below: Option<OwnedFd> = None;
     let mut here = again(dir)?;
     for _ in 0..DEPTH {
         if is_root(here.as_fd())? {
             return match below {
                 Some(below) => guard_process(guest, here.as_fd(), below.as_fd()),
-                None => Ok(()),
+                None => Ok(None),
             };
         }
         if !on_procfs(&here, identity(&fstat(&here)?))? {
@@ -95,11 +101,11 @@ fn guard(guest: Guest, dir: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Refuses `dir`, which lies directly in the procfs root `root`, if the calling thread is one of its process's or the
 /// process is a child of the calling one, as init is.
-fn guard_process(guest: Guest, root: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> Result<(), Errno> {
+fn guard_process(guest: Guest, root: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
     let own = match readlinkat(root, c"thread-self", Vec::new()) {
         Ok(own) => own.into_bytes(),
         // This procfs shows a pid namespace that the supervisor isn't in.
-        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(_) => return Err(Errno::EACCES),
     };
     let tid = own.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
@@ -108,17 +114,18 @@ fn guard_process(guest: Guest, root: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> Res
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::SRCH) => {}
         _ => return Err(Errno::EACCES),
     }
-    let Some(pid) = number(dir)? else { return Ok(()) };
+    let Some(pid) = number(dir)? else { return Ok(None) };
     if !translated(root)? {
         return Err(Errno::EACCES);
     }
     match process::open(pid).and_then(process::info) {
-        Ok(process) if process.tgid == guest.tgid => Ok(()),
+        Ok(process) if process.tgid == guest.tgid => Ok(Some(guest.tgid)),
         Ok(process) if process.ppid.cast_signed() == rustix::process::getpid().as_raw_nonzero().get() => {
             Err(Errno::EACCES)
         }
+        Ok(process) => Ok(Some(process.tgid)),
         // Who is gone has nothing to give.
-        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(Errno::ESRCH) => Ok(None),
         Err(_) => Err(Errno::EACCES),
     }
 }
