@@ -136,3 +136,18 @@ impl Capability for Guard {
         proof.expect(kcmp, args, expect, "kcmp", "EPERM");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syscall::signature;
+
+    #[test]
+    fn every_condition_concerns_some_spelling() {
+        for rule in Guard::RULES {
+            let Calls::Family(family) = rule.calls else { panic!("{}", rule.doc) };
+            let concerned = |call: Syscall| rule.when.iter().all(|test| signature::is_scalar(call, test.arg));
+            assert!(family.syscalls().any(concerned), "{}: {} has no such argument", rule.doc, family.name);
+        }
+    }
+}

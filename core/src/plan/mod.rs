@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod make;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
