@@ -16,7 +16,7 @@ use regex::Regex;
 const VARYING: &[(&str, &str)] = &[
     (r"#\d+", "#N"),
     (r"assize-[A-Za-z0-9]{6}\b", "assize-XXXXXX"),
-    (r"(/[a-z0-9./-]+)?/tmp/assize-XXXXXX", "[WORK]"),
+    (r"(/[A-Za-z0-9._-]+)+/assize-XXXXXX", "[WORK]"),
     (r"in (/usr)?/bin/(ba|da)?sh", "in /bin/sh"),
     (r"in (/usr)?/bin/", "in /bin/"),
     (r"0x[0-9a-f]{6,}", "0xADDRESS"),

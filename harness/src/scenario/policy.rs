@@ -88,7 +88,8 @@ pub enum PolicyPath {
     Path(Template),
 }
 
-/// What `$SYSTEM` stands for, as far as it exists: enough for the programs of a distribution, and no one's data.
+/// What `$SYSTEM` stands for, as far as it exists: enough for the programs of a distribution. Ordinary permissions hold
+/// besides: as root, all of `/etc` can be read.
 pub const SYSTEM: &[&str] = &[
     "/usr",
     "/bin",
@@ -121,10 +122,17 @@ impl<'de> Deserialize<'de> for PolicyPath {
         if text.starts_with('/') || text.starts_with("$WORK") || text.starts_with("${WORK}") {
             return Ok(Self::Path(Template(text)));
         }
-        Err(D::Error::custom(format!(
-            "the path {text:?} is relative\nfor a path in the work folder write `$WORK/{}`",
-            text.strip_prefix("./").unwrap_or(&text),
-        )))
+        let inside = text.strip_prefix("./").unwrap_or(&text);
+        Err(D::Error::custom(match inside {
+            "SYSTEM" | "WORK" => format!("the path {text:?} is relative\ndid you mean `${text}`?"),
+            "" | "." => format!("the path {text:?} is relative\nthe work folder is `$WORK`"),
+            _ if text.starts_with('~') => format!(
+                "`~` in {text:?} is for shells\nwrite the folder itself, such as `/root`; inside, HOME is the work folder"
+            ),
+            _ => {
+                format!("the path {text:?} is relative\nfor a path in the work folder write `$WORK/{inside}`")
+            }
+        }))
     }
 }
 
