@@ -5,9 +5,10 @@
 
 mod arguments;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{ColorSetting, Failed, Trial};
 
@@ -78,6 +79,7 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
         keep: Keep::near(&std::env::current_dir().unwrap_or_default()),
         started: Started::by_cargo(&executable),
         colour: coloured(&arguments),
+        said: Mutex::default(),
     });
     let trials = cases.into_iter().map(|case| trial(case, &common)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -98,6 +100,8 @@ struct Common {
     keep: Keep,
     started: Started,
     colour: bool,
+    /// What this host can't give, as far as it was said.
+    said: Mutex<BTreeSet<String>>,
 }
 
 fn trial(case: Case, common: &Arc<Common>) -> Trial {
@@ -107,7 +111,17 @@ fn trial(case: Case, common: &Arc<Common>) -> Trial {
     let test = move || {
         let way =
             Way { engine: &Kernel, keep: &common.keep, started: &common.started, colour: common.colour };
-        case.run(way).failure.map_or(Ok(()), |report| Err(Failed::from(report)))
+        let done = case.run(way);
+        // Once is enough: it is the host's.
+        let mut said = common.said.lock().unwrap_or_else(PoisonError::into_inner);
+        for what in
+            report::unavailable(&done.controls).filter(|what| !said.contains(what)).collect::<Vec<_>>()
+        {
+            eprintln!("{what}");
+            said.insert(what);
+        }
+        drop(said);
+        done.failure.map_or(Ok(()), |report| Err(Failed::from(report)))
     };
     Trial::test(name, test).with_ignored_flag(ignored)
 }

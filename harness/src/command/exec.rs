@@ -98,6 +98,9 @@ fn start(args: ExecArgs) -> Result<u8, ExecError> {
         sandbox = sandbox.trace(JsonLines::new(file));
     }
     let outcome = sandbox.run_interactive_blocking()?;
+    if !args.verbose {
+        report::unavailable(&outcome.report).for_each(|what| eprintln!("assize: {what}"));
+    }
     if args.verbose {
         eprint!("assize: controls:\n{}", report::controls(&outcome.report));
     }

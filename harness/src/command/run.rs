@@ -93,6 +93,7 @@ fn say(name: &str, came: Came, counts: &mut Counts, verbose: bool, colour: bool)
     let mut out = io::stdout().lock();
     let (word, rest) = match came {
         Came::Done(Done { failure, controls }) => {
+            counts.unavailable.extend(report::unavailable(&controls));
             let controls = if verbose { report::controls(&controls) } else { String::new() };
             match failure {
                 None => {

@@ -121,5 +121,13 @@ pub fn controls(report: &Report) -> String {
     text
 }
 
+/// The controls that were asked for where possible, and that this host can't give: told without being asked.
+pub fn unavailable(report: &Report) -> impl Iterator<Item = String> {
+    report.controls.iter().filter_map(|control| match &control.state {
+        ControlState::Unavailable(why) => Some(format!("{} is not available here: {why}", control.name)),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The last lines of `assize run`.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Counts {
     pub ignored: Vec<(String, String)>,
     /// Left out by filters.
     pub filtered_out: usize,
+    /// What this host can't give, so that runs went on without it.
+    pub unavailable: BTreeSet<String>,
 }
 
 impl Counts {
@@ -53,6 +56,10 @@ impl Counts {
         if !self.ignored.is_empty() {
             line(format_args!("\nignored:"));
             self.ignored.iter().for_each(|(name, reason)| line(format_args!("    {name}: {reason}")));
+        }
+        if !self.unavailable.is_empty() {
+            line(format_args!("\nnot in force:"));
+            self.unavailable.iter().for_each(|what| line(format_args!("    {what}")));
         }
         if !self.failed.is_empty() {
             line(format_args!("\nfailures:"));
