@@ -229,7 +229,7 @@ fn a_failure_says_how_to_run_it_again() {
     let run = assize(root, &["run", "wrong.yaml", "good.yaml"]);
     assert_eq!(run.code, 101);
     assert!(run.stdout.contains("good.yaml::good ... ok\n"), "{}", run.stdout);
-    assert!(run.stdout.contains("assize run wrong.yaml --exact 'wrong.yaml::wrong'\n"), "{}", run.stdout);
+    assert!(run.stdout.contains(" run wrong.yaml --exact 'wrong.yaml::wrong'\n"), "{}", run.stdout);
     assert_eq!(assize(root, &["run", "wrong.yaml", "good.yaml", "--exact", "good.yaml::good"]).code, 0);
 }
 
