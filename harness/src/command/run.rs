@@ -162,7 +162,13 @@ fn select(selection: &Selection, judge: &Judge) -> Result<(Vec<Selected>, usize)
     }
     if selected.is_empty() {
         let paths: Vec<String> = selection.paths.iter().map(|path| path.display().to_string()).collect();
-        eprintln!("error: no scenario of {} matches ({left_out} were left out)", paths.join(", "));
+        let left_out = match left_out {
+            // Where a name is asked for, nothing else is looked at.
+            0 => String::new(),
+            1 => " (1 was left out)".to_owned(),
+            several => format!(" ({several} were left out)"),
+        };
+        eprintln!("error: no scenario of {} matches{left_out}", paths.join(", "));
         return Err(ExitCode::from(NO_TESTS));
     }
     Ok((selected, left_out))
@@ -195,6 +201,7 @@ pub(super) fn check(paths: &[PathBuf]) -> ExitCode {
         }
     }
     let errors = if wrong == 1 { "1 error".to_owned() } else { format!("{wrong} errors") };
-    eprintln!("{good} scenarios can be loaded; {errors}");
+    let scenarios = if good == 1 { "1 scenario".to_owned() } else { format!("{good} scenarios") };
+    eprintln!("{scenarios} can be loaded; {errors}");
     if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
