@@ -73,10 +73,19 @@ impl RunnerError {
         match self {
             Self::Attempt(error) => error.path.clone(),
             Self::Work { .. } => YamlPath::from(["files"]),
-            Self::Sandbox(RunError::Plan(error)) => planned(error),
-            Self::Sandbox(RunError::NotInForce { .. }) => YamlPath::from(["policy"]),
+            Self::Sandbox(error) => of_policy(error).unwrap_or_else(|| action(scenario)),
             _ => action(scenario),
         }
+    }
+}
+
+/// The part of a policy that a run fails by, if it does.
+#[must_use]
+pub fn of_policy(error: &RunError) -> Option<YamlPath> {
+    match error {
+        RunError::Plan(error) => Some(planned(error)),
+        RunError::NotInForce { .. } => Some(YamlPath::from(["policy"])),
+        _ => None,
     }
 }
 
