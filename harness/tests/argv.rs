@@ -229,7 +229,7 @@ fn a_failure_says_how_to_run_it_again() {
     let run = assize(root, &["run", "wrong.yaml", "good.yaml"]);
     assert_eq!(run.code, 101);
     assert!(run.stdout.contains("good.yaml::good ... ok\n"), "{}", run.stdout);
-    assert!(run.stdout.contains("assize run wrong.yaml --exact 'wrong.yaml::wrong'\n"), "{}", run.stdout);
+    assert!(run.stdout.contains(" run wrong.yaml --exact 'wrong.yaml::wrong'\n"), "{}", run.stdout);
     assert_eq!(assize(root, &["run", "wrong.yaml", "good.yaml", "--exact", "good.yaml::good"]).code, 0);
 }
 
@@ -247,7 +247,14 @@ fn exec_passes_the_commands_end_on() {
     fs::write(root.join("policy"), "policy: { limits: { timeout: 300ms } }\nenv: { A: b }\n").unwrap();
     assert_eq!(exec(&["--policy", "policy", "sh", "-c", "echo $A > made"]).code, 0);
     assert_eq!(fs::read_to_string(root.join("made")).unwrap(), "b\n");
-    assert_eq!(exec(&["--policy", "policy", "sleep", "9"]).code, 124);
+    let said = exec(&["--policy", "policy", "sleep", "9"]);
+    assert_eq!((said.code, said.stderr.as_str()), (124, "assize: killed after 300ms\n"));
+    fs::write(root.join("lost"), "policy:\n  fs: { read: [$SYSTEM, /no/such/folder] }\n").unwrap();
+    let said = exec(&["--policy", "lost", "true"]);
+    assert_eq!(said.code, 125);
+    for wanted in ["/no/such/folder", "lost:2:3\n", "the policy can't be used"] {
+        assert!(said.stderr.contains(wanted), "{wanted}\n{}", said.stderr);
+    }
     assert_eq!(exec(&["--deterministic", "uname", "-n"]).stdout, "assize\n");
     let said = exec(&["--trace", "log.jsonl", "-v", "cat", "/root/x"]);
     assert!(said.stderr.contains("fs         proven: "), "{}", said.stderr);

@@ -34,6 +34,7 @@ fn shown(yaml: &str) -> String {
         .args(["run", "case.yaml"])
         .current_dir(folder.path())
         .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("CARGO")
         .env("CARGO_TARGET_DIR", folder.path().join("target"))
         .output()
         .unwrap();

@@ -52,6 +52,8 @@ pub(super) struct Made {
     pub(super) read: Option<(usize, usize, usize)>,
     pub(super) wanted: Wanted,
     pub(super) same_for_all: bool,
+    /// Paths and pointers that were not given, so that the call gets NULL.
+    pub(super) null: Vec<&'static str>,
 }
 
 /// Makes a script of attempts.
@@ -224,6 +226,13 @@ impl Compiler {
             args.push((name, Given::Number(0)));
         }
         let encoded = encode(call, &args).map_err(Problem::Encode)?;
+        let null = signature::params(call).iter().zip(&encoded.registers).filter_map(|(param, register)| {
+            let pointer = matches!(param.kind, Kind::Path | Kind::Text | Kind::Pointer);
+            let written = args.iter().any(|(name, _)| *name == param.name)
+                || attempt.registers.keys().any(|name| name == param.name);
+            (pointer && !written && *register == Register::Number(0)).then_some(param.name)
+        });
+        let null = null.collect();
         let mut registers = encoded.registers.map(|register| self.value(register));
         for (name, place) in &results {
             let at = signature::params(call).iter().position(|param| param.name == *name);
@@ -264,6 +273,7 @@ impl Compiler {
             read,
             wanted: attempt.expect,
             same_for_all: attempt.same_for_all,
+            null,
         });
         Ok(())
     }

@@ -32,6 +32,25 @@ pub struct AttemptFinding {
     pub path: YamlPath,
     /// What was wanted, for the label.
     pub label: String,
+    /// What else explains it.
+    pub notes: Vec<String>,
+    /// The call that was made, by which its verdict is found.
+    pub answered: Option<Answered>,
+}
+
+/// A call that was made, among others that came out alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// The call.
+    pub call: Syscall,
+    /// What it returned.
+    pub result: i64,
+    /// How many attempts before it were this call and came out so.
+    pub nth: usize,
+    /// How many attempts were this call and came out so.
+    pub of: usize,
+    /// Whether a denial was wanted, if another one: then nothing is to be allowed.
+    pub denial: bool,
 }
 
 /// A verdict that must stand in the log for an attempt to be what was wanted: one of its own for each.
@@ -69,8 +88,11 @@ impl Compiled {
     /// What did not come out as wanted.
     #[must_use]
     pub fn judge(&self, came: &[Came]) -> Vec<AttemptFinding> {
-        let mut findings: Vec<_> =
-            self.made.iter().zip(came).filter_map(|(made, came)| judged(made, came)).collect();
+        let judged = |(nth, (made, one)): (usize, (&Made, &Came))| {
+            let finding = judged(made, one)?;
+            Some(AttemptFinding { answered: answered(came, nth, made.wanted), ..finding })
+        };
+        let mut findings: Vec<_> = self.made.iter().zip(came).enumerate().filter_map(judged).collect();
         findings.extend(self.unlike(came));
         findings
     }
@@ -93,6 +115,8 @@ impl Compiled {
                     ),
                     path: made.path("same-for-all"),
                     label: "every spelling was to come out alike".to_owned(),
+                    notes: Vec::new(),
+                    answered: None,
                 });
             }
         }
@@ -170,7 +194,28 @@ fn judged(made: &Made, came: &Came) -> Option<AttemptFinding> {
         None => format!("{} {}", made.call, described(came)),
     };
     let of = if made.family { format!(", for every spelling: here {}", made.call) } else { String::new() };
-    Some(AttemptFinding { title, path: made.path("expect"), label: format!("wanted: {}{of}", made.wanted) })
+    // Other errors have other reasons: a guard that refuses the call looks at no pointer.
+    let minds = matches!(came.result.and_then(errno), Some(Errno::EFAULT | Errno::EINVAL));
+    let notes = made.null.iter().filter(|_| minds).map(|name| format!("`{name}` was not given: NULL"));
+    Some(AttemptFinding {
+        title,
+        path: made.path("expect"),
+        label: format!("wanted: {}{of}", made.wanted),
+        notes: notes.collect(),
+        answered: None,
+    })
+}
+
+fn answered(all: &[Came], nth: usize, wanted: Wanted) -> Option<Answered> {
+    let one = all.get(nth)?;
+    let alike = |other: &&Came| other.call == one.call && other.result == one.result;
+    Some(Answered {
+        call: one.call,
+        result: one.result?,
+        nth: all.iter().take(nth).filter(alike).count(),
+        of: all.iter().filter(alike).count(),
+        denial: matches!(wanted, Wanted::Deny(_)),
+    })
 }
 
 #[cfg(test)]
@@ -233,6 +278,20 @@ mod tests {
         let compiled = compiled("[{ call: family(chmod), path: /etc/passwd, mode: 0777, expect: deny }]");
         let calls: Vec<_> = compiled.made.iter().map(|made| made.call.name()).collect();
         assert_eq!(calls, ["chmod", "fchmodat", "fchmodat2"]);
+    }
+
+    #[test]
+    fn what_was_not_given_is_said() {
+        let compiled =
+            compiled("[{ call: openat, flags: O_RDONLY, expect: deny }, { call: getpid, expect: '7' }]");
+        let findings = compiled.judge(&outcomes(&compiled, &[Some(-14), Some(-9), Some(8)]));
+        assert_eq!(findings[0].notes, ["`path` was not given: NULL"]);
+        let openat = Syscall::named("openat").unwrap();
+        assert_eq!(
+            findings[0].answered,
+            Some(Answered { call: openat, result: -14, nth: 0, of: 1, denial: true })
+        );
+        assert!(findings[1].notes.is_empty());
     }
 
     #[test]

@@ -9,5 +9,5 @@ mod judge;
 mod spec;
 
 pub use compile::{AttemptError, Compiled, compile};
-pub use judge::{AttemptFinding, Came, WantedVerdict};
+pub use judge::{Answered, AttemptFinding, Came, WantedVerdict};
 pub use spec::{Attempt, Value, Wanted, WantedError};

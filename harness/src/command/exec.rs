@@ -14,6 +14,7 @@ use assize_core::{Command, Errno, Policy, RunError, Sandbox, Stdin};
 
 use crate::diagnostic::Diagnostic;
 use crate::report;
+use crate::runner;
 use crate::scenario::deterministic::Deterministic;
 use crate::scenario::policy_file::{self, PolicyFile};
 
@@ -49,7 +50,7 @@ pub(super) struct ExecArgs {
 /// Why a command was not run, or its run can't be believed.
 #[derive(Debug, thiserror::Error)]
 enum ExecError {
-    #[error("the policy can't be loaded")]
+    #[error("the policy can't be used")]
     Policy(Vec<Diagnostic>),
     #[error("{path}: {error}")]
     File { path: PathBuf, error: io::Error },
@@ -94,15 +95,22 @@ fn start(args: ExecArgs) -> Result<u8, ExecError> {
     let command = Command::new(program).args(rest).cwd(&here).stdin(Stdin::Inherit);
     let mut sandbox = Sandbox::new(policy, command);
     if let Some(path) = args.trace {
-        let file = File::create(&path).map_err(|error| ExecError::File { path, error })?;
-        sandbox = sandbox.trace(JsonLines::new(file));
+        let log = File::create(&path).map_err(|error| ExecError::File { path, error })?;
+        sandbox = sandbox.trace(JsonLines::new(log));
     }
-    let outcome = sandbox.run_interactive_blocking()?;
-    if !args.verbose {
-        report::unavailable(&outcome.report).for_each(|what| eprintln!("assize: {what}"));
+    let outcome = sandbox.run_interactive_blocking().map_err(|error| {
+        match (&args.policy, runner::of_policy(&error)) {
+            (Some(path), Some(at)) => ExecError::Policy(vec![file.diagnostic(error.to_string(), path, &at)]),
+            _ => ExecError::Run(error),
+        }
+    })?;
+    if let End::TimedOut(after) = outcome.end {
+        eprintln!("assize: killed after {after:?}");
     }
     if args.verbose {
         eprint!("assize: controls:\n{}", report::controls(&outcome.report));
+    } else {
+        report::unavailable(&outcome.report).for_each(|what| eprintln!("assize: {what}"));
     }
     Ok(code(outcome.end))
 }

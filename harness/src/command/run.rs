@@ -47,6 +47,8 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Err(code) => return code,
     };
     let colour = report::coloured(&io::stdout());
+    let executable = std::env::current_exe().unwrap_or_default();
+    let by_cargo = std::env::var_os("CARGO").is_some();
     let keep = Keep::near(&std::env::current_dir().unwrap_or_default());
     let start = Instant::now();
     let mut counts = Counts { filtered_out, ..Counts::default() };
@@ -57,12 +59,12 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     let (sender, results) = mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..threads.min(total) {
-            let (sender, queue, keep) = (sender.clone(), &queue, &keep);
+            let (sender, queue, keep, executable) = (sender.clone(), &queue, &keep, &executable);
             scope.spawn(move || {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(Selected { path, case }) = next else { break };
-                    let started = Started::Command(path);
+                    let started = Started::by_command(executable, by_cargo, path);
                     let way = Way { engine: &Kernel, keep, started: &started, colour };
                     let result = match &case.state {
                         State::Lacking(why) => Came::Ignored(why.clone()),
@@ -161,7 +163,13 @@ fn select(selection: &Selection, judge: &Judge) -> Result<(Vec<Selected>, usize)
     }
     if selected.is_empty() {
         let paths: Vec<String> = selection.paths.iter().map(|path| path.display().to_string()).collect();
-        eprintln!("error: no scenario of {} matches ({left_out} were left out)", paths.join(", "));
+        let left_out = match left_out {
+            // Where a name is asked for, nothing else is looked at.
+            0 => String::new(),
+            1 => " (1 was left out)".to_owned(),
+            several => format!(" ({several} were left out)"),
+        };
+        eprintln!("error: no scenario of {} matches{left_out}", paths.join(", "));
         return Err(ExitCode::from(NO_TESTS));
     }
     Ok((selected, left_out))
@@ -194,6 +202,7 @@ pub(super) fn check(paths: &[PathBuf]) -> ExitCode {
         }
     }
     let errors = if wrong == 1 { "1 error".to_owned() } else { format!("{wrong} errors") };
-    eprintln!("{good} scenarios can be loaded; {errors}");
+    let scenarios = if good == 1 { "1 scenario".to_owned() } else { format!("{good} scenarios") };
+    eprintln!("{scenarios} can be loaded; {errors}");
     if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

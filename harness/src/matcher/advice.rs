@@ -15,11 +15,18 @@ pub(super) fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> 
     match &verdict.by {
         Origin::Landlock => {
             // As the guest wrote it, where that is enough: what `/proc/self` leads to is another in every run.
-            let mut written = verdict.args.paths();
-            let path = written.find(|path| path.as_bytes().starts_with(b"/")).or(verdict.target.as_ref());
-            let path = path.or_else(|| verdict.args.paths().next())?;
-            let path = in_policy(&path.to_string(), seen);
-            Some(format!("to allow it: `policy: {{ fs: {{ {}: [{path}] }} }}`", grant(verdict)))
+            let absolute = || verdict.args.paths().filter(|path| path.as_bytes().starts_with(b"/"));
+            // Of two paths, as of a rename, one may lie in the work folder and be no obstacle.
+            let outside = absolute().find(|path| !is_in(&path.to_string(), seen));
+            let path = outside.or_else(|| absolute().next()).or(verdict.target.as_ref())?.to_string();
+            let grant = grant(verdict);
+            let place = if grant == "write" { place_of_change(&path, verdict) } else { &path };
+            let place = if is_in(&path, seen) { "$WORK" } else { place };
+            Some(if place == "/tmp" {
+                "to allow it: `env: { TMPDIR: $WORK }` has temporary files made in the work folder".to_owned()
+            } else {
+                format!("to allow it: `policy: {{ fs: {{ {grant}: [{place}] }} }}`")
+            })
         }
         Origin::Rule { capability, .. } if capability == "fs" => {
             Some("to allow it: take the path, or the folder above it, out of `policy.fs.deny`".to_owned())
@@ -39,11 +46,7 @@ fn grant(verdict: &Verdict) -> &'static str {
     if verdict.call.name().starts_with("exec") {
         return "exec";
     }
-    let flags = verdict.args.0.iter().find_map(|(_, arg)| match arg {
-        Arg::Flags(_, names) => Some(names.as_str()),
-        _ => None,
-    });
-    let reads = flags.is_some_and(|flags| {
+    let reads = flags(verdict).is_some_and(|flags| {
         let changes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_TMPFILE"];
         !flags.split('|').any(|flag| changes.contains(&flag))
     });
@@ -51,9 +54,72 @@ fn grant(verdict: &Verdict) -> &'static str {
     if reads { "read" } else { "write" }
 }
 
-fn in_policy(path: &str, seen: &Observation) -> String {
-    match seen.work.to_str().and_then(|work| path.strip_prefix(work)) {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("$WORK{rest}"),
-        _ => path.to_owned(),
+/// What a policy must grant for a change to go through. A grant names what is there before the run: of a file that may
+/// be new it is the folder; so it is where a name comes or goes.
+fn place_of_change<'a>(path: &'a str, verdict: &Verdict) -> &'a str {
+    let flags = flags(verdict);
+    let stays = flags.is_some_and(|flags| !flags.split('|').any(|flag| flag == "O_CREAT"))
+        || verdict.call.name() == "truncate"
+        // The kernel makes what lies there: nobody else can.
+        || ["/dev/", "/proc/", "/sys/"].iter().any(|of| path.starts_with(of)) && !path.starts_with("/dev/shm/");
+    match path.trim_end_matches('/').rsplit_once('/') {
+        Some((folder, _)) if !stays => {
+            if folder.is_empty() {
+                "/"
+            } else {
+                folder
+            }
+        }
+        _ => path,
+    }
+}
+
+fn flags(verdict: &Verdict) -> Option<&str> {
+    verdict.args.0.iter().find_map(|(_, arg)| match arg {
+        Arg::Flags(_, names) => Some(names.as_str()),
+        _ => None,
+    })
+}
+
+/// Whether a path lies in the work folder.
+fn is_in(path: &str, seen: &Observation) -> bool {
+    let rest = seen.work.to_str().and_then(|work| path.strip_prefix(work));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use assize_core::Errno;
+    use assize_core::trace::{Args, Body, BytesText};
+
+    use super::super::sample::{open, quiet, verdict};
+    use super::*;
+
+    fn advice(body: Body) -> String {
+        let Body::Verdict(verdict) = body else { panic!("a verdict") };
+        to_allow(&verdict, &quiet()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_advised_can_be_granted() {
+        let denied = Action::Deny(Errno::EACCES);
+        let opened = |path, flags| advice(open(path, flags, denied, Origin::Landlock));
+        let fs = |grant: &str| format!("to allow it: `policy: {{ fs: {{ {grant} }} }}`");
+        assert_eq!(opened("/etc/x", "O_RDONLY|O_CLOEXEC"), fs("read: [/etc/x]"));
+        assert_eq!(opened("/opt/a/x", "O_WRONLY|O_CREAT|O_TRUNC"), fs("write: [/opt/a]"));
+        assert_eq!(opened("/x", "O_WRONLY|O_CREAT"), fs("write: [/]"));
+        assert_eq!(opened("/opt/a/x", "O_RDWR"), fs("write: [/opt/a/x]"));
+        assert_eq!(opened("/dev/tty", "O_WRONLY|O_CREAT|O_TRUNC"), fs("write: [/dev/tty]"));
+        assert_eq!(opened("/tmp/w1/a/x", "O_WRONLY|O_CREAT"), fs("write: [$WORK]"));
+        assert_eq!(opened("/tmp/w1/a/x", "O_RDONLY"), fs("read: [$WORK]"));
+        assert_eq!(opened("/tmp/w12/x", "O_RDWR|O_CREAT"), fs("write: [/tmp/w12]"));
+        assert!(opened("/tmp/ccX.s", "O_RDWR|O_CREAT|O_EXCL").contains("env: { TMPDIR: $WORK }"));
+        // What it is relative to is not known.
+        assert_eq!(opened("x", "O_RDONLY"), "");
+        let path = |name, path: &str| (name, Arg::Path(BytesText(path.as_bytes().to_vec())));
+        let gone = Args(vec![path("path", "/opt/a/x/")]);
+        assert_eq!(advice(verdict("mkdir", gone, denied, Origin::Landlock, -13)), fs("write: [/opt/a]"));
+        let moved = Args(vec![path("oldpath", "/tmp/w1/x"), path("newpath", "/opt/x")]);
+        assert_eq!(advice(verdict("rename", moved, denied, Origin::Landlock, -13)), fs("write: [/opt]"));
     }
 }

@@ -26,13 +26,21 @@ pub(super) fn judge(expect: &Expectation, seen: &Observation) -> Option<Finding>
         Some(wanted) => format!("{wanted} is wanted"),
         None => format!("{wanted} is wanted, where `expect.exit` says nothing else"),
     };
-    let mut finding = Finding::new(title, YamlPath::from(["expect", "exit"]), label);
+    Some(Finding::new(title, YamlPath::from(["expect", "exit"]), label))
+}
+
+/// What was seen meanwhile that may explain what is wrong: the end of stderr, and denials.
+pub(super) fn meanwhile(expect: &Expectation, seen: &Observation, ended_wrongly: bool) -> Vec<String> {
+    let mut notes = Vec::new();
     let stderr = seen.text(&seen.stderr);
-    finding = finding.note(if stderr.is_empty() {
-        "stderr was empty".to_owned()
-    } else {
-        format!("stderr ended with:\n{}", text::tail(&stderr, 12))
-    });
+    if !stderr.is_empty() {
+        // What is wrong with stderr itself has been shown, and what is right with it explains nothing.
+        if ended_wrongly || expect.stderr.is_none() {
+            notes.push(format!("stderr ended with:\n{}", text::tail(&stderr, 12)));
+        }
+    } else if ended_wrongly {
+        notes.push("stderr was empty".to_owned());
+    }
     // A denial that no pattern lists is the likeliest cause of an end that nobody expected.
     let listed = |verdict| {
         expect.verdicts.listed().any(|(.., pattern)| super::verdict::matches(pattern, verdict, seen))
@@ -41,8 +49,8 @@ pub(super) fn judge(expect: &Expectation, seen: &Observation) -> Option<Finding>
     let unlisted: Vec<(u64, &Verdict)> = denied.filter(|(_, verdict)| !listed(verdict)).collect();
     // Programs try much on their way and go on without it: what stopped this one is among the last.
     for (seq, verdict) in unlisted.iter().skip(unlisted.len().saturating_sub(3)) {
-        finding = finding.note(format!("denied meanwhile: {}", shown(*seq, verdict)));
-        finding = finding.notes(advice::to_allow(verdict, seen));
+        notes.push(format!("denied meanwhile: {}", shown(*seq, verdict)));
+        notes.extend(advice::to_allow(verdict, seen));
     }
-    Some(finding)
+    notes
 }

@@ -17,6 +17,7 @@ use assize_core::Verdict;
 use assize_core::trace::{Body, Event};
 pub use observation::{FileSeen, Observation};
 
+use crate::attempt::Answered;
 use crate::scenario::expect::Expectation;
 use crate::scenario::place::YamlPath;
 
@@ -76,6 +77,15 @@ pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
     for (path, pattern) in &expect.files {
         findings.extend(file::judge(pattern, path, seen, &root.key("files").key(path)));
     }
+    // Once: with the end, if that is wrong too, or with the last of what the command left behind.
+    let end = findings.iter().position(|finding| finding.at == root.key("exit"));
+    let explained = match end {
+        Some(place) => findings.get_mut(place),
+        None => findings.last_mut(),
+    };
+    if let Some(finding) = explained {
+        finding.notes.extend(end::meanwhile(expect, seen, end.is_some()));
+    }
     findings.extend(verdict::judge(&expect.verdicts, seen, &root.key("verdicts")));
     findings.extend(exhaustive::judge(&expect.verdicts, seen, &root.key("verdicts")));
     findings.extend(attempts(seen));
@@ -100,11 +110,26 @@ fn shown(seq: u64, verdict: &Verdict) -> String {
     format!("#{seq} {verdict}")
 }
 
+/// The verdict on a call of an attempt, if it can be told from those on others.
+fn answer(answered: Answered, seen: &Observation) -> Option<(u64, &Verdict)> {
+    let fits = |(_, verdict): &(u64, &Verdict)| {
+        verdict.call == answered.call && verdict.result.is_none_or(|result| result == answered.result)
+    };
+    let all: Vec<_> = verdicts(&seen.events).filter(fits).collect();
+    // As many verdicts as calls: each has its own.
+    if all.len() == answered.of { all.get(answered.nth).copied() } else { None }
+}
+
 fn attempts(seen: &Observation) -> Vec<Finding> {
-    let results = seen
-        .attempts
-        .iter()
-        .map(|attempt| Finding::new(&attempt.title, attempt.path.clone(), &attempt.label));
+    let results = seen.attempts.iter().map(|attempt| {
+        let finding = Finding::new(&attempt.title, attempt.path.clone(), &attempt.label);
+        let notes = attempt.answered.iter().flat_map(|answered| {
+            let (seq, verdict) = answer(*answered, seen)?;
+            let advice = advice::to_allow(verdict, seen).filter(|_| !answered.denial);
+            Some([format!("seen: {}", shown(seq, verdict))].into_iter().chain(advice))
+        });
+        finding.notes(attempt.notes.clone()).notes(notes.flatten())
+    });
     let mut findings: Vec<Finding> = results.collect();
     let mut rest: Vec<(u64, &Verdict)> = verdicts(&seen.events).collect();
     for wanted in &seen.wanted {

@@ -12,6 +12,8 @@ pub enum Started {
     Nextest(String),
     /// By `assize run`, with this folder or file.
     Command(PathBuf),
+    /// By `cargo run -- run`, with this folder or file.
+    CargoRun(PathBuf),
 }
 
 impl Started {
@@ -28,6 +30,13 @@ impl Started {
         if std::env::var_os("NEXTEST").is_some() { Self::Nextest(target) } else { Self::Cargo(target) }
     }
 
+    /// From the executable's own path, and whether `CARGO` is set: what Cargo has built and runs is rarely in `PATH`.
+    #[must_use]
+    pub fn by_command(executable: &Path, cargo: bool, scenarios: PathBuf) -> Self {
+        let built = executable.ancestors().skip(1).any(|folder| folder.ends_with("target"));
+        if built && cargo { Self::CargoRun(scenarios) } else { Self::Command(scenarios) }
+    }
+
     /// The command that runs this test alone.
     #[must_use]
     pub fn again(&self, test: &str) -> String {
@@ -36,6 +45,7 @@ impl Started {
             Self::Cargo(target) => format!("cargo test --test {target} -- --exact {quoted}"),
             Self::Nextest(target) => format!("cargo nextest run --test {target} -- --exact {quoted}"),
             Self::Command(path) => format!("assize run {} --exact {quoted}", path.display()),
+            Self::CargoRun(path) => format!("cargo run -q -- run {} --exact {quoted}", path.display()),
         }
     }
 }
@@ -52,6 +62,14 @@ mod tests {
         assert_eq!(
             Started::Cargo(target).again("a.yaml::a"),
             "cargo test --test scenarios -- --exact 'a.yaml::a'"
+        );
+        let by_command = |path: &str, cargo| Started::by_command(Path::new(path), cargo, "scenarios".into());
+        let plain = Started::Command("scenarios".into());
+        assert_eq!(by_command("/usr/bin/assize", true), plain);
+        assert_eq!(by_command("/x/target/debug/assize", false), plain);
+        assert_eq!(
+            by_command("/x/target/debug/assize", true).again("a.yaml::a"),
+            "cargo run -q -- run scenarios --exact 'a.yaml::a'"
         );
         let command = Started::Command("scenarios".into());
         assert_eq!(command.again("a.yaml::it's"), r"assize run scenarios --exact 'a.yaml::it'\''s'");

@@ -73,10 +73,19 @@ impl RunnerError {
         match self {
             Self::Attempt(error) => error.path.clone(),
             Self::Work { .. } => YamlPath::from(["files"]),
-            Self::Sandbox(RunError::Plan(error)) => planned(error),
-            Self::Sandbox(RunError::NotInForce { .. }) => YamlPath::from(["policy"]),
+            Self::Sandbox(error) => of_policy(error).unwrap_or_else(|| action(scenario)),
             _ => action(scenario),
         }
+    }
+}
+
+/// The part of a policy that a run fails by, if it does.
+#[must_use]
+pub fn of_policy(error: &RunError) -> Option<YamlPath> {
+    match error {
+        RunError::Plan(error) => Some(planned(error)),
+        RunError::NotInForce { .. } => Some(YamlPath::from(["policy"])),
+        _ => None,
     }
 }
 
@@ -134,11 +143,11 @@ pub fn run(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran,
     Ok(Ran { findings, controls: first.controls, kept })
 }
 
-/// An end that nobody expected is nearly always a denial: one more run, with denials made visible, names it.
+/// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.
 fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mut [Finding]) {
-    let end = YamlPath::from(["expect", "exit"]);
-    let Some(finding) = findings.iter_mut().find(|finding| finding.at == end) else { return };
-    if observe(scenario, None).denials {
+    let verdicts = YamlPath::from(["expect", "verdicts"]);
+    let of_verdicts = |finding: &Finding| finding.at.0.starts_with(&verdicts.0);
+    if findings.iter().all(of_verdicts) || observe(scenario, None).denials {
         return;
     }
     // The scenario has failed already: a second run that fails to start has nothing to add.
@@ -146,10 +155,15 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
     if again.seen.end != first.seen.end {
         return;
     }
-    let explained =
-        matcher::judge(&scenario.expect, &again.seen).into_iter().find(|finding| finding.at == end);
-    if let Some(explained) = explained {
-        finding.notes = explained.notes;
+    let explained = matcher::judge(&scenario.expect, &again.seen);
+    let end = YamlPath::from(["expect", "exit"]);
+    for finding in findings.iter_mut().filter(|finding| !of_verdicts(finding)) {
+        let same = |other: &&Finding| other.at == finding.at && other.title == finding.title;
+        let Some(other) = explained.iter().find(same) else { continue };
+        // The same thing went wrong, and there is more to say of it.
+        if finding.at == end || other.notes.starts_with(&finding.notes) {
+            finding.notes.clone_from(&other.notes);
+        }
     }
 }
 

@@ -14,7 +14,11 @@ const LEAST_ADDRESS: i64 = 1 << 32;
 
 /// The first thing in which a run differs from the first one.
 pub(super) fn diverges(first: &Observation, other: &Observation, nth: u32) -> Option<Finding> {
-    let wrong = |title: String, notes: Vec<String>| {
+    let wrong = |title: String, mut notes: Vec<String>| {
+        notes.push(
+            "time and the scheduling of processes are not controlled: what depends on them differs"
+                .to_owned(),
+        );
         let label = "each run must be like the first".to_owned();
         Some(Finding { title, at: YamlPath::from(["repeat"]), label, notes, related: None })
     };
@@ -23,10 +27,15 @@ pub(super) fn diverges(first: &Observation, other: &Observation, nth: u32) -> Op
         return wrong(format!("run {nth} ended otherwise than run 1"), notes);
     }
     if let Some((one, two)) = first_difference(first, other) {
-        let shown =
-            |event: Option<&Event>| event.map_or_else(|| "nothing more of this guest".to_owned(), show);
+        let shown = |event: Option<&Event>, run: &Observation| {
+            event.map_or_else(
+                || "nothing more of this guest".to_owned(),
+                |event| run.text(show(event).as_bytes()),
+            )
+        };
         let place = one.or(two).map_or(0, |event| event.seq);
-        let notes = vec![format!("run 1: {}", shown(one)), format!("run {nth}: {}", shown(two))];
+        let notes =
+            vec![format!("run 1: {}", shown(one, first)), format!("run {nth}: {}", shown(two, other))];
         return wrong(format!("the verdict log of run {nth} differs from run 1 at event {place}"), notes);
     }
     let streams = [("stdout", &first.stdout, &other.stdout), ("stderr", &first.stderr, &other.stderr)];

@@ -11,7 +11,7 @@ use super::policy::Hostname;
 
 /// What is made the same in every run.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a map with `seed` or `hostname`")]
 pub struct Deterministic {
     /// Seeds everything random.
     pub seed: u64,

@@ -159,6 +159,9 @@ impl de::Error for Fault {
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let fault = Self::new(format!("expected {}, found {}", wanted(expected), found(unexpected)));
         match unexpected {
+            Unexpected::Unit if ["a map", "a list"].iter().any(|of| wanted(expected).starts_with(of)) => {
+                fault.help("is what follows indented?")
+            }
             Unexpected::Str("yes" | "on") if expected.to_string() == "a boolean" => {
                 fault.help("write `true`")
             }

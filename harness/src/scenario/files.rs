@@ -96,7 +96,7 @@ pub enum FileSpec {
 
 /// The forms of a file that is more than its text.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map with `text`, `base64`, `symlink`, `link` or `dir`")]
 struct Forms {
     text: Option<String>,
     base64: Option<String>,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use assize_core::Policy;
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use super::document::refuse_not_built;
 use super::each::{Cell, Substitution};
 use super::fault::Fault;
 use super::load::read;
-use super::place::SourceMap;
+use super::place::{SourceMap, YamlPath};
 use super::policy::{EnvName, PolicySpec};
 use super::template::Template;
 use crate::diagnostic::Diagnostic;
@@ -35,6 +36,8 @@ pub struct PolicyFile {
     pub deterministic: Option<Deterministic>,
     /// The guest's environment, on top of the policy's.
     pub env: BTreeMap<EnvName, Template>,
+    /// Where each part stands.
+    source: Option<Arc<SourceMap>>,
 }
 
 impl PolicyFile {
@@ -51,6 +54,18 @@ impl PolicyFile {
         }
         policy
     }
+
+    /// A diagnostic that points at the key at `path`, or the nearest part around it.
+    #[must_use]
+    pub fn diagnostic(&self, title: impl Into<String>, file: &Path, path: &YamlPath) -> Diagnostic {
+        let diagnostic = Diagnostic::new(title, file);
+        match &self.source {
+            Some(source) => {
+                diagnostic.at(Arc::clone(source.text()), source.key_span(0, path), "asked for here")
+            }
+            None => diagnostic,
+        }
+    }
 }
 
 /// Reads one.
@@ -59,7 +74,8 @@ impl PolicyFile {
 /// What is wrong with it, at its place.
 pub fn load(file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {
     let source = read(file).map_err(|wrong| vec![wrong.fault.diagnostic(file, &wrong.text)])?;
-    parse(&source).map_err(|fault| vec![fault.diagnostic(file, source.text())])
+    let read = parse(&source).map_err(|fault| vec![fault.diagnostic(file, source.text())])?;
+    Ok(PolicyFile { source: Some(Arc::new(source)), ..read })
 }
 
 fn parse(source: &SourceMap) -> Result<PolicyFile, Fault> {
@@ -72,7 +88,12 @@ fn parse(source: &SourceMap) -> Result<PolicyFile, Fault> {
         }
         [_, second, ..] => return Err(Fault::new("a policy file is one document").at(second.span)),
     };
-    Ok(PolicyFile { policy: document.policy, deterministic: document.deterministic.0, env: document.env })
+    Ok(PolicyFile {
+        policy: document.policy,
+        deterministic: document.deterministic.0,
+        env: document.env,
+        source: None,
+    })
 }
 
 #[cfg(test)]

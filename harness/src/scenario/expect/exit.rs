@@ -69,6 +69,9 @@ impl fmt::Display for Exits {
     }
 }
 
+const ONE_OR_MORE: &str =
+    "an exit code, a signal such as `SIGKILL`, `{ signal: 9 }`, `timeout` or `any`, or a list of them";
+
 const WORDS: [&str; 2] = ["timeout", "any"];
 
 impl FromStr for ExitPattern {
@@ -79,7 +82,11 @@ impl FromStr for ExitPattern {
             "timeout" => Ok(Self::Timeout),
             "any" => Ok(Self::Any),
             _ if nearest(text, WORDS).is_some() => Err(FormError::unknown("the end", text, WORDS)),
-            _ => text.parse().map(Self::Signal),
+            _ => match text.parse() {
+                // It need not have been meant as a signal.
+                Err(FormError::Unknown { word, near: None, .. }) => Err(FormError::shape(&word, ONE_OR_MORE)),
+                signal => signal.map(Self::Signal),
+            },
         }
     }
 }
@@ -122,7 +129,7 @@ impl<'de> Visitor<'de> for OneVisitor {
 }
 
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map with `signal` or `code`")]
 struct Form {
     signal: Option<Signal>,
     code: Option<u8>,
@@ -141,7 +148,7 @@ impl<'de> Deserialize<'de> for Exits {
             type Value = Exits;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{EXPECTING}, or a list of them")
+                f.write_str(ONE_OR_MORE)
             }
 
             fn visit_u64<E: Error>(self, code: u64) -> Result<Exits, E> {

@@ -1,6 +1,7 @@
 //! What lies at a path after the run.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use super::form::{FormError, from_scalar};
 use super::text::read_tests;
 use super::{TextPattern, TextTest};
+use crate::scenario::files::WorkPath;
 
 /// What lies at a path after the run.
 #[derive(Debug, Clone)]
@@ -79,6 +81,31 @@ impl<'de> Deserialize<'de> for FilePattern {
         }
         deserializer.deserialize_any(FileVisitor)
     }
+}
+
+/// A path of `files`: within the work folder, or absolute.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct FilePath(String);
+
+impl<'de> Deserialize<'de> for FilePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let path = String::deserialize(deserializer)?;
+        let inner = path.strip_prefix("$WORK/").unwrap_or(&path);
+        if !inner.starts_with('/') {
+            inner.parse::<WorkPath>().map_err(D::Error::custom)?;
+        } else if inner.split('/').any(|part| part == "..") {
+            return Err(D::Error::custom(FormError::shape(&path, "a plain path: write it without `..`")));
+        }
+        Ok(Self(path))
+    }
+}
+
+/// Reads the map of `files`.
+pub(super) fn by_path<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, FilePattern>, D::Error> {
+    let files = BTreeMap::<FilePath, FilePattern>::deserialize(deserializer)?;
+    Ok(files.into_iter().map(|(path, pattern)| (path.0, pattern)).collect())
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Reading values that are written as words: errors that name the word that was meant.
 #![forbid(unsafe_code)]
 
-use crate::scenario::fault::nearest;
+use crate::scenario::fault::{listed, nearest};
 
 /// A word or a number that means nothing here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormError {
     /// Not one of the words that are known here.
-    #[error("{what} `{word}` is not known{}", meant(.near))]
+    #[error("{what} `{word}` is not known{}", meant(.near, .known))]
     Unknown {
         /// What kind of word was looked for.
         what: &'static str,
@@ -16,6 +16,8 @@ pub enum FormError {
         word: String,
         /// The known word that is most like it.
         near: Option<String>,
+        /// All that are known, where they are few.
+        known: Vec<String>,
     },
     /// Not of the form that is wanted.
     #[error("`{word}` is not {wanted}")]
@@ -37,9 +39,17 @@ pub enum FormError {
     },
 }
 
-fn meant(near: &Option<String>) -> String {
-    near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+fn meant(near: &Option<String>, known: &[String]) -> String {
+    match near {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => String::new(),
+        // A line of its own becomes the help.
+        None => format!("\nknown: {}", listed(known.iter().map(String::as_str))),
+    }
 }
+
+/// The most words that are all shown: of flags and errors there are hundreds.
+const MOST_SHOWN: usize = 40;
 
 impl FormError {
     /// `word` is none of `known`.
@@ -48,7 +58,11 @@ impl FormError {
         word: &str,
         known: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        Self::Unknown { what, word: word.to_owned(), near: nearest(word, known).map(str::to_owned) }
+        let known: Vec<&str> = known.into_iter().collect();
+        let near = nearest(word, known.iter().copied()).map(str::to_owned);
+        let few = known.len() <= MOST_SHOWN;
+        let known = known.into_iter().filter(|_| few).map(str::to_owned).collect();
+        Self::Unknown { what, word: word.to_owned(), near, known }
     }
 
     /// `word` does not look like `wanted`.

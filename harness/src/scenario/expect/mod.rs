@@ -35,7 +35,11 @@ pub use verdict::{
 ///
 /// Without `exit` a run must exit with code 0: a scenario that says nothing of the end still promises a good one.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map of what must come of the run: `exit`, `stdout`, `stderr`, `files`, `verdicts`"
+)]
 pub struct Expectation {
     /// How the command ends; `None`: by exit code 0.
     pub exit: Option<Exits>,
@@ -43,7 +47,8 @@ pub struct Expectation {
     pub stdout: Option<TextPattern>,
     /// What it writes to descriptor 2.
     pub stderr: Option<TextPattern>,
-    /// What lies in the work folder afterwards, by path relative to it, or absolute.
+    /// What lies in the work folder afterwards, by path relative to it; or, by an absolute path, what lies elsewhere.
+    #[serde(deserialize_with = "file::by_path")]
     pub files: BTreeMap<String, FilePattern>,
     /// What was asked of the sandbox, and what it answered.
     pub verdicts: Verdicts,
@@ -51,7 +56,11 @@ pub struct Expectation {
 
 /// What was asked of the sandbox, and what it answered.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map of what the verdicts must be: `sees`, `order`, `never`, `exhaustive`"
+)]
 pub struct Verdicts {
     /// Each at least once, or as often as its `times` says.
     pub sees: Vec<VerdictPattern>,
@@ -67,7 +76,7 @@ pub struct Verdicts {
 
 /// Which verdicts must all be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", expecting = "`deny` or `all`")]
 pub enum Exhaustive {
     /// Every denial.
     Deny,

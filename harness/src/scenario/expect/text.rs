@@ -116,7 +116,7 @@ impl FromStr for Pattern {
 from_scalar!(Pattern, "a regular expression");
 
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map with `unordered`")]
 struct Lines {
     unordered: Vec<String>,
 }
