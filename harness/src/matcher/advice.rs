@@ -22,7 +22,8 @@ pub(super) fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> 
             let grant = grant(verdict);
             let place = if grant == "write" { place_of_change(&path, verdict) } else { &path };
             let place = if is_in(&path, seen) { "$WORK" } else { place };
-            Some(if place == "/tmp" {
+            // An attempt names its path itself; a program asks the environment.
+            Some(if place == "/tmp" && seen.attempts.is_empty() {
                 "to allow it: `env: { TMPDIR: $WORK }` has temporary files made in the work folder".to_owned()
             } else {
                 format!("to allow it: `policy: {{ fs: {{ {grant}: [{place}] }} }}`")

@@ -273,3 +273,16 @@ fn attempts_need_their_verdicts_too() {
     seen.events.extend(events(vec![denied("/c")]));
     assert!(only("{}", &seen).notes.is_empty());
 }
+
+#[test]
+fn a_wrong_file_after_a_good_end_names_the_denial_once() {
+    let mut seen = seeing(vec![denied("/etc/passwd")]);
+    seen.stderr = b"cc: no space\n".to_vec();
+    let all = findings("{ stdout: x, files: { a: present } }", &seen);
+    assert_eq!(all.len(), 2, "{all:#?}");
+    let notes = all[1].notes.join("\n");
+    assert!(notes.contains("cc: no space") && notes.contains("denied meanwhile: #1"), "{notes}");
+    assert!(!all[0].notes.join("\n").contains("denied"), "{all:#?}");
+    // A run that leaves nothing wrong behind is not explained.
+    assert!(findings("{ files: { a: absent } }", &seen).is_empty());
+}
