@@ -320,9 +320,14 @@ impl Draft {
 }
 
 impl Call {
-    /// What there is to say of this call, if anybody listens. The supervisor's own probes are nobody's business.
+    /// Whether somebody listens. The supervisor's own probes are nobody's business.
+    pub(super) fn is_shown(&self) -> bool {
+        self.run.recorder.is_some() && !self.run.is_probing()
+    }
+
+    /// What there is to say of this call, if anybody listens.
     fn draft(&mut self) -> Option<Box<Draft>> {
-        if self.run.recorder.is_none() || self.run.is_probing() {
+        if !self.is_shown() {
             return None;
         }
         let args = self.args();

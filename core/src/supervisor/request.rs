@@ -140,7 +140,9 @@ impl Call {
     pub(crate) fn pinned(&mut self) -> &Pin {
         if self.pin.is_none() {
             let pin = self.resolve().unwrap_or_else(Pin::Failed);
+            // Only a verdict shows it: a run without an observer need not ask the kernel.
             let shown = match &pin {
+                _ if !self.is_shown() => None,
                 Pin::Open(_, Found::Existing(pinned)) | Pin::Program(pinned) => pinned.path().ok(),
                 Pin::Open(_, Found::Missing { parent, name }) => parent.path().ok().map(|mut path| {
                     if path != b"/" {
