@@ -17,13 +17,14 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, fcntl_setfl, fstatvfs, open, openat};
 use rustix::fs::{ResolveFlags, StatVfsMountFlags};
-use rustix::process::{Pid, getsid, umask};
+use rustix::process::umask;
 
 use super::pinned::{FileKind, Pinned};
 use super::process::Guest;
 use super::resolve::{Found, Lookup, resolve};
 use crate::Errno;
 use crate::sys::file::check_open_how;
+use crate::sys::group;
 
 /// The flags that `open` and `openat` look at; they ignore all others, which `openat2` refuses.
 const KNOWN_FLAGS: u64 = (libc::O_ACCMODE
@@ -256,11 +257,7 @@ impl OpenRequest {
 
     /// Whether the guest's controlling terminal, if it has one, is the supervisor's own.
     fn shares_terminal(&self) -> bool {
-        let guest = i32::try_from(self.guest.tgid).ok().and_then(Pid::from_raw);
-        match (guest.map(|guest| getsid(Some(guest))), getsid(None)) {
-            (Some(Ok(guest)), Ok(own)) => guest == own,
-            _ => false,
-        }
+        group::session_of(self.guest.tgid).is_ok_and(|guest| guest == group::own_session())
     }
 }
 

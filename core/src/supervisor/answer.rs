@@ -14,6 +14,7 @@ use super::{Run, handlers};
 use crate::capability::{Answer, Performed};
 use crate::guest::Opened;
 use crate::handler::Deferred;
+use crate::sys::group;
 use crate::sys::seccomp::{Listener, Reply};
 use crate::syscall::family;
 use crate::trace::{Action, Body, Grounds, Known, Origin, Verdict};
@@ -357,14 +358,10 @@ impl Run {
     /// Whether `pgid` is a process group of guests: the caller's own, or one that a known guest is in. The supervisor's
     /// own is not, although the guests of an interactive run are in it.
     fn processes_in_group(&self, caller: u32, pgid: i32) -> bool {
-        if rustix::process::getpgrp().as_raw_nonzero().get() == pgid {
+        if group::own_group() == pgid {
             return false;
         }
-        let in_group = |pid: u32| {
-            rustix::process::Pid::from_raw(pid.cast_signed())
-                .and_then(|pid| rustix::process::getpgid(Some(pid)).ok())
-                .is_some_and(|group| group.as_raw_nonzero().get() == pgid)
-        };
+        let in_group = |pid: u32| group::group_of(pid) == Ok(pgid);
         in_group(caller) || self.processes().pids().any(in_group)
     }
 }

@@ -5,6 +5,7 @@
 mod child;
 pub(crate) mod clone;
 pub(crate) mod file;
+pub(crate) mod group;
 pub mod host;
 pub(crate) mod image;
 pub(crate) mod memfd;

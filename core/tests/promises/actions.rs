@@ -236,9 +236,7 @@ fn hold_keeps_its_caller_waiting_and_nobody_else() {
 
 /// Kills the caller's own process group.
 fn kill_own_group(cx: &HandlerCtx) -> std::future::Ready<NotifAction> {
-    let pid = rustix::process::Pid::from_raw(cx.notif.pid.cast_signed());
-    let group = rustix::process::getpgid(pid).unwrap();
-    std::future::ready(NotifAction::Kill { sig: libc::SIGTERM, pgid: group.as_raw_nonzero().get() })
+    std::future::ready(NotifAction::Kill { sig: libc::SIGTERM, pgid: group_of(cx.notif.pid) })
 }
 
 #[test]
@@ -266,7 +264,7 @@ fn kill_fails_the_call_of_a_caller_that_survives() {
 fn kill_is_refused_for_groups_that_are_not_the_guests() {
     use std::os::unix::process::CommandExt;
     let mut other = std::process::Command::new("/bin/sleep").arg("60").process_group(0).spawn().unwrap();
-    let own = rustix::process::getpgrp().as_raw_nonzero().get();
+    let own = group_of(std::process::id());
     for pgid in [other.id().cast_signed(), own, 0, -1, 1, i32::MAX, i32::MIN] {
         let probed = answered(move || NotifAction::Kill { sig: libc::SIGKILL, pgid });
         exited(&probed.outcome, 0);
@@ -282,11 +280,8 @@ fn kill_is_refused_for_groups_that_are_not_the_guests() {
 
 #[test]
 fn kill_with_a_signal_that_does_not_exist_is_refused() {
-    let handler = |cx: &HandlerCtx| {
-        let pid = rustix::process::Pid::from_raw(cx.notif.pid.cast_signed());
-        let pgid = rustix::process::getpgid(pid).unwrap().as_raw_nonzero().get();
-        std::future::ready(NotifAction::Kill { sig: 9999, pgid })
-    };
+    let handler =
+        |cx: &HandlerCtx| std::future::ready(NotifAction::Kill { sig: 9999, pgid: group_of(cx.notif.pid) });
     let mut script = Script::default();
     call(&mut script, Sysno::getppid, &[]);
     let handlers: Handlers = vec![(GETPPID, Box::new(handler) as Box<dyn Handler>)];

@@ -156,10 +156,9 @@ fn child_interactive() {
     assert!(outcome.stdout.is_empty() && outcome.stderr.is_empty());
     // In the caller's own process group, which no handler may kill.
     let handler = |cx: &HandlerCtx| {
-        let pid = rustix::process::Pid::from_raw(cx.notif.pid.cast_signed());
-        let pgid = rustix::process::getpgid(pid).unwrap();
-        assert_eq!(pgid, rustix::process::getpgrp());
-        std::future::ready(NotifAction::Kill { sig: libc::SIGKILL, pgid: pgid.as_raw_nonzero().get() })
+        let pgid = group_of(cx.notif.pid);
+        assert_eq!(pgid, group_of(std::process::id()));
+        std::future::ready(NotifAction::Kill { sig: libc::SIGKILL, pgid })
     };
     let mut command = sh("read line; echo in $line; sync; echo survived");
     command.stdin = assize_core::Stdin::Inherit;
@@ -189,6 +188,35 @@ fn run_interactive_uses_the_callers_own_descriptors() {
     assert!(output.status.success(), "{text}\n{errors}");
     assert!(text.contains("out\nin line\nsurvived\nout\n"), "{text}");
     assert!(errors.contains("err\n"), "{errors}");
+}
+
+#[test]
+#[ignore = "a part of a_supervisor_may_belong_to_a_session_and_a_group_that_it_cannot_see"]
+fn child_of_another_session() {
+    assert_eq!(group_of(std::process::id()), 0, "this is to run in a pid namespace of its own");
+    let mut policy = policy();
+    policy.fs.write.push("/dev".into());
+    policy.fs.deny.push("/etc/shadow".into());
+    let (outcome, _) = traced(policy, sh("cat /dev/tty || echo none"), Vec::new());
+    assert_eq!(stdout(&outcome), "none\n");
+    let kill = |cx: &HandlerCtx| {
+        std::future::ready(NotifAction::Kill { sig: libc::SIGTERM, pgid: group_of(cx.notif.pid) })
+    };
+    let outcome =
+        handled(self::policy(), sh("sync; echo not reached"), vec![(number(Sysno::sync), Box::new(kill))]);
+    assert_eq!(outcome.end, End::Exit(Exit::Signal(libc::SIGTERM)));
+}
+
+#[test]
+fn a_supervisor_may_belong_to_a_session_and_a_group_that_it_cannot_see() {
+    // As under a container's init, or a CI runner's: the kernel numbers both 0.
+    let child = child("forms::child_of_another_session");
+    let mut apart = std::process::Command::new("unshare");
+    apart.args(["--user", "--map-current-user", "--pid", "--mount-proc", "--fork"]);
+    let output = apart.arg(child.get_program()).args(child.get_args()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "{text}");
 }
 
 #[test]

@@ -203,3 +203,10 @@ pub(crate) fn marker(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("assize-{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
+
+/// The process group of a process: 0 where its leader is out of this process's sight, as when a container's init
+/// started these tests.
+pub(crate) fn group_of(pid: u32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(2).unwrap().parse().unwrap()
+}

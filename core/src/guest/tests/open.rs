@@ -242,9 +242,7 @@ fn the_supervisors_terminal_is_not_the_guests() {
     let request = OpenRequest::openat(guest, libc::AT_FDCWD, b"/dev/tty".to_vec(), libc::O_RDWR as u32, 0);
     // `setsid` makes its session right after its start.
     for _ in 0..100 {
-        if rustix::process::getsid(rustix::process::Pid::from_raw(guest.tid as i32))
-            != rustix::process::getsid(None)
-        {
+        if crate::sys::group::session_of(guest.tid) != Ok(crate::sys::group::own_session()) {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
