@@ -39,6 +39,9 @@ pub use outcome::Outcome;
 pub use plan::Plan;
 pub use policy::Policy;
 pub use sandbox::{RunError, Sandbox};
+#[cfg(feature = "floor")]
+#[doc(hidden)]
+pub use sys::floor;
 pub use sys::host;
 pub use syscall::{Errno, Syscall, SyscallError};
 pub use trace::{Event, Verdict};

@@ -156,6 +156,12 @@ impl Spec {
         self.calls.keys().copied()
     }
 
+    /// Whether the call has any case; it runs if not.
+    #[must_use]
+    pub fn mentions(&self, call: Syscall) -> bool {
+        self.calls.contains_key(&call)
+    }
+
     /// The cases of a call in the order in which they are tried. The last one is unconditional.
     #[must_use]
     pub fn cases(&self, call: Syscall) -> Vec<Case> {

@@ -10,7 +10,8 @@
 //! confuse that; guests can't, if their renames are refused where [`covers_entry`](Denied::covers_entry) says so.
 //!
 //! What it costs, in kernel calls: none for a file that is known by its identity; otherwise one `readlink` for the
-//! file and one for each folder that is denied or has a denied name in it. Nothing is remembered between calls.
+//! file, one for each folder that is denied, and one for each other place whose denied name stands in the file's path.
+//! Nothing is remembered between calls.
 //!
 //! A folder that is mounted at several places at the start is denied at all of them that the supervisor can see in
 //! its mount table. Guests can't mount.
@@ -195,7 +196,18 @@ impl Denied {
     }
 
     fn covers_path(&self, path: &[u8]) -> Result<bool, Errno> {
-        self.any(|denied| beneath(path, denied))
+        for place in &self.places {
+            // What has none of its names in its path does not lie there, wherever the folder is by now.
+            let mut named = place.rests.iter().filter(|rest| has_names(path, rest)).peekable();
+            if named.peek().is_none() {
+                continue;
+            }
+            let folder = place.anchor.path()?;
+            if named.any(|rest| beneath(path, &joined(folder.clone(), rest))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether `test` holds for the path, as it is now, of some denied place.
@@ -366,6 +378,15 @@ fn joined(mut folder: Vec<u8>, name: &[u8]) -> Vec<u8> {
         folder.extend_from_slice(name);
     }
     folder
+}
+
+/// Whether these names stand one after the other in `path`.
+fn has_names(path: &[u8], names: &[u8]) -> bool {
+    names.is_empty()
+        || path.windows(names.len() + 1).enumerate().any(|(at, window)| {
+            let after = path.get(at + window.len());
+            window.strip_prefix(b"/") == Some(names) && matches!(after, None | Some(b'/'))
+        })
 }
 
 /// Whether `path` is `folder` or lies beneath it.

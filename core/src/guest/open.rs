@@ -1,5 +1,7 @@
 //! Opening a file on a guest's behalf: [`OpenRequest::pin`], then the caller judges, then [`OpenRequest::perform`].
 //!
+//! Where nobody judges, [`OpenRequest::at_once`] does all in three calls, for the files that most opens are about.
+//!
 //! Every spelling of open becomes one [`OpenRequest`]. What `perform` costs, in kernel calls: for an existing file
 //! one `openat`, for a regular one that may not block another `fcntl`; for one that is created three, with the umask.
 //!
@@ -13,13 +15,13 @@
 //!   in a sticky folder that everybody can write to), which is for the guest's own protection.
 #![forbid(unsafe_code)]
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, fcntl_setfl, fstatvfs, open, openat};
-use rustix::fs::{ResolveFlags, StatVfsMountFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxFlags};
+use rustix::fs::{accessat, fcntl_setfl, fstat, fstatvfs, open, openat, openat2, statx};
 use rustix::process::umask;
 
-use super::pinned::{FileKind, Pinned};
+use super::pinned::{FileKind, Pinned, by_own_name, identity, on_procfs};
 use super::process::Guest;
 use super::resolve::{Found, Lookup, resolve};
 use crate::Errno;
@@ -50,6 +52,10 @@ const LARGEFILE: i32 = 0o100_000;
 const TMPFILE: u64 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
 /// All that `O_PATH` leaves of the others.
 const PATH_FLAGS: u64 = (libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
+/// The flags of an open that changes nothing and leads to one descriptor more.
+const SIMPLE: u64 =
+    (libc::O_NONBLOCK | libc::O_NOCTTY | LARGEFILE | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        as u64;
 const MODE: u64 = 0o7777;
 /// Flags whose combinations the kernel is not asked about: they go with each other.
 const PLAIN: u64 = (libc::O_ACCMODE
@@ -172,6 +178,40 @@ impl OpenRequest {
         })
     }
 
+    /// Opens a regular file or a folder for reading in one go, for a guest that nobody has to judge first. `None`: it is
+    /// not as simple as that, and nothing has happened; [`pin`](Self::pin) and [`perform`](Self::perform) will tell.
+    #[must_use]
+    pub fn at_once(&self) -> Option<OwnedFd> {
+        if self.flags & !SIMPLE != 0 || self.resolve != 0 || self.mode != 0 {
+            return None;
+        }
+        let lookup =
+            Lookup { follow: !self.has(libc::O_NOFOLLOW), ..Lookup::new(self.guest, self.dirfd, &self.path) };
+        let base = lookup.base().ok()?;
+        let base = base.as_ref().map_or(CWD, AsFd::as_fd);
+        // To open anything else could wait, or be noticed: a FIFO's other end, a device.
+        let mut at = AtFlags::NO_AUTOMOUNT;
+        at.set(AtFlags::SYMLINK_NOFOLLOW, !lookup.follow);
+        let seen = statx(base, &*self.path, at, StatxFlags::TYPE | StatxFlags::INO).ok()?;
+        let kind = FileType::from_raw_mode(seen.stx_mode.into());
+        if !matches!(kind, FileType::RegularFile | FileType::Directory) {
+            return None;
+        }
+        let flags = own_flags(self.flags);
+        let how = ResolveFlags::NO_MAGICLINKS;
+        let fd = openat2(base, &*self.path, flags | OFlags::NONBLOCK, Mode::empty(), how).ok()?;
+        let opened = fstat(&fd).ok()?;
+        // On a procfs it may be somebody else's; and the path may lead elsewhere by now.
+        let same = opened.st_ino == seen.stx_ino && FileType::from_raw_mode(opened.st_mode) == kind;
+        if !same || on_procfs(&fd, identity(&opened)).unwrap_or(true) {
+            return None;
+        }
+        if !self.has(libc::O_NONBLOCK) {
+            fcntl_setfl(&fd, flags).ok()?;
+        }
+        Some(fd)
+    }
+
     /// Opens what was found and judged, or creates it under the guest's `umask`.
     ///
     /// The calling thread's own umask is changed and restored, so no other thread may share it (`CLONE_FS`).
@@ -278,7 +318,7 @@ fn may_block(pin: &Pinned, flags: OFlags) -> bool {
 
 /// Opens a pinned file once more, with these flags.
 fn reopen(pin: &Pinned, flags: OFlags) -> Result<OwnedFd, Refusal> {
-    open(pin.own_path(), flags, Mode::empty()).map_err(|errno| {
+    by_own_name(pin, |folder, name| openat(folder, name, flags, Mode::empty())).map_err(|errno| {
         let errno = Errno::from(errno);
         let mut access = match flags & OFlags::ACCMODE {
             OFlags::RDONLY => Access::READ_OK,

@@ -4,6 +4,7 @@
 //! came: whoever looks stands in a Landlock domain above the guests', and may do to these what no guest may. Every magic link is followed, and every file of a procfs handed out, only after [`guard`] has seen the folder.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
@@ -153,8 +154,7 @@ fn translated(root: BorrowedFd<'_>) -> Result<bool, Errno> {
 
 /// The folder that `guest`'s relative paths start in.
 pub(crate) fn cwd(guest: Guest) -> Result<OwnedFd, Errno> {
-    let path = format!("/proc/{}/cwd", guest.tid);
-    Ok(openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(in_folder_of(guest, "cwd")?)
 }
 
 /// The file behind `guest`'s descriptor `fd`.
@@ -162,11 +162,35 @@ pub(crate) fn descriptor(guest: Guest, fd: i32) -> Result<OwnedFd, Errno> {
     if fd < 0 {
         return Err(Errno::EBADF);
     }
-    let path = format!("/proc/{}/fd/{fd}", guest.tid);
-    match openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+    match in_folder_of(guest, &format!("fd/{fd}")) {
         Err(rustix::io::Errno::NOENT) => Err(Errno::EBADF),
         other => Ok(other?),
     }
+}
+
+/// Opens what `name` leads to in the procfs folder of `guest`'s thread. The folder of the guest that asked last is kept:
+/// many calls of one guest follow each other. It stands for that thread alone, even if its number is given to another.
+fn in_folder_of(guest: Guest, name: &str) -> Result<OwnedFd, rustix::io::Errno> {
+    thread_local! {
+        static LAST: RefCell<Option<(u32, OwnedFd)>> = const { RefCell::new(None) };
+    }
+    let open = |folder: &OwnedFd| openat(folder, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    LAST.with_borrow_mut(|last| {
+        if let Some((tid, folder)) = last
+            && *tid == guest.tid
+        {
+            match open(folder) {
+                // Of a thread that is gone nothing is found: this one may be another.
+                Err(rustix::io::Errno::NOENT | rustix::io::Errno::SRCH) => {}
+                other => return other,
+            }
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(CWD, format!("/proc/{}", guest.tid), flags, Mode::empty())?;
+        let found = open(&folder);
+        *last = Some((guest.tid, folder));
+        found
+    })
 }
 
 /// Another descriptor for the same file.

@@ -77,7 +77,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The folder that the walk starts in, where that isn't the root.
-    fn base(&self) -> Result<Option<OwnedFd>, Errno> {
+    pub(super) fn base(&self) -> Result<Option<OwnedFd>, Errno> {
         if self.path.starts_with(b"/") && !self.scoped() {
             return Ok(None);
         }

@@ -120,8 +120,8 @@ struct Making<'a> {
     spec: BTreeMap<Syscall, Vec<Case>>,
     asks: Tables,
     performs: HashMap<Syscall, Ask>,
-    /// Calls that no guest may make, whatever their arguments, and by which rule.
-    denied: HashMap<Syscall, String>,
+    /// Calls that no guest may make, whatever their arguments, and by which rule of which capability.
+    denied: HashMap<Syscall, (&'static str, &'static str)>,
 }
 
 impl Making<'_> {
@@ -146,8 +146,7 @@ impl Making<'_> {
                     continue;
                 }
                 if rule.when.is_empty() && matches!(rule.then, ActiveThen::Errno(_)) {
-                    let by = || format!("{} ({})", capability.name(), rule.doc);
-                    self.denied.entry(call).or_insert_with(by);
+                    self.denied.entry(call).or_insert((capability.name(), rule.doc));
                 }
                 // What the kernel denies by itself is invisible: for an observer the supervisor gives the same answer.
                 let action = match action {
@@ -208,7 +207,8 @@ impl Making<'_> {
                     .get(call)
                     .is_some_and(|asks| asks.iter().any(|ask| ask.grounds == Grounds::Pinned));
                 let open = family::OPEN.contains(*call);
-                pinned || observe.calls.contains(call) || open && observe.denials
+                let seen = observe.calls.contains(call) && !observe.in_passing;
+                pinned || seen || open && observe.denials
             })
             .collect();
         self.performs.retain(|call, _| wanted.contains(call));
@@ -238,7 +238,8 @@ impl Making<'_> {
         let mut attached = HashMap::<Syscall, Vec<usize>>::new();
         for (index, call) in handlers.iter().enumerate() {
             let listed = self.policy.syscalls.deny.contains(call).then(|| "the policy".to_owned());
-            if let Some(by) = self.denied.get(call).cloned().or(listed) {
+            let ruled = self.denied.get(call).map(|(name, doc)| format!("{name} ({doc})"));
+            if let Some(by) = ruled.or(listed) {
                 return Err(HandlerOrPlan::Handler(HandlerError::OnDenySyscall { syscall: *call, by }));
             }
             let cases = self.spec.entry(*call).or_default();
@@ -257,14 +258,13 @@ fn entries(
 ) -> Vec<Option<Entry>> {
     let stage = |ask: &Ask| capabilities.get(ask.capability).map_or(Stage::Broker, |of| of.stage());
     let mut entries = Vec::new();
-    for call in Syscall::all() {
+    let calls: BTreeSet<Syscall> =
+        asks.keys().chain(performs.keys()).chain(attached.keys()).copied().collect();
+    for call in calls {
         let mut asks = asks.remove(&call).unwrap_or_default();
         asks.sort_by_key(stage);
         let handlers: Arc<[usize]> = attached.remove(&call).unwrap_or_default().into();
         let perform = performs.remove(&call);
-        if asks.is_empty() && handlers.is_empty() && perform.is_none() {
-            continue;
-        }
         let place = call.number() as usize;
         if entries.len() <= place {
             entries.resize_with(place + 1, || None);

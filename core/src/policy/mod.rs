@@ -88,6 +88,10 @@ pub enum Isolation {
 pub struct Observe {
     /// Every use of these calls becomes a verdict.
     pub calls: BTreeSet<Syscall>,
+    /// These calls are seen in passing: they run in the kernel, and cost a third of what it takes to perform them. Their
+    /// result is not known then, and a guest that changes the memory of its path in between shows another path than it
+    /// uses. Calls that a rule judges by their path are performed all the same.
+    pub in_passing: bool,
     /// Every denial by a rule becomes a verdict, and so does every open (whose denial is Landlock's).
     pub denials: bool,
     /// Start, exec and exit of each guest become events, and each verdict names its guest's place in the tree.

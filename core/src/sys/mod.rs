@@ -5,6 +5,8 @@
 mod child;
 pub(crate) mod clone;
 pub(crate) mod file;
+#[cfg(feature = "floor")]
+pub mod floor;
 pub(crate) mod group;
 pub mod host;
 pub(crate) mod image;

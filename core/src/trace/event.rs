@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -104,26 +105,24 @@ impl fmt::Display for Exit {
 
 /// A process's place in the tree of guests: `/0` is the command itself, `/0/1` its second child.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place(Vec<u32>);
+pub struct Place(Arc<[u32]>);
 
 impl Place {
     /// The command itself.
     #[must_use]
     pub fn root() -> Self {
-        Self(vec![0])
+        Self(Arc::from([0]))
     }
 
     /// The place of whoever makes the probes: no guest has it.
     pub(crate) fn probe() -> Self {
-        Self(Vec::new())
+        Self(Arc::default())
     }
 
     /// The `nth` child of this process, counted from 0 by order of creation.
     #[must_use]
     pub fn child(&self, nth: u32) -> Self {
-        let mut steps = self.0.clone();
-        steps.push(nth);
-        Self(steps)
+        Self(self.0.iter().copied().chain([nth]).collect())
     }
 
     /// The steps from the root.
@@ -157,7 +156,7 @@ impl FromStr for Place {
         let steps = text
             .strip_prefix('/')
             .and_then(|rest| rest.split('/').map(|step| step.parse().ok()).collect::<Option<Vec<u32>>>());
-        steps.map(Self).ok_or_else(|| PlaceError(text.to_owned()))
+        steps.map(|steps| Self(steps.into())).ok_or_else(|| PlaceError(text.to_owned()))
     }
 }
 

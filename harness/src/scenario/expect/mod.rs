@@ -110,6 +110,9 @@ impl Expectation {
             }
             observe.processes |= pattern.pid.is_some() || pattern.exe.is_some();
         }
+        // Who only counts calls needs neither their true path nor their result.
+        observe.in_passing =
+            !observe.calls.is_empty() && self.verdicts.patterns().all(VerdictPattern::only_counts);
         observe
     }
 }
@@ -153,7 +156,13 @@ verdicts:
     fn only_what_is_asked_is_made_visible() {
         assert_eq!(parse("{}").unwrap().observe(), Observe::default());
         let observe = parse("verdicts: { sees: [{ call: openat, pid: /0/1 }] }").unwrap().observe();
-        assert!(observe.processes && !observe.denials);
+        assert!(observe.processes && !observe.denials && observe.in_passing);
+        for wanted in
+            ["path: /x", "errno: EACCES", "result: 3", "verdict: allow", "by: fs", "flags: O_RDONLY"]
+        {
+            let text = format!("verdicts: {{ sees: [{{ call: openat, {wanted} }}, {{ call: open }}] }}");
+            assert!(!parse(&text).unwrap().observe().in_passing, "{wanted}");
+        }
         assert!(parse("verdicts: { sees: [{ verdict: deny }] }").unwrap().observe().denials);
         assert!(!parse("verdicts: { sees: [{ verdict: emulate, by: random }] }").unwrap().observe().denials);
     }

@@ -64,6 +64,29 @@ impl<'de> Deserialize<'de> for VerdictPattern {
 }
 
 impl VerdictPattern {
+    /// Whether it looks at nothing of a call but that it was made, and by whom.
+    pub(super) fn only_counts(&self) -> bool {
+        let Self {
+            call: _,
+            pid: _,
+            exe: _,
+            times: _,
+            path,
+            to,
+            flags,
+            args,
+            verdict,
+            errno,
+            by,
+            result,
+            known,
+        } = self;
+        let what = path.is_none() && to.is_none() && flags.is_none() && args.is_empty();
+        let came_of_it =
+            verdict.is_some() || errno.is_some() || by.is_some() || result.is_some() || known.is_some();
+        what && !came_of_it
+    }
+
     /// A name that none of the calls has could never match: an error now, not a riddle later.
     fn check(&self) -> Result<(), FormError> {
         let calls: Vec<Syscall> = match &self.call {

@@ -1,0 +1,111 @@
+//! Whole programs, with every open observed.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use assize_core::syscall::Sysno;
+use assize_core::trace::Memory;
+use assize_core::{Policy, Sandbox, Syscall};
+
+use crate::measure::{Row, Table, Target, milliseconds};
+use crate::start::system;
+
+const ROUNDS: usize = 5;
+const FILES: usize = 21;
+
+fn observed(work: &Path, in_passing: bool) -> Policy {
+    let mut policy = system();
+    policy.fs.write.push(work.to_owned());
+    policy.env.insert("PATH".into(), "/usr/bin:/bin".into());
+    policy.env.insert("TMPDIR".into(), work.into());
+    policy.observe.in_passing = in_passing;
+    for call in [Sysno::open, Sysno::openat, Sysno::openat2, Sysno::creat] {
+        policy.observe.calls.insert(Syscall::of(call));
+    }
+    policy
+}
+
+fn bare(script: &str, work: &Path) -> f64 {
+    milliseconds(|| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).current_dir(work).env_clear().env("PATH", "/usr/bin:/bin");
+        let output = command.env("TMPDIR", work).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    })
+}
+
+fn boxed(script: &str, work: &Path, policy: &Policy) -> f64 {
+    let command = assize_core::Command::new("/bin/sh").args(["-c", script]).cwd(work);
+    let sandbox = Sandbox::new(policy.clone(), command).trace(Memory::default());
+    milliseconds(|| {
+        let outcome = sandbox.run_blocking().unwrap();
+        assert_eq!(outcome.report.events_lost, 0);
+        let ended = assize_core::outcome::End::Exit(assize_core::trace::Exit::Code(0));
+        assert_eq!(outcome.end, ended, "{}", String::from_utf8_lossy(&outcome.stderr));
+    })
+}
+
+/// A program of so many C files, and how to make it.
+fn sources(work: &Path) {
+    let mut objects = String::new();
+    for nth in 0..FILES {
+        let body: String = (0..40)
+            .map(|f| format!("int f{nth}_{f}(int x) {{ char b[64]; snprintf(b, sizeof b, \"%d\", x); return strlen(b) * {f} + x; }}\n"))
+            .collect();
+        let main = if nth == 0 { "int main(void) { return f0_0(0); }\n" } else { "" };
+        let text = format!(
+            "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <unistd.h>\n{body}{main}"
+        );
+        std::fs::write(work.join(format!("part{nth}.c")), text).unwrap();
+        objects.push_str(&format!(" part{nth}.o"));
+    }
+    std::fs::write(
+        work.join("Makefile"),
+        format!("all: program\nprogram:{objects}\n\tcc -o $@ $^\n%.o: %.c\n\tcc -O1 -c -o $@ $<\n"),
+    )
+    .unwrap();
+}
+
+pub(crate) fn rows(table: &mut Table) {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path().canonicalize().unwrap();
+    sources(&work);
+    let rows: [(&str, &str, &[&str], f64); 4] = [
+        (
+            "20 starts of python3",
+            "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do python3 -c 0; done",
+            &["/usr/bin/python3"],
+            1.15,
+        ),
+        ("find /usr/share/doc", "find /usr/share/doc > /dev/null", &["/usr/bin/find", "/usr/share/doc"], 1.5),
+        (
+            "grep -r over /usr/include",
+            "! grep -r no-such-word-there /usr/include",
+            &["/usr/bin/grep", "/usr/include"],
+            1.6,
+        ),
+        ("make of 21 C files, -j2", "rm -f *.o program; make -j2", &["/usr/bin/make", "/usr/bin/cc"], 1.15),
+    ];
+    for (name, script, needs, most) in rows {
+        if let Some(missing) = needs.iter().find(|path| !Path::new(path).exists()) {
+            table.leave_out(name, &format!("there is no {missing}"));
+            continue;
+        }
+        let work = work.as_path();
+        for (how, in_passing, target) in
+            [("observed", true, Target::Times(most)), ("observed with its result", false, Target::None)]
+        {
+            let policy = observed(work, in_passing);
+            table.row(Row {
+                name: &format!("{name}, every open {how}"),
+                unit: "ms",
+                rounds: ROUNDS,
+                ways: vec![
+                    ("bare", Box::new(move || bare(script, work))),
+                    ("Assize", Box::new(move || boxed(script, work, &policy))),
+                ],
+                target,
+            });
+        }
+    }
+}
