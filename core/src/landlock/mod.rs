@@ -6,6 +6,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, RestrictionStatus, RulesetAttr,
@@ -85,8 +86,18 @@ impl Ruleset {
 /// A second ruleset, for guests alone, who then stand beneath the supervisor's worker and beneath init.
 ///
 /// In one domain with these, a guest of the same user could read and write their memory and send them signals.
-/// It grants whatever the first one does: it must name a right on files, or moves between folders would be refused.
-pub(crate) fn beneath() -> Result<OwnedFd, LandlockError> {
+/// It grants whatever the first one does: it must name a right on files, or moves between folders would be refused. It
+/// is the same for all runs, and made once.
+pub(crate) fn beneath() -> Result<&'static OwnedFd, LandlockError> {
+    static RULESET: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(ruleset) = RULESET.get() {
+        return Ok(ruleset);
+    }
+    let made = make_beneath()?;
+    Ok(RULESET.get_or_init(|| made))
+}
+
+fn make_beneath() -> Result<OwnedFd, LandlockError> {
     let root = Path::new("/");
     let path = |errno| LandlockError::Path { path: root.into(), grant: "read", errno };
     let (fd, _) = open(root).map_err(path)?;

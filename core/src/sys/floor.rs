@@ -1,18 +1,22 @@
 //! The floor: the least that a supervisor can do for a call, for benches to compare with.
 //!
-//! It traps a few calls and answers them with as few kernel calls as an answer takes. It confines nothing and decides
-//! nothing, so it is no sandbox; nothing but benches may use it.
+//! It traps a few calls and answers them with as few kernel calls as an answer takes, in one Landlock domain with its
+//! guest, so that both pay what the kernel takes for that. It decides nothing, so it is no sandbox; nothing but
+//! benches may use it.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 
 use syscalls::Sysno;
 
-use super::memory;
 use super::seccomp::{Listener, Notif, Reply, fetch_fd};
+use super::{memory, thread};
 use crate::Errno;
+use crate::landlock::Ruleset;
+use crate::policy::FsPolicy;
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +29,31 @@ pub enum Answer {
     Open,
 }
 
-/// Runs a command whose calls are answered so, to its end. What it writes to descriptor 1 is returned.
+/// Runs a command whose calls are answered so, to its end, with these files. What it writes to descriptor 1 is
+/// returned.
 ///
 /// # Errors
 /// What the steps of the start give, and reading its output.
-pub fn run(command: Command, calls: &[(Sysno, Answer)]) -> io::Result<Vec<u8>> {
-    let (mut child, listener) = start(command, calls)?;
+pub fn run(command: Command, calls: &[(Sysno, Answer)], fs: &FsPolicy) -> io::Result<Vec<u8>> {
+    let ruleset = Ruleset::of(fs).map_err(io::Error::other)?;
+    let calls = calls.to_vec();
+    let (give, take) = mpsc::channel();
+    // The domain is entered for good, and whatever this thread starts is in it.
+    let server = std::thread::spawn(move || {
+        let error = |errno: Errno| io::Error::from_raw_os_error(errno.value());
+        let started = thread::no_new_privs().and_then(|()| ruleset.enter()).map_err(error);
+        match started.and_then(|()| start(command, &calls)) {
+            Ok((child, listener)) => {
+                let _ = give.send(Ok(child));
+                serve(&listener, &calls);
+            }
+            Err(error) => {
+                let _ = give.send(Err(error));
+            }
+        }
+    });
+    let mut child: Child = take.recv().map_err(io::Error::other)??;
     let mut output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let answers = calls.to_vec();
-    let server = std::thread::spawn(move || serve(&listener, &answers));
     let mut text = Vec::new();
     output.read_to_end(&mut text)?;
     child.wait()?;

@@ -34,10 +34,10 @@ fn bare(words: &[&str]) -> f64 {
     figure(&command.arg("guest").args(words).stdin(Stdio::null()).output().unwrap().stdout)
 }
 
-fn raw(words: &[&str], answers: &[(Sysno, Answer)]) -> f64 {
+fn raw(words: &[&str], answers: &[(Sysno, Answer)], policy: &Policy) -> f64 {
     let mut command = Command::new(executable());
     command.arg("guest").args(words);
-    figure(&floor::run(command, answers).unwrap())
+    figure(&floor::run(command, answers, &policy.fs).unwrap())
 }
 
 pub(crate) fn boxed(words: &[&str], policy: &Policy, trace: bool) -> f64 {
@@ -63,7 +63,7 @@ pub(crate) fn rows(table: &mut Table) {
         rounds: ROUNDS,
         ways: vec![
             ("bare", Box::new(move || bare(&words))),
-            ("floor", Box::new(move || raw(&words, &[(Sysno::getrandom, Answer::Fill)]))),
+            ("floor", Box::new(move || raw(&words, &[(Sysno::getrandom, Answer::Fill)], &guests()))),
             ("Assize", Box::new(move || boxed(&words, &seeded(), false))),
         ],
         target: Target::Times(1.15),
@@ -82,7 +82,7 @@ pub(crate) fn rows(table: &mut Table) {
         rounds: ROUNDS,
         ways: vec![
             ("bare", Box::new(move || bare(&words))),
-            ("any filter", Box::new(move || raw(&words, &[(Sysno::sync, Answer::Continue)]))),
+            ("any filter", Box::new(move || raw(&words, &[(Sysno::sync, Answer::Continue)], &guests()))),
             ("Assize", {
                 let mut policy = largest();
                 policy.fs.read.push(executable());
@@ -119,6 +119,7 @@ fn opens(table: &Table, folder: &Path, path: &str) {
     let words = ["open", "20000", path];
     let mut observed = guests();
     observed.fs.read.push(folder.to_owned());
+    let opened = &observed.clone();
     let mut denied = observed.clone();
     denied.fs.deny.push(folder.join("another"));
     observed.observe.calls.insert(Syscall::of(Sysno::openat));
@@ -130,7 +131,7 @@ fn opens(table: &Table, folder: &Path, path: &str) {
         rounds: ROUNDS,
         ways: vec![
             ("bare", Box::new(move || bare(&words))),
-            ("floor", Box::new(move || raw(&words, &[(Sysno::openat, Answer::Continue)]))),
+            ("floor", Box::new(move || raw(&words, &[(Sysno::openat, Answer::Continue)], opened))),
             ("Assize", Box::new(move || boxed(&words, &passing, false))),
         ],
         target: Target::Times(1.15),
@@ -141,7 +142,7 @@ fn opens(table: &Table, folder: &Path, path: &str) {
         rounds: ROUNDS,
         ways: vec![
             ("bare", Box::new(move || bare(&words))),
-            ("floor", Box::new(move || raw(&words, &[(Sysno::openat, Answer::Open)]))),
+            ("floor", Box::new(move || raw(&words, &[(Sysno::openat, Answer::Open)], opened))),
             ("Assize", Box::new(move || boxed(&words, &denied, false))),
         ],
         target: Target::Times(1.25),
@@ -152,7 +153,7 @@ fn opens(table: &Table, folder: &Path, path: &str) {
         rounds: ROUNDS,
         ways: vec![
             ("bare", Box::new(move || bare(&words))),
-            ("floor", Box::new(move || raw(&words, &[(Sysno::openat, Answer::Open)]))),
+            ("floor", Box::new(move || raw(&words, &[(Sysno::openat, Answer::Open)], opened))),
             ("Assize", Box::new(move || boxed(&words, &observed, true))),
         ],
         target: Target::None,
