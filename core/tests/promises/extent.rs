@@ -121,10 +121,11 @@ fn the_kernel_takes_the_longest_program() {
     }
 }
 
-/// Three hundred of each kind, each opened by its name.
+/// Two hundred of each kind, each opened by its name. The supervisor holds two descriptors for each that is denied: more
+/// of them, beside the runs of other tests, would be too many for the usual limit of 1,024.
 #[test]
 fn hundreds_of_paths_are_granted_and_hundreds_denied() {
-    const EACH: usize = 300;
+    const EACH: usize = 200;
     let folder = tempfile::tempdir().unwrap();
     let file = |kind: &str, place: usize| -> PathBuf {
         let within = folder.path().join(format!("{kind}/{place}"));
