@@ -63,7 +63,7 @@ struct Said {
 }
 
 fn said(mut command: Command) -> Said {
-    for name in ["RUST_TEST_THREADS", "NEXTEST", "CARGO_MANIFEST_DIR", "ASSIZE_REQUIRE"] {
+    for name in ["RUST_TEST_THREADS", "NEXTEST", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR", "ASSIZE_REQUIRE"] {
         if command.get_envs().all(|(known, _)| known != name) {
             command.env_remove(name);
         }
