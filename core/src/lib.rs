@@ -18,6 +18,9 @@ compile_error!(
 pub mod capability;
 pub mod command;
 pub mod filter;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guest;
 pub mod handler;
 mod landlock;

@@ -10,6 +10,9 @@
 pub mod attempt;
 pub mod command;
 pub mod diagnostic;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod matcher;
 pub mod needs;
 pub mod report;

@@ -3,7 +3,7 @@
 //! It speaks libtest's language, as `cargo test` and `cargo nextest` use it: on stdout stands nothing but that.
 #![forbid(unsafe_code)]
 
-mod arguments;
+pub(crate) mod arguments;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -81,6 +81,8 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
         colour: coloured(&arguments),
         said: Mutex::default(),
     });
+    // libtest-mimic starts as many threads as it is told, however few tests there are.
+    arguments.test_threads = arguments.test_threads.map(|threads| threads.min(cases.len().max(1)));
     let trials = cases.into_iter().map(|case| trial(case, &common)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

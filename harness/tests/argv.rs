@@ -63,7 +63,7 @@ struct Said {
 }
 
 fn said(mut command: Command) -> Said {
-    for name in ["RUST_TEST_THREADS", "NEXTEST", "CARGO_MANIFEST_DIR", "ASSIZE_REQUIRE"] {
+    for name in ["RUST_TEST_THREADS", "NEXTEST", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR", "ASSIZE_REQUIRE"] {
         if command.get_envs().all(|(known, _)| known != name) {
             command.env_remove(name);
         }
@@ -155,6 +155,9 @@ fn options_of_libtest_are_taken() {
         let list = target(root, &[args, &["--list"]].concat());
         assert_eq!((list.code, list.stdout.lines().count()), (0, ALL.len()), "{args:?}: {}", list.stderr);
     }
+    // No more threads are started than there are tests: as many as this would never all be started.
+    let many = target(root, &["--test-threads=1000000000000", "good"]);
+    assert_eq!(many.code, 0, "{}", many.stderr);
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--list"]).env(ROOT, root).env("RUST_TEST_THREADS", "2").current_dir(root);
     assert_eq!(said(command).code, 0);

@@ -75,7 +75,13 @@ fn large_files_end_soon() {
     };
     let long = format!("each: {{ a: [\"{}\"] }}\nrun: [{}]", "x".repeat(500_000), "$a,".repeat(150_000));
     let aliases = format!("about: &a \"{}\"\nrun: [{}]", "x".repeat(500_000), "*a ,".repeat(120_000));
+    let axes: String = (0..60_000).map(|axis| format!("a{axis}: [1], ")).collect();
+    let axes = format!("each: {{ {axes} }}\nrun: [true]\n");
+    let heavy: String = (0..999).map(|value| format!("{value},")).collect();
+    let heavy = format!("each: {{ a: [\"{}\"], b: [{heavy}] }}\nrun: [$a, $b]\n", "x".repeat(1_000_000));
     let cases = [
+        axes.into_bytes(),
+        heavy.into_bytes(),
         fill("["),
         fill("{a: "),
         fill("- "),
@@ -129,6 +135,62 @@ fn large_files_end_soon() {
         assert!(took < Duration::from_secs(20), "{head:?} took {took:?}");
         if std::env::var_os("ASSIZE_TIMES").is_some() {
             println!("{took:>10.1?} {head:?} {}", shown.lines().next().unwrap_or_default());
+        }
+    }
+}
+
+/// Whatever was written, what is said of it can be read.
+#[test]
+fn what_is_wrong_is_said_in_few_words() {
+    let long = "x".repeat(200_000);
+    for case in [
+        format!("needs: [{long}]\nrun: [a]"),
+        format!("needs: [kernel >= {long}]\nrun: [a]"),
+        format!("needs: [kernel <> {long}]\nrun: [a]"),
+        format!("needs: [\"program({long}\"]\nrun: [a]"),
+        format!("without: [{long}]\nrun: [a]"),
+        format!("run: [a]\nexpect: {{ exit: {long} }}"),
+        format!("run: [a]\nexpect: {{ exit: {{ signal: {long} }} }}"),
+        format!("run: [a]\nexpect: {{ stdout: {{ matches: \"({long}\" }} }}"),
+        format!("run: [a]\nexpect: {{ stdout: {{ glob: \"[{long}\" }} }}"),
+        format!("run: [a]\nexpect: {{ files: {{ a: {{ mode: {long} }} }} }}"),
+        format!("run: [a]\nexpect: {{ verdicts: {{ sees: [{{ call: {long} }}] }} }}"),
+        format!("run: [a]\nexpect: {{ verdicts: {{ sees: [{{ call: open, flags: {long} }}] }} }}"),
+        format!("run: [a]\nexpect: {{ verdicts: {{ sees: [{{ call: open, errno: {long} }}] }} }}"),
+        format!("run: [a]\nexpect: {{ verdicts: {{ sees: [{{ call: open, by: {long} }}] }} }}"),
+        format!("run: [a]\nexpect: {{ verdicts: {{ sees: [{{ call: open, pid: {long} }}] }} }}"),
+        format!("run: [a]\nexpect: {{ verdicts: {{ sees: [{{ call: open, to: {long} }}] }} }}"),
+        format!("run: [a]\nexpect: {{ verdicts: {{ sees: [{{ call: open, times: {long} }}] }} }}"),
+        format!("run: [a]\nexpect: {{ verdicts: {{ sees: [{{ call: open, args: {{ {long}: 1 }} }}] }} }}"),
+        format!("attempt: [{{ call: openat, flags: {long}, expect: deny }}]"),
+        format!("attempt: [{{ call: openat, mode: {long}, expect: deny }}]"),
+        format!("attempt: [{{ call: openat, dirfd: {long}, expect: deny }}]"),
+        format!("attempt: [{{ call: connect, to: {long}, expect: deny }}]"),
+        format!("attempt: [{{ call: openat, args: {{ {long}: 1 }}, expect: deny }}]"),
+        format!("attempt: [{{ call: openat, registers: {{ {long}: 1 }}, expect: deny }}]"),
+        format!("attempt: [{{ call: openat, path: /x, read: {long}, expect: deny }}]"),
+        format!("attempt: [{{ call: openat, expect: {long} }}]"),
+        format!("policy: {{ fs: {{ read: [{long}] }} }}\nrun: [a]"),
+        format!("policy: {{ limits: {{ timeout: {long} }} }}\nrun: [a]"),
+        format!("policy: {{ env: {{ \"={long}\": a }} }}\nrun: [a]"),
+        format!("policy: {{ hostname: {long} }}\nrun: [a]"),
+        format!("policy: {{ isolation: {long} }}\nrun: [a]"),
+        format!("env: {{ A: ${long} }}\nrun: [a]"),
+        format!("files: {{ a: {{ mode: {long} }} }}\nrun: [a]"),
+        format!("run: {long}"),
+        format!("run: [!{long} a]"),
+        format!("name: \"[{long}\"\nrun: [a]"),
+        format!("each: {{ {long}: [1] }}\nrun: [a]"),
+        format!("each: {{ a: [1], exclude: [{{ {long}: 1 }}] }}\nrun: [$a]"),
+        format!("{long}: a\nrun: [a]"),
+    ] {
+        let wrong = loaded(case.as_bytes()).unwrap_err();
+        for diagnostic in wrong {
+            let said = [&diagnostic.title, &diagnostic.label].into_iter().chain(&diagnostic.notes);
+            for text in said.chain(&diagnostic.help) {
+                assert!(text.chars().count() <= 2001, "{} bytes for {:.80}: {text:.200}", text.len(), case);
+            }
+            assert!(diagnostic.span.is_some(), "{}", diagnostic.title);
         }
     }
 }

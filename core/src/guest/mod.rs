@@ -14,7 +14,7 @@
 
 pub mod change;
 pub mod denied;
-mod mounts;
+pub(crate) mod mounts;
 pub mod open;
 pub mod pinned;
 pub mod process;

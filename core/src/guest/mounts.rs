@@ -5,7 +5,7 @@ use crate::Errno;
 
 /// One line of the table (`man 5 proc_pid_mountinfo`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     /// `major:minor` of the file system.
     device: Vec<u8>,
     /// What of the file system is mounted.
@@ -20,7 +20,7 @@ pub(super) fn table() -> Result<Vec<Mount>, Errno> {
     Ok(parse(&text))
 }
 
-fn parse(text: &[u8]) -> Vec<Mount> {
+pub(crate) fn parse(text: &[u8]) -> Vec<Mount> {
     let line = |line: &[u8]| {
         let mut fields = line.split(|byte| *byte == b' ').skip(2);
         Some(Mount {
@@ -33,7 +33,7 @@ fn parse(text: &[u8]) -> Vec<Mount> {
 }
 
 /// The other paths by which `path`, or something beneath it, can be reached.
-pub(super) fn aliases(table: &[Mount], path: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn aliases(table: &[Mount], path: &[u8]) -> Vec<Vec<u8>> {
     // Of several mounts at one place the last is the one that is seen.
     let own = table.iter().enumerate().filter(|(_, mount)| below(path, &mount.at).is_some());
     let Some((place, own)) = own.max_by_key(|(place, mount)| (mount.at.len(), *place)) else {

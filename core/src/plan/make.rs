@@ -37,6 +37,10 @@ impl Plan {
 
     /// The plan of this policy with handlers, each given by the call it is attached to.
     pub(crate) fn make(policy: &Policy, handlers: &[Syscall]) -> Result<Self, HandlerOrPlan> {
+        let named = policy.syscalls.deny.iter().chain(&policy.observe.calls).chain(handlers);
+        if let Some(call) = named.copied().find(|call| !call.is_filtered()) {
+            return Err(PlanError::Unfiltered(call).into());
+        }
         let (capabilities, controls) = start(policy)?;
         let mut making = Making {
             policy,
@@ -85,9 +89,9 @@ pub(super) fn prove(
     (probes, checks)
 }
 
-type Started = (Vec<Box<dyn Active>>, Vec<Control>);
+pub(super) type Started = (Vec<Box<dyn Active>>, Vec<Control>);
 
-fn start(policy: &Policy) -> Result<Started, PlanError> {
+pub(super) fn start(policy: &Policy) -> Result<Started, PlanError> {
     let names = || capability::ALL.iter().map(|declared| declared.name).chain([ISOLATION]);
     if let Some(name) = policy.without.iter().find(|name| names().all(|known| known != name.as_str())) {
         let known = names().collect::<Vec<_>>().join(", ");

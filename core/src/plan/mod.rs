@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod make;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod meaning;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +61,11 @@ pub enum PlanError {
     /// The kernel's Landlock can't carry it out.
     #[error(transparent)]
     Landlock(#[from] LandlockError),
+    /// A call that no filter is asked about ([`Syscall::is_filtered`]).
+    #[error(
+        "the kernel asks no filter about {0}: no policy can deny or observe it, and no handler can answer it"
+    )]
+    Unfiltered(Syscall),
     /// Guests are to be followed and may use ptrace: only one of the two can be.
     #[error(
         "a run with a seed, denied paths or observed processes follows its guests by ptrace; the policy can't also allow ptrace"

@@ -28,23 +28,27 @@ pub(crate) struct Mapped {
     pub(crate) names: [Vec<u8>; 2],
 }
 
+/// The files of a table of mappings, in its order.
+pub(crate) fn mapped(table: &[u8]) -> Vec<Mapped> {
+    let mapped = |line: &[u8]| {
+        let path = line.iter().position(|byte| *byte == b'/').and_then(|start| line.get(start..))?;
+        let mut fields = std::str::from_utf8(line.strip_suffix(path)?).ok()?.split_ascii_whitespace().skip(3);
+        let (major, minor) = fields.next()?.split_once(':')?;
+        let number = |text| u32::from_str_radix(text, 16).ok();
+        let dev = rustix::fs::makedev(number(major)?, number(minor)?);
+        let ino = fields.next()?.parse().ok()?;
+        Some(Mapped { identity: Identity { dev, ino }, names: [path.to_vec(), unescaped(path)] })
+    };
+    let mut files: Vec<_> = table.split(|byte| *byte == b'\n').filter_map(mapped).collect();
+    files.dedup_by_key(|file| file.identity);
+    files
+}
+
 impl ExecStop<'_> {
     /// The files that the program was mapped from (`man 5 proc_pid_maps`).
     pub(crate) fn mapped(&self) -> Result<Vec<Mapped>, Errno> {
         let table = std::fs::read(format!("/proc/{}/maps", self.tid)).map_err(|error| Errno::of(&error))?;
-        let mapped = |line: &[u8]| {
-            let path = line.iter().position(|byte| *byte == b'/').and_then(|start| line.get(start..))?;
-            let mut fields =
-                std::str::from_utf8(line.strip_suffix(path)?).ok()?.split_ascii_whitespace().skip(3);
-            let (major, minor) = fields.next()?.split_once(':')?;
-            let number = |text| u32::from_str_radix(text, 16).ok();
-            let dev = rustix::fs::makedev(number(major)?, number(minor)?);
-            let ino = fields.next()?.parse().ok()?;
-            Some(Mapped { identity: Identity { dev, ino }, names: [path.to_vec(), unescaped(path)] })
-        };
-        let mut files: Vec<_> = table.split(|byte| *byte == b'\n').filter_map(mapped).collect();
-        files.dedup_by_key(|file| file.identity);
-        Ok(files)
+        Ok(mapped(&table))
     }
 
     /// Its place in the tree.

@@ -80,6 +80,14 @@ impl Syscall {
         self.0
     }
 
+    /// Whether the kernel asks a filter about it. About the two that its own probes make from a trampoline it does not
+    /// (`seccomp_uprobe_exception` in `kernel/seccomp.c`); whoever makes them from elsewhere gains nothing: he gets
+    /// `SIGILL` or `ENXIO`.
+    #[must_use]
+    pub fn is_filtered(self) -> bool {
+        !matches!(self.0, Sysno::uretprobe | Sysno::uprobe)
+    }
+
     /// All syscalls of this architecture, by number.
     pub fn all() -> impl Iterator<Item = Self> {
         // Not `Sysno::iter`, which leaves out the last one.

@@ -5,6 +5,7 @@
 mod actions;
 mod defer;
 mod denials;
+mod extent;
 mod forms;
 mod handlers;
 mod launch;

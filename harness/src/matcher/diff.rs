@@ -2,27 +2,55 @@
 #![forbid(unsafe_code)]
 
 use super::lines::{is_any_lines, line_matches};
+use super::text::cut;
 
 /// Longer differences are cut: the whole text lies in the kept artefacts.
 const MOST_LINES: usize = 60;
 /// Beyond this many pairs of lines, lines with gaps are compared as they stand.
 const MOST_PAIRS: usize = 1_000_000;
 
+/// Lines before the first difference that are looked at.
+const MOST_SAME: usize = 10;
+/// Lines of each text from there on that are looked at: finding the least difference of n lines can take n² steps.
+const MOST_COMPARED: usize = 2000;
+/// Beyond this many pairs of lines and bytes, lines with gaps are compared as they stand.
+const MOST_BYTES: usize = 200_000_000;
+
 /// What to take away (`-`) and what to add (`+`) to come from the expected text to the one that was seen.
 pub(super) fn diff(expected: &str, seen: &str, elide: bool) -> String {
     let seen = if elide { aligned(expected, seen) } else { seen.to_owned() };
-    let diff = similar::TextDiff::from_lines(expected, &seen);
+    let (expected, seen, cut_off) = beginning(expected, &seen);
+    let diff = similar::TextDiff::from_lines(expected, seen);
     let text = diff.unified_diff().context_radius(2).to_string();
     // Where in the texts a piece stands is of no use: the line numbers are those of neither file nor scenario.
     let pieces = text.lines().map(|line| if line.starts_with("@@") { "  ..." } else { line });
-    let mut lines: Vec<&str> = pieces.skip(1).collect();
+    let mut lines: Vec<_> = pieces.skip(1).map(cut).collect();
     let left_out = lines.len().saturating_sub(MOST_LINES);
     lines.truncate(MOST_LINES);
     let mut text = lines.join("\n");
     if left_out > 0 {
         text.push_str(&format!("\n({left_out} more lines)"));
     }
+    if cut_off {
+        text.push_str("\n(the texts go on, and were compared no further)");
+    }
     text
+}
+
+/// Both texts without the lines at their beginning that are the same, but for a few; of long ones that differ
+/// throughout only so much as can be compared at once. Whether anything was cut off their ends.
+fn beginning<'a>(one: &'a str, other: &'a str) -> (&'a str, &'a str, bool) {
+    let same =
+        one.split_inclusive('\n').zip(other.split_inclusive('\n')).take_while(|(one, other)| one == other);
+    let same: Vec<usize> = same.map(|(line, _)| line.len()).collect();
+    let skipped: usize = same.iter().take(same.len().saturating_sub(MOST_SAME)).sum();
+    let head = |text: &'a str| {
+        let rest = text.get(skipped..).unwrap_or_default();
+        let end: usize = rest.split_inclusive('\n').take(MOST_COMPARED).map(str::len).sum();
+        (rest.get(..end).unwrap_or_default(), end < rest.len())
+    };
+    let ((one, one_cut), (other, other_cut)) = (head(one), head(other));
+    (one, other, one_cut || other_cut)
 }
 
 /// The seen text with every line that a pattern covers put as that pattern, so that only real differences are left.
@@ -30,7 +58,7 @@ fn aligned(expected: &str, seen: &str) -> String {
     let patterns: Vec<&str> = expected.lines().collect();
     let lines: Vec<&str> = seen.lines().collect();
     let (rows, columns) = (patterns.len() + 1, lines.len() + 1);
-    if rows.saturating_mul(columns) > MOST_PAIRS {
+    if rows.saturating_mul(columns) > MOST_PAIRS || rows.saturating_mul(seen.len()) > MOST_BYTES {
         return seen.to_owned();
     }
     // cost[p][l]: how many lines differ at least, from pattern p and line l to the end.
@@ -102,5 +130,18 @@ mod tests {
         let text = diff("", &"x\n".repeat(500), true);
         assert_eq!(text.lines().count(), MOST_LINES + 1);
         assert!(text.ends_with("more lines)"));
+    }
+
+    #[test]
+    fn a_difference_of_many_lines_is_found_soon() {
+        let lines =
+            |first: usize| (first..first + 200_000).map(|line| format!("{line}\n")).collect::<String>();
+        let text = diff(&lines(0), &lines(1_000_000), false);
+        assert!(text.ends_with("compared no further)") && text.lines().count() == MOST_LINES + 2, "{text}");
+        // What is the same before it does not hide it.
+        let (one, other) = (format!("{}a\n", lines(0)), format!("{}b\n", lines(0)));
+        assert_eq!(diff(&one, &other, false).lines().last(), Some("+b"));
+        let wide = diff("a\n", &format!("{}\n", "b".repeat(1 << 20)), true);
+        assert!(wide.len() < 1000, "{} bytes", wide.len());
     }
 }

@@ -1,9 +1,11 @@
 //! Texts against their patterns.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
+
 use super::Finding;
 use super::diff::diff;
-use super::lines::{lines_match, unordered};
+use super::lines::{TooLong, lines_match, unordered};
 use crate::scenario::expect::{TextPattern, TextTest};
 use crate::scenario::place::YamlPath;
 
@@ -22,8 +24,10 @@ pub(super) fn judge_tests(tests: &[TextTest], seen: &str, name: &str, at: &YamlP
 
 fn whole(expected: &str, seen: &str, name: &str, at: &YamlPath) -> Option<Finding> {
     let (wanted, got): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), seen.lines().collect());
-    if lines_match(&wanted, &got) {
-        return None;
+    match lines_match(&wanted, &got) {
+        Ok(true) => return None,
+        Ok(false) => {}
+        Err(TooLong) => return Some(too_long(name, at)),
     }
     let finding = Finding::new(format!("{name} is not what was expected"), at.clone(), "wanted here");
     Some(
@@ -32,6 +36,12 @@ fn whole(expected: &str, seen: &str, name: &str, at: &YamlPath) -> Option<Findin
             diff(&ended(expected), &ended(seen), true)
         )),
     )
+}
+
+/// What can't be judged is no success.
+fn too_long(name: &str, at: &YamlPath) -> Finding {
+    let title = format!("{name} and what was expected of it have too many lines to be compared");
+    Finding::new(title, at.clone(), "can't be judged")
 }
 
 /// With a newline at its end: its absence is no difference, so it is not shown as one.
@@ -56,10 +66,10 @@ fn judge_test(test: &TextTest, seen: &str, name: &str, at: &YamlPath) -> Vec<Fin
             vec![finding.note(format!("difference (- expected, + seen):\n{text}"))]
         }
         TextTest::Contains(part) if seen.contains(part) => Vec::new(),
-        TextTest::Contains(part) => wrong(format!("{name} does not contain {part:?}"), "not found"),
+        TextTest::Contains(part) => wrong(format!("{name} does not contain {:?}", cut(part)), "not found"),
         TextTest::Matches(pattern) if pattern.matches(seen) => Vec::new(),
         TextTest::Matches(pattern) => {
-            wrong(format!("{name} does not match /{}/", pattern.as_str()), "no match")
+            wrong(format!("{name} does not match /{}/", cut(pattern.as_str())), "no match")
         }
         TextTest::Glob(glob) if glob.matches(seen.strip_suffix('\n').unwrap_or(seen).as_bytes()) => {
             Vec::new()
@@ -70,7 +80,9 @@ fn judge_test(test: &TextTest, seen: &str, name: &str, at: &YamlPath) -> Vec<Fin
         TextTest::Empty(false) => wrong(format!("{name} is empty"), "it must not be"),
         TextTest::Unordered(patterns) => {
             let lines: Vec<&str> = seen.lines().collect();
-            let (missing, extra) = unordered(patterns, &lines);
+            let Ok((missing, extra)) = unordered(patterns, &lines) else {
+                return vec![too_long(name, &here)];
+            };
             if missing.is_empty() && extra.is_empty() {
                 return Vec::new();
             }
@@ -80,7 +92,8 @@ fn judge_test(test: &TextTest, seen: &str, name: &str, at: &YamlPath) -> Vec<Fin
                 "wanted here",
             );
             let list = |what: &str, lines: &[&str]| {
-                let some: Vec<String> = lines.iter().take(10).map(|line| format!("  {line}")).collect();
+                let some: Vec<String> =
+                    lines.iter().take(10).map(|line| format!("  {}", cut(line))).collect();
                 let more =
                     if lines.len() > 10 { format!("\n  ({} more)", lines.len() - 10) } else { String::new() };
                 (!lines.is_empty()).then(|| format!("{what}:\n{}{more}", some.join("\n")))
@@ -112,11 +125,16 @@ fn judge_test(test: &TextTest, seen: &str, name: &str, at: &YamlPath) -> Vec<Fin
 pub(super) fn tail(text: &str, most: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(most);
-    let cut = |line: &&str| match line.char_indices().nth(300) {
-        Some((end, _)) => format!("  {}[..]", &line[..end]),
-        None => format!("  {line}"),
-    };
-    lines[from..].iter().map(cut).collect::<Vec<_>>().join("\n")
+    let shown = |line: &&str| format!("  {}", cut(line));
+    lines[from..].iter().map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// A line, as far as a person reads it.
+pub(super) fn cut(line: &str) -> Cow<'_, str> {
+    match line.char_indices().nth(300) {
+        Some((end, _)) => format!("{}[..]", &line[..end]).into(),
+        None => line.into(),
+    }
 }
 
 fn excerpt(seen: &str, name: &str) -> String {

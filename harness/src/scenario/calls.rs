@@ -28,6 +28,9 @@ pub enum CallsError {
         /// One that is like it.
         near: Option<String>,
     },
+    /// No filter is asked about it.
+    #[error("{0} can't be denied: the kernel asks no filter about it")]
+    Unfiltered(Syscall),
     /// No family has this name.
     #[error("there is no family {name:?}{}", meant_or_all(.near.as_deref()))]
     Family {
@@ -94,6 +97,22 @@ impl<'de> Deserialize<'de> for Calls {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
+}
+
+/// Reads calls that are to be denied.
+pub(super) fn deniable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Calls>, D::Error> {
+    struct Deniable(Calls);
+    impl<'de> Deserialize<'de> for Deniable {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let calls = Calls::deserialize(deserializer)?;
+            match calls.calls().iter().find(|call| !call.is_filtered()) {
+                Some(call) => Err(D::Error::custom(CallsError::Unfiltered(*call))),
+                None => Ok(Self(calls)),
+            }
+        }
+    }
+    let calls = Vec::<Deniable>::deserialize(deserializer)?;
+    Ok(calls.into_iter().map(|calls| calls.0).collect())
 }
 
 /// Every spelling of an operation.

@@ -16,16 +16,18 @@ use super::tree::{Entry, Kind, Node};
 
 /// The most cells of one matrix.
 const MAX_CELLS: usize = 1000;
+/// The most axes of one matrix: each cell has a value of every one.
+const MAX_AXES: usize = 32;
 /// The most bytes that axes may become in one cell: a short text could otherwise grow without bounds.
 const MAX_GROWN: usize = 1 << 20;
 
 /// One cell: each axis, in the file's order, with its value.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Cell(Vec<(String, Node)>);
+pub(super) struct Cell(Vec<(String, Arc<Node>)>);
 
 impl Cell {
     fn get(&self, axis: &str) -> Option<&Node> {
-        self.0.iter().find(|(name, _)| name == axis).map(|(_, value)| value)
+        self.0.iter().find(|(name, _)| name == axis).map(|(_, value)| &**value)
     }
 
     /// As the test's name shows it.
@@ -71,6 +73,7 @@ pub(super) fn cells(document: &Node) -> Result<Vec<Cell>, Fault> {
     let mut cells = vec![Cell(Vec::new())];
     let (axes, rest): (Vec<&Entry>, Vec<&Entry>) =
         entries.iter().partition(|entry| !matches!(entry.key.as_str(), "include" | "exclude"));
+    few_axes(&axes)?;
     for entry in &axes {
         axis_name(entry)?;
         let values = axis_values(entry)?;
@@ -82,7 +85,7 @@ pub(super) fn cells(document: &Node) -> Result<Vec<Cell>, Fault> {
             .flat_map(|cell| {
                 values.iter().map(|value| {
                     let mut axes = cell.0.clone();
-                    axes.push((entry.key.clone(), value.clone()));
+                    axes.push((entry.key.clone(), Arc::clone(value)));
                     Cell(axes)
                 })
             })
@@ -140,6 +143,15 @@ pub(super) fn cells(document: &Node) -> Result<Vec<Cell>, Fault> {
     Ok(cells)
 }
 
+fn few_axes(axes: &[&Entry]) -> Result<(), Fault> {
+    match axes.get(MAX_AXES) {
+        Some(entry) => {
+            Err(Fault::new(format!("the matrix has more than {MAX_AXES} axes")).at(entry.key_span))
+        }
+        None => Ok(()),
+    }
+}
+
 fn no_such_axis(axis: &str, item: &Node, axes: &[&Entry]) -> Fault {
     let known: Vec<&str> = axes.iter().map(|entry| entry.key.as_str()).collect();
     let span = item.entry(axis).map_or(item.span, |entry| entry.key_span);
@@ -164,7 +176,7 @@ fn axis_name(entry: &Entry) -> Result<(), Fault> {
 }
 
 /// An axis's values: a list of scalars, or `family(NAME)` for every spelling of an operation.
-fn axis_values(entry: &Entry) -> Result<Vec<Node>, Fault> {
+fn axis_values(entry: &Entry) -> Result<Vec<Arc<Node>>, Fault> {
     let value = &entry.value;
     match &value.kind {
         Kind::List(items) if items.is_empty() => Err(Fault::new("an axis needs a value").at(value.span)),
@@ -174,14 +186,14 @@ fn axis_values(entry: &Entry) -> Result<Vec<Node>, Fault> {
                     Fault::new("a value of an axis is a text, a number, `true` or `false`").at(item.span)
                 );
             }
-            Ok(items.clone())
+            Ok(items.iter().cloned().map(Arc::new).collect())
         }
         Kind::Scalar { text, .. } if text.starts_with("family(") => {
             let calls: Calls =
                 text.parse().map_err(|error| <Fault as serde::de::Error>::custom(error).at(value.span))?;
-            let node = |name: &str| Node {
-                span: value.span,
-                kind: Kind::Scalar { text: name.to_owned(), plain: true },
+            let node = |name: &str| {
+                let kind = Kind::Scalar { text: name.to_owned(), plain: true };
+                Arc::new(Node { span: value.span, kind })
             };
             Ok(calls.calls().iter().map(|call| node(call.name())).collect())
         }
@@ -200,13 +212,14 @@ fn listed_cells(node: &Node) -> Result<Vec<(&Node, Cell)>, Fault> {
             let Kind::Map(entries) = &item.kind else {
                 return Err(Fault::new("expected a map of axes, each with its value").at(item.span));
             };
+            few_axes(&entries.iter().collect::<Vec<_>>())?;
             let axes = entries.iter().map(|entry| {
                 axis_name(entry)?;
                 if text(&entry.value).is_none() {
                     return Err(Fault::new("a value of an axis is a text, a number, `true` or `false`")
                         .at(entry.value.span));
                 }
-                Ok((entry.key.clone(), entry.value.clone()))
+                Ok((entry.key.clone(), Arc::new(entry.value.clone())))
             });
             Ok((item, Cell(axes.collect::<Result<_, _>>()?)))
         })

@@ -72,14 +72,30 @@ impl Fault {
         }
     }
 
-    /// As a diagnostic of this file.
+    /// As a diagnostic of this file. Whatever of the file is quoted in it, a person can read it.
     pub(super) fn diagnostic(self, file: &Path, source: &Arc<str>) -> Diagnostic {
-        let mut diagnostic = Diagnostic::new(self.title, file).at(Arc::clone(source), self.span, self.label);
-        diagnostic.others = self.others;
-        diagnostic.notes = self.notes;
-        diagnostic.help = self.help;
+        let all = |texts: Vec<String>| texts.into_iter().map(readable).collect();
+        let mut diagnostic = Diagnostic::new(readable(self.title), file).at(
+            Arc::clone(source),
+            self.span,
+            readable(self.label),
+        );
+        diagnostic.others = self.others.into_iter().map(|(span, label)| (span, readable(label))).collect();
+        diagnostic.notes = all(self.notes);
+        diagnostic.help = all(self.help);
         diagnostic
     }
+}
+
+/// The most characters of one message: the list of all families is shorter.
+const MOST_SAID: usize = 2000;
+
+fn readable(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MOST_SAID) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// The nearest of some words to a misspelt one, if any is near.

@@ -61,7 +61,21 @@ fn is_scenario_file(path: &Path) -> bool {
 /// # Errors
 /// Everything that is wrong with it, each at its place.
 pub fn load(root: &Path, file: &Path) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
-    let source = match read(file) {
+    of(read(file), root, file)
+}
+
+/// As [`load`], from what would be read.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn load_bytes(root: &Path, file: &Path, bytes: Vec<u8>) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
+    of(source(bytes), root, file)
+}
+
+fn of(
+    source: Result<SourceMap, Unreadable>,
+    root: &Path,
+    file: &Path,
+) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
+    let source = match source {
         Ok(source) => source,
         Err(Unreadable { fault, text }) => return Err(vec![fault.diagnostic(file, &text)]),
     };
@@ -143,6 +157,10 @@ pub(super) fn read(file: &Path) -> Result<SourceMap, Unreadable> {
     let mut bytes = Vec::new();
     let limit = MAX_BYTES as u64 + 1;
     std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
+    source(bytes)
+}
+
+pub(super) fn source(bytes: Vec<u8>) -> Result<SourceMap, Unreadable> {
     if bytes.len() > MAX_BYTES {
         return Err(Unreadable::new(format!("the file is larger than {} KiB", MAX_BYTES >> 10)));
     }

@@ -11,7 +11,7 @@ use assize_core::{Policy, Syscall};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::calls::Calls;
+use super::calls::{Calls, deniable};
 use super::fault::{nearest, shown};
 use super::quantity::Time;
 use super::template::Template;
@@ -53,6 +53,7 @@ pub struct FsSpec {
 #[serde(deny_unknown_fields, default, expecting = "a map of `deny` and `allow`")]
 pub struct SyscallSpec {
     /// Answered `EPERM`.
+    #[serde(deserialize_with = "deniable")]
     pub deny: Vec<Calls>,
     /// Lifts the denial that every guest has.
     pub allow: Vec<Calls>,

@@ -13,7 +13,7 @@ use super::deterministic::{Deterministic, DeterministicSpec};
 use super::document::refuse_not_built;
 use super::each::{Cell, Substitution};
 use super::fault::Fault;
-use super::load::read;
+use super::load::{Unreadable, read};
 use super::place::{SourceMap, YamlPath};
 use super::policy::{EnvName, PolicySpec};
 use super::template::Template;
@@ -73,7 +73,17 @@ impl PolicyFile {
 /// # Errors
 /// What is wrong with it, at its place.
 pub fn load(file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {
-    let source = read(file).map_err(|wrong| vec![wrong.fault.diagnostic(file, &wrong.text)])?;
+    of(read(file), file)
+}
+
+/// As [`load`], from what would be read.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn load_bytes(file: &Path, bytes: Vec<u8>) -> Result<PolicyFile, Vec<Diagnostic>> {
+    of(super::load::source(bytes), file)
+}
+
+fn of(source: Result<SourceMap, Unreadable>, file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {
+    let source = source.map_err(|wrong| vec![wrong.fault.diagnostic(file, &wrong.text)])?;
     let read = parse(&source).map_err(|fault| vec![fault.diagnostic(file, source.text())])?;
     Ok(PolicyFile { source: Some(Arc::new(source)), ..read })
 }

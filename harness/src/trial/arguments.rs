@@ -7,15 +7,15 @@ use std::path::Path;
 
 /// The arguments, with what libtest-mimic cannot take set apart.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Shim {
+pub(crate) struct Shim {
     /// The filters: a test that any of them hits is run.
-    pub(super) filters: Vec<String>,
+    pub(crate) filters: Vec<String>,
     rest: Vec<OsString>,
 }
 
 /// Arguments that nobody could act on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ArgumentError {
+pub(crate) enum ArgumentError {
     #[error("the number of test threads must not be 0")]
     NoThreads,
     #[error("RUST_TEST_THREADS is `{0}`: it should be a positive number")]
@@ -29,7 +29,7 @@ const WITH_VALUE: [&str; 6] = ["--skip", "--test-threads", "--format", "--color"
 
 impl Shim {
     /// Takes arguments apart. `threads`: what `RUST_TEST_THREADS` says.
-    pub(super) fn parse(
+    pub(crate) fn parse(
         args: impl IntoIterator<Item = OsString>,
         threads: Option<&str>,
     ) -> Result<Self, ArgumentError> {
@@ -76,7 +76,7 @@ impl Shim {
     }
 
     /// What libtest-mimic is to parse.
-    pub(super) fn rest(&self, executable: &Path) -> Vec<OsString> {
+    pub(crate) fn rest(&self, executable: &Path) -> Vec<OsString> {
         std::iter::once(executable.as_os_str().to_owned()).chain(self.rest.iter().cloned()).collect()
     }
 }

@@ -165,7 +165,7 @@ proptest! {
 
     #[test]
     fn a_second_compiler_makes_the_same_of_denials(
-        denied in prop::collection::vec(any_call(), 0..100),
+        denied in prop::collection::vec(any_call(), 0..460),
         cases in prop::collection::vec(any_case(3), 0..60),
     ) {
         let denied: Vec<_> = denied.into_iter().map(|call| (call, 0)).collect();

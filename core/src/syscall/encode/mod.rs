@@ -279,8 +279,14 @@ const fn at_fdcwd() -> u64 {
     libc::AT_FDCWD as u32 as u64
 }
 
+/// A text for a message: as much of it as a person reads.
 fn text_of(text: &[u8]) -> String {
-    crate::trace::BytesText(text.to_vec()).to_string()
+    const MOST: usize = 60;
+    let (shown, end) = match text.get(..MOST) {
+        Some(shown) if shown.len() < text.len() => (shown, "..."),
+        _ => (text, ""),
+    };
+    format!("{}{end}", crate::trace::BytesText(shown.to_vec()))
 }
 
 /// A number, by name or as a number, cut to its width.

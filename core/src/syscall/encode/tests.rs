@@ -252,3 +252,19 @@ proptest! {
         let _ = address::show(&bytes);
     }
 }
+
+#[test]
+fn what_is_wrong_is_said_in_few_words() {
+    let (long, odd) = ("x".repeat(100_000), vec![0x8d; 100_000]);
+    for (name, argument, given) in [
+        ("openat", "flags", text(&long)),
+        ("openat", "flags", Given::Text(&odd)),
+        ("openat", "mode", text(&long)),
+        ("openat", "dirfd", text(&long)),
+        ("connect", "addr", text(&long)),
+        ("read", "count", Given::Text(&odd)),
+    ] {
+        let said = encode(call(name), &[(argument, given)]).unwrap_err().to_string();
+        assert!(said.len() < 500, "{} bytes: {said:.200}", said.len());
+    }
+}

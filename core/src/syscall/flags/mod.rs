@@ -57,7 +57,7 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{unknown:?} is not one of the {}", set.name)]
 pub struct FlagError {
-    /// The name.
+    /// The name; of a long one its beginning.
     pub unknown: String,
     /// The set it was looked for in: [`FlagSet::names`] are what could have been meant.
     pub set: &'static FlagSet,
@@ -102,7 +102,7 @@ impl FlagSet {
             self.value(word)
                 .or_else(|| number(word))
                 .map(|bits| value | bits)
-                .ok_or_else(|| FlagError { unknown: word.to_owned(), set: self })
+                .ok_or_else(|| FlagError { unknown: word.chars().take(60).collect(), set: self })
         })
     }
 

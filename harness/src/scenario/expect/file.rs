@@ -93,6 +93,11 @@ impl<'de> Deserialize<'de> for FilePath {
         let inner = path.strip_prefix("$WORK/").unwrap_or(&path);
         if !inner.starts_with('/') {
             inner.parse::<WorkPath>().map_err(D::Error::custom)?;
+        } else if inner.contains('\0') {
+            return Err(D::Error::custom(FormError::shape(
+                &path,
+                "a path: no file's name has a zero byte in it",
+            )));
         } else if inner.split('/').any(|part| part == "..") {
             return Err(D::Error::custom(FormError::shape(&path, "a plain path: write it without `..`")));
         }

@@ -93,6 +93,12 @@ impl VerdictPattern {
             Some(calls) => calls.calls().to_vec(),
             None => Syscall::all().collect(),
         };
+        if let (Some(_), Some(call)) = (&self.call, calls.iter().find(|call| !call.is_filtered())) {
+            return Err(FormError::shape(
+                call.name(),
+                "a call that can be seen: the kernel asks no filter about it",
+            ));
+        }
         for flag in self.flags.iter().flat_map(|flags| flags.set.iter().chain(&flags.unset)) {
             let names = || calls.iter().flat_map(|call| flag_sets(*call)).flat_map(FlagSet::names);
             if !names().any(|name| name == flag) {

@@ -1,6 +1,8 @@
 //! What plans derive from policies: each program checked by the interpreter, each conflict an error.
 #![forbid(unsafe_code)]
 
+mod meaning;
+
 use crate::sys::seccomp::NotifData;
 use crate::syscall::{Sysno, family};
 use crate::{Errno, HandlerError, Plan, Policy, RunError, Syscall};
@@ -16,16 +18,21 @@ fn errno(errno: Errno) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno.value().unsigned_abs()
 }
 
+/// Whatever a policy can deny.
+fn filtered() -> impl Iterator<Item = Syscall> {
+    Syscall::all().filter(|call| call.is_filtered())
+}
+
 fn policies() -> Vec<Policy> {
     let mut seeded = Policy { seed: Some(1), hostname: Some("box".to_owned()), ..Policy::default() };
     seeded.syscalls.deny = family::CONNECT.syscalls().collect();
     let mut observed = Policy::default();
     observed.observe.denials = true;
-    observed.observe.calls = Syscall::all().collect();
+    observed.observe.calls = filtered().collect();
     let mut denying = Policy::default();
     denying.fs.deny.push("/etc/passwd".into());
     let mut denying_all = Policy::default();
-    denying_all.syscalls.deny = Syscall::all().collect();
+    denying_all.syscalls.deny = filtered().collect();
     vec![Policy::default(), seeded, observed, denying, denying_all]
 }
 
@@ -84,6 +91,16 @@ fn what_can_t_be_carried_out_is_an_error() {
     assert!(Plan::of(&traced).unwrap_err().to_string().contains("ptrace"));
     let unknown = Policy { without: ["randum".to_owned()].into(), ..Policy::default() };
     assert!(Plan::of(&unknown).unwrap_err().to_string().contains("randum"));
+    for call in Syscall::all().filter(|call| !call.is_filtered()) {
+        let mut denied = Policy::default();
+        denied.syscalls.deny.insert(call);
+        let mut observed = Policy::default();
+        observed.observe.calls.insert(call);
+        for policy in [denied, observed] {
+            assert!(Plan::of(&policy).unwrap_err().to_string().contains("asks no filter"), "{call}");
+        }
+        assert!(Plan::make(&Policy::default(), &[call]).is_err());
+    }
     let named = Policy { hostname: Some("a b".to_owned()), ..Policy::default() };
     assert!(Plan::of(&named).unwrap_err().to_string().contains("hostname"));
 }
