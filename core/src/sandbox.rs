@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Wake};
 use crate::handler::Handler;
 use crate::launch::{Keeper, Stdio};
 use crate::plan::Plan;
+use crate::remote::Remote;
 use crate::supervisor::Run;
 use crate::supervisor::recorder::Recorder;
 use crate::sys::thread;
@@ -20,6 +21,7 @@ pub struct Sandbox {
     policy: Policy,
     command: Command,
     sinks: Vec<Box<dyn Sink>>,
+    remote: Option<Remote>,
 }
 
 /// Why a run did not take place, or cannot be believed.
@@ -63,13 +65,20 @@ impl Sandbox {
     /// This command under this policy.
     #[must_use]
     pub fn new(policy: Policy, command: Command) -> Self {
-        Self { policy, command, sinks: Vec::new() }
+        Self { policy, command, sinks: Vec::new(), remote: None }
     }
 
     /// Sends every event to `sink` too.
     #[must_use]
     pub fn trace(mut self, sink: impl Sink + 'static) -> Self {
         self.sinks.push(Box::new(sink));
+        self
+    }
+
+    /// Lets the run be given up, and signals be passed on to its command, by `remote`.
+    #[must_use]
+    pub fn remote(mut self, remote: &Remote) -> Self {
+        self.remote = Some(remote.clone());
         self
     }
 
@@ -146,8 +155,14 @@ impl Sandbox {
         let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();
         let run = Arc::new(Run::new(plan, handlers, recorder, runtime));
         let (cancel, cancelled) = std::io::pipe().map_err(failed("making a pipe")).map(|(a, b)| (b, a))?;
-        let keeper =
-            Keeper { run, policy: self.policy, command: self.command, stdio, cancel: cancelled.into() };
+        let keeper = Keeper {
+            run,
+            policy: self.policy,
+            command: self.command,
+            stdio,
+            cancel: cancelled.into(),
+            remote: self.remote,
+        };
         let (give, outcome) = tokio::sync::oneshot::channel();
         std::thread::Builder::new()
             .name("assize-keeper".to_owned())

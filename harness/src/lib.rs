@@ -10,6 +10,7 @@
 pub mod attempt;
 pub mod command;
 pub mod diagnostic;
+mod interrupt;
 pub mod matcher;
 pub mod needs;
 pub mod report;

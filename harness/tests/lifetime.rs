@@ -2,14 +2,17 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
+#[path = "lifetime/processes.rs"]
+mod processes;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a killed process may take to be gone, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+use processes::*;
+
 const ISOLATION: [&str; 2] = ["auto", "off"];
 
 /// What guests do to stay; `MARK` is how long they sleep, which nobody else on this machine does.
@@ -21,53 +24,12 @@ const HIDING: [&str; 5] = [
     "sleep MARK & kill -STOP $!; (setsid sh -c 'kill -STOP $$; sleep MARK' &); sleep MARK",
 ];
 
-/// A number of seconds that only the guests of this test sleep.
-fn mark(test: &str) -> String {
-    let name: u32 = test.bytes().map(u32::from).sum();
-    format!("{}.{}", 80_000 + name, std::process::id())
-}
-
-/// Processes with `mark` among their arguments.
-fn marked(mark: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
-        let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        if words.iter().any(|word| word.contains(mark)) && !words[0].contains("assize") {
-            found.push(format!("{}: {}", entry.file_name().display(), words.join(" ")));
-        }
-    }
-    found
-}
-
-fn wait_until(what: &str, done: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !done() {
-        assert!(since.elapsed() < PATIENCE, "in vain: {what}");
-        sleep(Duration::from_millis(10));
-    }
-}
-
-fn nobody(mark: &str, when: &str) {
-    let since = Instant::now();
-    while !marked(mark).is_empty() {
-        assert!(since.elapsed() < PATIENCE, "{when}: still there: {:#?}", marked(mark));
-        sleep(Duration::from_millis(10));
-    }
-}
-
 fn scenario(folder: &Path, isolation: &str, timeout: &str, script: &str) {
     let indented = script.replace('\n', "\n  ");
     let text = format!(
         "policy: {{ isolation: \"{isolation}\", limits: {{ timeout: {timeout} }} }}\nshell: |\n  {indented}\nexpect: {{ exit: [timeout, 0] }}\n"
     );
     fs::write(folder.join("scenario.yaml"), text).unwrap();
-}
-
-fn assize(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
-    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
 }
 
 fn run(folder: &Path) -> Child {

@@ -5,11 +5,13 @@
 mod actions;
 mod defer;
 mod denials;
+mod ends;
 mod forms;
 mod handlers;
 mod launch;
 mod lifetime;
 mod memory;
+mod signals;
 mod stress;
 mod support;
 mod tracing;
