@@ -10,12 +10,14 @@ use assize_core::policy::Isolation;
 use assize_core::trace::Exit;
 use assize_core::{Command, HandlerCtx, NotifAction, Outcome, Policy, Sandbox};
 
-/// Children make calls of every kind without end, and are killed after a time that grows by little steps, most of them
-/// in the midst of one. Each checks that what it gets is the answer to what it asked.
+/// Children make calls of every kind without end, and are killed at random, most of them in the midst of one. Each
+/// checks that what it gets is the answer to what it asked, and says before each call which it will make.
 const KILLED: &str = r#"
-import ctypes, os, random, signal, sys
+import ctypes, mmap, os, random, signal, sys
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
+stage = mmap.mmap(-1, 4096)
+killed = [0] * 8
 wrong = open('wrong', 'wb', buffering=0)
 def child(seed):
     draw = random.Random(seed)
@@ -23,32 +25,39 @@ def child(seed):
         # The handlers give back what they are asked.
         asked = draw.randrange(1 << 20)
         for number in 146, 147:
+            stage[0] = number - 144
             result = libc.syscall(number, asked)
             if result != asked: wrong.write(b'asked %d, got %d of %d\n' % (asked, result, number))
         name = b'%d' % draw.randrange(8)
+        stage[0] = 4
         fd = libc.syscall(257, -100, name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         if fd < 3: wrong.write(b'open gave %d\n' % fd)
         else:
             found = os.readlink(f'/proc/self/fd/{fd}').encode().rpartition(b'/')[2].removesuffix(b' (deleted)')
             if found not in (name, b'0', b'1', b'2', b'3', b'4', b'5', b'6', b'7'): wrong.write(b'%s is %s\n' % (name, found))
+            stage[0] = 1
             os.close(fd)
+        stage[0] = 5
         libc.syscall(82, name, b'%d' % draw.randrange(8))
+        stage[0] = 6
         if len(os.getrandom(16)) != 16: wrong.write(b'getrandom\n')
 draw = random.Random(int(sys.argv[1]))
 for nth in range(int(sys.argv[2])):
+    stage[0] = 0
     pid = os.fork()
     if pid == 0:
         try: child(nth)
         finally: os._exit(1)
-    # Busy, not asleep: a sleep ends where the clock ticks.
-    for _ in range(draw.randrange(400)): pass
-    if nth % 3 == 0: os.sched_yield()
+    # It must have begun; then busy, not asleep: a sleep ends where the clock ticks.
+    while stage[0] == 0: os.sched_yield()
+    for _ in range(draw.randrange(20000)): pass
     os.kill(pid, signal.SIGKILL)
     status = os.waitpid(pid, 0)[1]
+    killed[stage[0]] += 1
     if status != 9: wrong.write(b'status %d\n' % status)
     # Whoever comes after is answered as ever.
     if libc.syscall(146, nth) != nth: wrong.write(b'parent\n')
-print(os.path.getsize('wrong'))
+print(os.path.getsize('wrong'), *killed)
 "#;
 
 fn policy(folder: &std::path::Path, nth: u32) -> Policy {
@@ -110,11 +119,18 @@ fn descriptors() -> usize {
 fn two_thousand_guests_that_are_killed_disturb_nobody() {
     run(0, 5);
     let before = descriptors();
+    let mut at = [0; 6];
     for nth in 0..4 {
         let outcome = run(nth, 500);
         assert_eq!(outcome.end, End::Exit(Exit::Code(0)), "{}", String::from_utf8_lossy(&outcome.stderr));
-        assert_eq!(outcome.stdout, b"0\n");
+        let text = String::from_utf8(outcome.stdout).unwrap();
+        let counts: Vec<u32> = text.split_whitespace().map(|count| count.parse().unwrap()).collect();
+        for (stage, count) in counts[2..].iter().enumerate().take(6) {
+            at[stage] += count;
+        }
     }
+    // Two handlers, an open, a rename, a draw.
+    assert!(at[1..].iter().all(|count| *count > 20), "killed in each kind of call: {at:?}");
     let settled = (0..500).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
         descriptors() <= before

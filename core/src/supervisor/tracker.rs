@@ -125,6 +125,13 @@ impl ExecStop<'_> {
     }
 }
 
+/// Whether there is such a process, and it has not ended (`man 5 proc_pid_stat`).
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|close| stat.get(close + 2));
+    state.is_some_and(|state| !matches!(state, b'Z' | b'X'))
+}
+
 /// A name of a table of mappings with its lines' ends.
 fn unescaped(path: &[u8]) -> Vec<u8> {
     const END: &[u8] = br"\012";
@@ -232,7 +239,9 @@ impl Tracker {
             ptrace::Source::Process(pid) if self.namespaces || self.run.processes().of(pid).is_some() => {
                 Sender::Guest
             }
-            ptrace::Source::Process(_) => Sender::Outside,
+            ptrace::Source::Process(pid) if is_alive(pid) => Sender::Outside,
+            // It may have been a guest.
+            ptrace::Source::Process(_) => return,
         };
         self.run.sends(signal, Why::Sent(sender));
     }

@@ -1,5 +1,6 @@
 //! Why a command ended as it did: what is known is said, and nothing else is.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use assize_core::outcome::{Activity, End, Sender, Why};
@@ -64,10 +65,16 @@ fn who_sent_a_signal_is_known_where_guests_are_followed() {
     for policy in followed() {
         for (script, wanted) in [
             ("kill -TERM $$", Some(Sender::Itself)),
-            ("python3 -I -S -c 'import os; os.kill(os.getppid(), 15)' & wait", Some(Sender::Guest)),
+            (
+                "python3 -I -S -c 'import os, time; os.kill(os.getppid(), 15); time.sleep(60)' & wait",
+                Some(Sender::Guest),
+            ),
             ("exec python3 -I -S -c 'import os; os.abort()'", Some(Sender::Itself)),
             ("exec python3 -I -S -c 'import ctypes; ctypes.string_at(1)'", Some(Sender::Kernel)),
-            ("exec python3 -I -S -c 'import signal; signal.setitimer(0, 0.05); signal.pause()'", Some(Sender::Kernel)),
+            (
+                "exec python3 -I -S -c 'import signal; signal.setitimer(0, 0.05); signal.pause()'",
+                Some(Sender::Kernel),
+            ),
             // Nobody is shown who sends this one.
             ("kill -KILL $$", None),
         ] {
@@ -89,7 +96,8 @@ fn a_signal_from_outside_is_passed_on_and_known() {
     for policy in followed() {
         let remote = Remote::new().unwrap();
         let marker = marker("outside");
-        let sandbox = Sandbox::new(policy, Command::new("/bin/sh").args(["-c", "sleep 60", &marker])).remote(&remote);
+        let sandbox = Sandbox::new(policy, Command::new("/bin/sh").args(["-c", "sleep 60; exit 0", &marker]))
+            .remote(&remote);
         let sender = std::thread::spawn({
             let remote = remote.clone();
             move || {
@@ -161,8 +169,15 @@ fn the_filter_and_a_denied_program_are_named() {
         let outcome = Sandbox::new(policy.clone(), sh("kill -SYS $$")).run_blocking().unwrap();
         assert_eq!(outcome.end, End::Exit(Exit::Signal(libc::SIGSYS)));
         assert_eq!(outcome.why, Some(Why::Sent(Sender::Itself)));
-        policy.fs.deny.push("/usr/bin/id".into());
-        let outcome = Sandbox::new(policy, sh("exec /usr/bin/id")).run_blocking().unwrap();
+        // The kernel itself opens the interpreter that a script names.
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("script");
+        std::fs::write(&script, "#!/usr/bin/yes\n").unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        policy.fs.read.push(folder.path().into());
+        policy.fs.deny.push("/usr/bin/yes".into());
+        let command = sh(&format!("exec {}", script.display()));
+        let outcome = Sandbox::new(policy, command).run_blocking().unwrap();
         assert_eq!((outcome.end, outcome.why), (End::Exit(Exit::Signal(9)), Some(Why::Denied)));
     }
 }
