@@ -13,6 +13,8 @@ use std::time::Instant;
 
 use processes::*;
 
+/// Guests are followed, and their opens performed.
+const DENIES: &str = "{ fs: { read: [$SYSTEM, $WORK], write: [$WORK, /dev/null], deny: [/etc/shadow] } }";
 const ASSIZE: &str = env!("CARGO_BIN_EXE_assize");
 
 fn fixture(scenario: &str) -> tempfile::TempDir {
@@ -51,7 +53,7 @@ fn text(out: &Output) -> String {
 
 #[test]
 fn with_too_few_descriptors_a_run_says_so() {
-    for (kind, policy) in [("plain", "{}"), ("followed", "{ fs: { deny: [/etc/shadow] } }")] {
+    for (kind, policy) in [("plain", "{}"), ("followed", DENIES)] {
         let mark = mark(&format!("descriptors {kind}"));
         let folder = fixture(&format!(
             "policy: {policy}\nshell: setsid sleep {mark} > /dev/null & cat /etc/passwd > out\n"
@@ -83,7 +85,7 @@ fn with_too_few_descriptors_a_run_says_so() {
 fn with_too_little_memory_nobody_stays() {
     let mark = mark("memory");
     let folder = fixture(&format!(
-        "policy: {{ fs: {{ deny: [/etc/shadow] }} }}\nshell: setsid sleep {mark} > /dev/null & cat /etc/passwd > out\n"
+        "policy: {DENIES}\nshell: setsid sleep {mark} > /dev/null & cat /etc/passwd > out\n"
     ));
     let (mut failed, mut passed) = (0, 0);
     for mebibytes in (8..80).step_by(4).chain((80..800).step_by(60)) {
@@ -126,13 +128,15 @@ fn where_no_thread_can_be_made_a_run_says_so() {
     let (mut failed, mut passed) = (0, 0);
     for limit in (1..16).chain((16..64).step_by(8)) {
         let what = format!("with {limit} processes");
-        let run = format!("ulimit -u {limit}; exec {} run -j 2 scenario.yaml", copy.display());
+        let nproc = format!("--nproc={limit}");
         // A user who has no other process; in a namespace of one's own, where only what is in it counts.
-        let words: &[&str] = if own.is_root() {
-            &["setpriv", "--reuid=64123", "--regid=64123", "--clear-groups", "sh", "-c", &run]
+        let user: &[&str] = if own.is_root() {
+            &["setpriv", "--reuid=64123", "--regid=64123", "--clear-groups"]
         } else {
-            &["unshare", "--user", "--map-current-user", "sh", "-c", &run]
+            &["unshare", "--user", "--map-current-user"]
         };
+        let program = copy.to_str().unwrap();
+        let words = [user, &["prlimit", &nproc, program, "run", "-j", "2", "scenario.yaml"]].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).current_dir(folder.path()).stdin(Stdio::null());
         command.env("TMPDIR", folder.path().join("tmp")).env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO");
@@ -184,7 +188,7 @@ fn a_full_disk_is_said_and_leaves_nothing() {
 #[test]
 fn a_guest_on_a_full_disk_is_told_and_so_is_the_reader() {
     let script = "head -c 600K /dev/zero > out; echo status $?";
-    let folder = fixture(&format!("policy: {{ fs: {{ deny: [/etc/shadow] }} }}\nshell: {script}\n"));
+    let folder = fixture(&format!("policy: {DENIES}\nshell: {script}\n"));
     // What a failed run leaves can't be kept where there is no room; what is wrong is said all the same.
     let run = format!(
         "export TMPDIR=$PWD/full CARGO_TARGET_DIR=$PWD/full/target\nmkdir full/target\n\
@@ -203,7 +207,7 @@ fn a_trace_that_is_not_whole_is_said_to_be_so() {
     let script = "i=0; while [ $i -lt 60 ]; do cat /etc/passwd > /dev/null; i=$((i + 1)); done";
     let exec = |trace: &str| {
         format!(
-            "printf 'policy: {{ fs: {{ deny: [/etc/shadow] }} }}\\n' > policy.yaml\n\
+            "echo 'policy: {DENIES}' > policy.yaml\n\
              {ASSIZE} exec --policy policy.yaml --trace {trace} -- sh -c '{script}'; echo ended $?"
         )
     };

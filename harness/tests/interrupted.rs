@@ -296,3 +296,42 @@ fn a_command_gets_an_interrupt_of_the_terminal_once() {
     assert!(read_until("\n").contains("seen 1"), "{text}");
     drop(held);
 }
+
+/// A supervisor that is stopped in the midst of an answer, as by a frozen cgroup, gives the whole answer afterwards.
+#[test]
+fn a_supervisor_that_is_stopped_and_continued_gives_every_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tmp")).unwrap();
+    let text = "policy: { fs: { read: [$SYSTEM, $WORK], write: [$WORK], deny: [/etc/shadow] }, limits: { timeout: 120s } }\n\
+        deterministic: { seed: 1 }\n\
+        files:\n  guest.py: |\n\
+        \x20   import os\n\
+        \x20   for turn in range(4000):\n\
+        \x20       fd = os.open('/etc/passwd', os.O_RDONLY)\n\
+        \x20       assert fd == 3, fd\n\
+        \x20       os.close(fd)\n\
+        \x20       assert len(os.getrandom(8)) == 8\n\
+        \x20       fd = os.open(f'{turn}', os.O_CREAT | os.O_EXCL)\n\
+        \x20       assert fd == 3, fd\n\
+        \x20       os.close(fd)\n\
+        \x20       os.rename(f'{turn}', 'other')\n\
+        run: [/usr/bin/python3, -I, -S, guest.py]\n";
+    fs::write(folder.path().join("scenario.yaml"), text).unwrap();
+    let mut harness = assize(folder.path())
+        .args(["run", "scenario.yaml"])
+        .env("TMPDIR", folder.path().join("tmp"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut draw = Draw(3);
+    let mut stops = 0;
+    while harness.try_wait().unwrap().is_none() {
+        send(&harness, Signal::STOP);
+        send(&harness, Signal::CONT);
+        stops += 1;
+        std::thread::sleep(Duration::from_micros(draw.below(300)));
+    }
+    let (status, text) = said(harness);
+    assert!(status.success(), "after {stops} stops: {text}");
+    assert!(stops > 200, "{stops} stops");
+}

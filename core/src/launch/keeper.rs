@@ -272,7 +272,12 @@ impl Keeper {
         let texts = Texts::of(&self.command, &self.policy)?;
         let mut descriptors = Vec::new();
         let mut place = |fd: std::os::fd::BorrowedFd<'_>| -> Result<RawFd, RunError> {
-            let high = rustix::io::fcntl_dupfd_cloexec(fd, LOWEST_FREE).map_err(step(Step::Descriptors))?;
+            let high = rustix::io::fcntl_dupfd_cloexec(fd, LOWEST_FREE).map_err(|errno| match errno {
+                // So it is called where the limit lies below that number.
+                rustix::io::Errno::INVAL => rustix::io::Errno::MFILE,
+                errno => errno,
+            });
+            let high = high.map_err(step(Step::Descriptors))?;
             let number = high.as_raw_fd();
             descriptors.push(high);
             Ok(number)
