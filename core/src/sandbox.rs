@@ -226,6 +226,26 @@ impl Future for Running {
     }
 }
 
+const RUNTIME_THREADS: usize = 2;
+
+/// Whether so many threads can be made at once: tokio panics where its own can't be.
+fn threads_can_be_made(count: usize) -> std::io::Result<()> {
+    let mut made = Vec::new();
+    let mut result = Ok(());
+    for _ in 0..count {
+        match std::thread::Builder::new().spawn(std::thread::park) {
+            Ok(thread) => made.push(thread),
+            Err(error) => result = Err(error),
+        }
+    }
+    for thread in made {
+        thread.thread().unpark();
+        // It has done nothing that could panic.
+        let _ = thread.join();
+    }
+    result
+}
+
 /// The runtime that handlers, deferred answers and errands run on: one for all runs, made at the first.
 ///
 /// Its threads are made here, by a thread that is not confined, and never by a worker.
@@ -236,8 +256,9 @@ fn runtime() -> std::io::Result<tokio::runtime::Handle> {
     if let Some(runtime) = &*runtime {
         return Ok(runtime.handle().clone());
     }
+    threads_can_be_made(RUNTIME_THREADS)?;
     let made = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(RUNTIME_THREADS)
         // Each handler that waits has one: they must not run out for one run because of another's.
         .max_blocking_threads(1 << 14)
         .thread_name("assize-runtime")

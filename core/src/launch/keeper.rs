@@ -174,7 +174,7 @@ impl Keeper {
         let worker = std::thread::Builder::new()
             .name("assize-worker".to_owned())
             .spawn(move || work(all))
-            .map_err(|error| Failure { step: Step::Domain, errno: Errno::of(&error) })?;
+            .map_err(|error| RunError::Supervisor { doing: "starting a thread", errno: Errno::of(&error) })?;
         match self.attend(&told, &reply, namespaces) {
             Ok(Ready { init, init_pid, root, tracker, held }) => Ok(Started {
                 worker,
