@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use assize_core::outcome::End;
 use assize_core::policy::Isolation;
-use assize_core::{Command, Policy, RunError, Sandbox};
+use assize_core::trace::Exit;
+use assize_core::{Command, Outcome, Policy, RunError, Sandbox};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Of plain guests, of followed ones, and of ones whose opens are performed and whose devices are made.
@@ -32,10 +34,10 @@ fn policies() -> Vec<Policy> {
     policies
 }
 
-fn run(policy: Policy) -> Result<(), RunError> {
+fn run(policy: Policy) -> Result<Outcome, RunError> {
     let command =
         Command::new("/bin/sh").args(["-c", "head -c 4 /dev/urandom | wc -c; cat /etc/passwd; exit 0"]);
-    Sandbox::new(policy, command).run_blocking().map(|_| ())
+    Sandbox::new(policy, command).run_blocking()
 }
 
 fn descriptors() -> usize {
@@ -51,7 +53,7 @@ fn limit(count: u64) {
 fn whatever_can_no_longer_be_opened_a_run_ends_in_words_and_keeps_nothing() {
     let plenty = getrlimit(Resource::Nofile).current.unwrap();
     // What all runs share is there before.
-    policies().into_iter().for_each(|policy| run(policy).unwrap());
+    policies().into_iter().for_each(|policy| drop(run(policy).unwrap()));
     let before = descriptors();
     for policy in policies() {
         let (mut failed, mut passed) = (0, 0);
@@ -60,7 +62,13 @@ fn whatever_can_no_longer_be_opened_a_run_ends_in_words_and_keeps_nothing() {
             let result = run(policy.clone());
             limit(plenty);
             match result {
-                Ok(()) => passed += 1,
+                Ok(outcome) => {
+                    let seen =
+                        (outcome.end, String::from_utf8_lossy(&outcome.stdout).lines().next() == Some("4"));
+                    let stderr = String::from_utf8_lossy(&outcome.stderr).into_owned();
+                    assert_eq!(seen, (End::Exit(Exit::Code(0)), true), "with {count} descriptors: {stderr}");
+                    passed += 1;
+                }
                 Err(error) => {
                     failed += 1;
                     let text = error.to_string();

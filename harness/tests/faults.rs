@@ -1,7 +1,7 @@
 //! What becomes of a run whose host runs out of something: it passes, or says what is missing. Nothing hangs, and nobody
 //! stays.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "lifetime/processes.rs"]
 mod processes;

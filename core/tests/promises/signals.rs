@@ -15,14 +15,16 @@ use crate::support::*;
 /// The first argument says where the signals come from, the second whether calls are to be restarted. Every operation
 /// can tell a call that was made twice, or not at all, from one that was made once.
 const STORM: &str = r#"
-import ctypes, os, signal, sys
+import ctypes, mmap, os, signal, sys
 source, restart = sys.argv[1], sys.argv[2] == 'restart'
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 TURNS = 300
 eintr = {}
+progress = mmap.mmap(-1, 4096)
 
 def call(name, number, *args):
+    progress[0] = (progress[0] + 1) % 256
     while True:
         result = libc.syscall(ctypes.c_long(number), *args)
         if result >= 0: return result
@@ -59,11 +61,16 @@ elif source != 'quiet':
     sender = os.fork()
     if sender == 0:
         libc.prctl(1, 9)
+        turn = 0
         while True:
             if source == 'stop':
                 os.kill(me, signal.SIGSTOP)
                 os.kill(me, signal.SIGCONT)
-                os.sched_yield()
+                # Who is stopped again before he ran gets nowhere.
+                seen = progress[0]
+                while progress[0] == seen: os.sched_yield()
+                turn += 1
+                for _ in range(turn * 7919 % 3000): pass
             else:
                 # tgkill, as to one thread of several
                 libc.syscall(234, me, me, int(storm))
@@ -93,8 +100,6 @@ if source == 'timer': signal.setitimer(signal.ITIMER_REAL, 0)
 elif source != 'quiet':
     os.kill(sender, signal.SIGKILL)
     os.waitpid(sender, 0)
-    # It may have died between the two.
-    pass
 print(drawn.hex())
 print(wrong)
 print(sorted(eintr))

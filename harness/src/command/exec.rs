@@ -130,7 +130,7 @@ fn start(args: ExecArgs) -> Result<u8, ExecError> {
         _ => {}
     }
     if let (Some(path), lost @ 1..) = (&args.trace, outcome.report.events_lost) {
-        eprintln!("assize: {lost} events could not be written to {}", path.display());
+        eprintln!("assize: at least {lost} events could not be written to {}", path.display());
     }
     if args.verbose {
         eprint!("assize: controls:\n{}", report::controls(&outcome.report));
