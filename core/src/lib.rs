@@ -29,6 +29,7 @@ pub mod outcome;
 pub mod plan;
 pub mod policy;
 pub mod prober;
+pub mod remote;
 pub mod sandbox;
 pub mod supervisor;
 #[allow(unsafe_code)]
@@ -41,10 +42,12 @@ pub use handler::{Handler, HandlerCtx, HandlerError, NotifAction};
 pub use outcome::Outcome;
 pub use plan::Plan;
 pub use policy::Policy;
+pub use remote::Remote;
 pub use sandbox::{RunError, Sandbox};
 #[cfg(feature = "floor")]
 #[doc(hidden)]
 pub use sys::floor;
-pub use sys::host;
+
+pub use sys::{ending, host};
 pub use syscall::{Errno, Syscall, SyscallError};
 pub use trace::{Event, Verdict};

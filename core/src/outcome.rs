@@ -1,17 +1,21 @@
 //! How a run ended, and which controls were in force. Data only.
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::trace::Exit;
+use crate::Syscall;
+use crate::trace::{Arg, Args, BytesText, Exit};
 
 /// How a run ended, and what was in force.
 #[derive(Debug)]
 pub struct Outcome {
     /// How the command itself ended.
     pub end: End,
+    /// Why so, as far as that is known.
+    pub why: Option<Why>,
     /// What it and its children wrote to descriptor 1, where that was captured.
     pub stdout: Vec<u8>,
     /// And to descriptor 2.
@@ -32,6 +36,97 @@ pub enum End {
     TimedOut(Duration),
     /// Killed because the caller gave the run up.
     Cancelled,
+}
+
+/// Why a command ended as it did. What is not known is not claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Why {
+    /// Its time was up, or the run was given up: this is what it was doing.
+    Doing(Doing),
+    /// A handler sent the signal, in its answer to this call.
+    Handler(Syscall),
+    /// It executed a denied program, and was killed before that ran.
+    Denied,
+    /// The filter, which so ends whoever makes a call of another architecture. Known in runs whose guests are followed.
+    Filter,
+    /// Somebody sent the signal. Known in runs whose guests are followed, and for signals that can be caught.
+    Sent(Sender),
+}
+
+/// Who sent a signal (`man 2 sigaction`, `si_code`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sender {
+    /// The command sent it to itself, as `abort` does.
+    Itself,
+    /// Another guest.
+    Guest,
+    /// A process that is no guest.
+    Outside,
+    /// The kernel: for a fault, or because a timer ran out.
+    Kernel,
+}
+
+/// What a process was doing: the command or, where that only waited for a child, the innermost one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Doing {
+    /// The program's name, as the kernel keeps it: at most 15 bytes.
+    pub program: BytesText,
+    /// And what its first thread was doing.
+    pub activity: Activity,
+}
+
+/// What a thread was doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activity {
+    /// It ran, or could have.
+    Running,
+    /// It waited in this call.
+    Call {
+        /// Which.
+        call: Syscall,
+        /// With these arguments.
+        args: Args,
+    },
+    /// A signal had stopped it.
+    Stopped,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Doing(doing) => doing.fmt(f),
+            Self::Handler(call) => write!(f, "a handler sent the signal, in its answer to {call}"),
+            Self::Denied => f.write_str("it executed a denied program, and was killed before that ran"),
+            Self::Filter => f.write_str("the filter killed it, for a call of another architecture"),
+            Self::Sent(Sender::Itself) => f.write_str("it sent the signal to itself"),
+            Self::Sent(Sender::Guest) => f.write_str("another guest sent the signal"),
+            Self::Sent(Sender::Outside) => f.write_str("a process that is no guest sent the signal"),
+            Self::Sent(Sender::Kernel) => {
+                f.write_str("the kernel sent the signal: a fault, or a timer that ran out")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.activity {
+            Activity::Running => write!(f, "{} was running", self.program),
+            Activity::Stopped => write!(f, "{} was stopped by a signal", self.program),
+            Activity::Call { call, args } => {
+                write!(f, "{} was in {call}", self.program)?;
+                // What it waited for. Numbers and pointers say nothing of that.
+                let says = |arg: &&Arg| matches!(arg, Arg::Fd(_) | Arg::Path(_) | Arg::Address(_));
+                let told: Vec<_> =
+                    args.0.iter().map(|(_, arg)| arg).filter(says).map(Arg::to_string).collect();
+                if told.is_empty() { Ok(()) } else { write!(f, "({})", told.join(", ")) }
+            }
+        }
+    }
 }
 
 /// Which controls were in force in a run.

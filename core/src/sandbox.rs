@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Wake};
 use crate::handler::Handler;
 use crate::launch::{Keeper, Stdio};
 use crate::plan::Plan;
+use crate::remote::Remote;
 use crate::supervisor::Run;
 use crate::supervisor::recorder::Recorder;
 use crate::sys::thread;
@@ -20,6 +21,7 @@ pub struct Sandbox {
     policy: Policy,
     command: Command,
     sinks: Vec<Box<dyn Sink>>,
+    remote: Option<Remote>,
 }
 
 /// Why a run did not take place, or cannot be believed.
@@ -63,13 +65,20 @@ impl Sandbox {
     /// This command under this policy.
     #[must_use]
     pub fn new(policy: Policy, command: Command) -> Self {
-        Self { policy, command, sinks: Vec::new() }
+        Self { policy, command, sinks: Vec::new(), remote: None }
     }
 
     /// Sends every event to `sink` too.
     #[must_use]
     pub fn trace(mut self, sink: impl Sink + 'static) -> Self {
         self.sinks.push(Box::new(sink));
+        self
+    }
+
+    /// Lets the run be given up, and signals be passed on to its command, by `remote`.
+    #[must_use]
+    pub fn remote(mut self, remote: &Remote) -> Self {
+        self.remote = Some(remote.clone());
         self
     }
 
@@ -146,8 +155,14 @@ impl Sandbox {
         let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();
         let run = Arc::new(Run::new(plan, handlers, recorder, runtime));
         let (cancel, cancelled) = std::io::pipe().map_err(failed("making a pipe")).map(|(a, b)| (b, a))?;
-        let keeper =
-            Keeper { run, policy: self.policy, command: self.command, stdio, cancel: cancelled.into() };
+        let keeper = Keeper {
+            run,
+            policy: self.policy,
+            command: self.command,
+            stdio,
+            cancel: cancelled.into(),
+            remote: self.remote,
+        };
         let (give, outcome) = tokio::sync::oneshot::channel();
         std::thread::Builder::new()
             .name("assize-keeper".to_owned())
@@ -211,6 +226,26 @@ impl Future for Running {
     }
 }
 
+const RUNTIME_THREADS: usize = 2;
+
+/// Whether so many threads can be made at once: tokio panics where its own can't be.
+fn threads_can_be_made(count: usize) -> std::io::Result<()> {
+    let mut made = Vec::new();
+    let mut result = Ok(());
+    for _ in 0..count {
+        match std::thread::Builder::new().spawn(std::thread::park) {
+            Ok(thread) => made.push(thread),
+            Err(error) => result = Err(error),
+        }
+    }
+    for thread in made {
+        thread.thread().unpark();
+        // It has done nothing that could panic.
+        let _ = thread.join();
+    }
+    result
+}
+
 /// The runtime that handlers, deferred answers and errands run on: one for all runs, made at the first.
 ///
 /// Its threads are made here, by a thread that is not confined, and never by a worker.
@@ -221,8 +256,9 @@ fn runtime() -> std::io::Result<tokio::runtime::Handle> {
     if let Some(runtime) = &*runtime {
         return Ok(runtime.handle().clone());
     }
+    threads_can_be_made(RUNTIME_THREADS)?;
     let made = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(RUNTIME_THREADS)
         // Each handler that waits has one: they must not run out for one run because of another's.
         .max_blocking_threads(1 << 14)
         .thread_name("assize-runtime")

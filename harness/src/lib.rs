@@ -13,6 +13,7 @@ pub mod diagnostic;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod interrupt;
 pub mod matcher;
 pub mod needs;
 pub mod report;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::{ColorSetting, Failed, Trial};
 
 use self::arguments::Shim;
+use crate::interrupt;
 use crate::needs::{Host, Required};
 use crate::report::{self, Started};
 use crate::runner::{Keep, Kernel};
@@ -28,6 +29,7 @@ use crate::suite::{self, Case, Judge, State, Way};
 /// }
 /// ```
 pub fn main(root: impl AsRef<Path>) -> ExitCode {
+    interrupt::watch();
     let threads = std::env::var("RUST_TEST_THREADS").ok();
     let shim = match Shim::parse(std::env::args_os().skip(1), threads.as_deref()) {
         Ok(shim) => shim,

@@ -5,9 +5,13 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
+#[path = "lifetime/processes.rs"]
+mod processes;
+
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
@@ -33,6 +37,10 @@ fn main() -> ExitCode {
         ("the_command_lists_and_filters", the_command_lists_and_filters),
         ("the_command_says_what_is_wrong", the_command_says_what_is_wrong),
         ("exec_says_that_the_fault_is_not_the_commands", exec_says_that_the_fault_is_not_the_commands),
+        (
+            "a_test_target_that_is_asked_to_end_leaves_nothing",
+            a_test_target_that_is_asked_to_end_leaves_nothing,
+        ),
     ];
     let trial = |(name, test): &(&str, fn())| {
         let test = *test;
@@ -251,7 +259,10 @@ fn exec_passes_the_commands_end_on() {
     assert_eq!(exec(&["--policy", "policy", "sh", "-c", "echo $A > made"]).code, 0);
     assert_eq!(fs::read_to_string(root.join("made")).unwrap(), "b\n");
     let said = exec(&["--policy", "policy", "sleep", "9"]);
-    assert_eq!((said.code, said.stderr.as_str()), (124, "assize: killed after 300ms\n"));
+    assert_eq!(
+        (said.code, said.stderr.as_str()),
+        (124, "assize: killed by the time limit of 300ms, while sleep was in clock_nanosleep\n")
+    );
     fs::write(root.join("lost"), "policy:\n  fs: { read: [$SYSTEM, /no/such/folder] }\n").unwrap();
     let said = exec(&["--policy", "lost", "true"]);
     assert_eq!(said.code, 125);
@@ -320,4 +331,34 @@ fn exec_says_that_the_fault_is_not_the_commands() {
     let exec = assize(folder.path(), &["exec", "--policy", "policy", "--", "true"]);
     assert!(exec.stderr.contains("did you mean `policy`?"), "{}", exec.stderr);
     assert_eq!(assize(folder.path(), &["exec"]).code, 2);
+}
+
+fn a_test_target_that_is_asked_to_end_leaves_nothing() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for signal in [Signal::INT, Signal::TERM] {
+        let folder = tempfile::tempdir().unwrap();
+        let (tmp, scenarios) = (folder.path().join("tmp"), folder.path().join("scenarios"));
+        let mark = processes::mark(&format!("target {}", signal.as_raw()));
+        for path in [&tmp, &scenarios] {
+            fs::create_dir(path).unwrap();
+        }
+        // More than run at once: none of the others may begin.
+        for nth in 0..6 {
+            let text = format!("shell: setsid sleep {mark} & sleep {mark}\n");
+            fs::write(scenarios.join(format!("{nth}.yaml")), text).unwrap();
+        }
+        let mut target = Command::new(std::env::current_exe().unwrap())
+            .arg("--test-threads=2")
+            .env(ROOT, &scenarios)
+            .env("TMPDIR", &tmp)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        processes::wait_until("to see the guests", || processes::marked(&mark).len() >= 4);
+        kill_process(Pid::from_child(&target), signal).unwrap();
+        assert_eq!(target.wait().unwrap().signal(), Some(signal.as_raw()));
+        assert_eq!(processes::marked(&mark), [""; 0]);
+        assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
+    }
 }

@@ -2,14 +2,17 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
+#[path = "lifetime/processes.rs"]
+mod processes;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a killed process may take to be gone, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+use processes::*;
+
 const ISOLATION: [&str; 2] = ["auto", "off"];
 
 /// What guests do to stay; `MARK` is how long they sleep, which nobody else on this machine does.
@@ -21,53 +24,12 @@ const HIDING: [&str; 5] = [
     "sleep MARK & kill -STOP $!; (setsid sh -c 'kill -STOP $$; sleep MARK' &); sleep MARK",
 ];
 
-/// A number of seconds that only the guests of this test sleep.
-fn mark(test: &str) -> String {
-    let name: u32 = test.bytes().map(u32::from).sum();
-    format!("{}.{}", 80_000 + name, std::process::id())
-}
-
-/// Processes with `mark` among their arguments.
-fn marked(mark: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
-        let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        if words.iter().any(|word| word.contains(mark)) && !words[0].contains("assize") {
-            found.push(format!("{}: {}", entry.file_name().display(), words.join(" ")));
-        }
-    }
-    found
-}
-
-fn wait_until(what: &str, done: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !done() {
-        assert!(since.elapsed() < PATIENCE, "in vain: {what}");
-        sleep(Duration::from_millis(10));
-    }
-}
-
-fn nobody(mark: &str, when: &str) {
-    let since = Instant::now();
-    while !marked(mark).is_empty() {
-        assert!(since.elapsed() < PATIENCE, "{when}: still there: {:#?}", marked(mark));
-        sleep(Duration::from_millis(10));
-    }
-}
-
 fn scenario(folder: &Path, isolation: &str, timeout: &str, script: &str) {
     let indented = script.replace('\n', "\n  ");
     let text = format!(
         "policy: {{ isolation: \"{isolation}\", limits: {{ timeout: {timeout} }} }}\nshell: |\n  {indented}\nexpect: {{ exit: [timeout, 0] }}\n"
     );
     fs::write(folder.join("scenario.yaml"), text).unwrap();
-}
-
-fn assize(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
-    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
 }
 
 fn run(folder: &Path) -> Child {
@@ -130,6 +92,109 @@ fn when_the_harness_is_killed_nobody_is_left() {
             nobody(&mark, &format!("{isolation}: {hiding}"));
         }
     }
+}
+
+/// Each process makes another and ends, so that none is there when it is looked for.
+#[test]
+fn a_tree_that_grows_while_the_harness_is_killed_dies() {
+    for isolation in ISOLATION {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = mark(&format!("grows {isolation}"));
+        let script = format!(
+            "chain() {{ chain & }}; for i in 1 2 3; do setsid sh -c 'chain() {{ chain & }}; chain; : {mark}' & done\nsleep {mark}"
+        );
+        scenario(folder.path(), isolation, "60s", &script);
+        let mut harness = run(folder.path());
+        wait_until("to see guests", || marked(&mark).len() >= 2);
+        sleep(Duration::from_millis(50));
+        harness.kill().unwrap();
+        harness.wait().unwrap();
+        nobody(&mark, isolation);
+    }
+}
+
+/// A command in a user namespace of its own in which no further one can be made: what `assize` finds there is a host
+/// without namespaces. `None`: this host itself gives none.
+fn without_namespaces(folder: &Path, args: &str) -> Option<Command> {
+    let forbid = "echo 0 > /proc/sys/user/max_user_namespaces || exit 99";
+    let words = |then: &str| {
+        let mut command = Command::new("unshare");
+        let script = format!("{forbid}; {then}");
+        command.args(["--user", "--map-root-user", "sh", "-c", &script]).current_dir(folder);
+        command.stdin(Stdio::null());
+        command
+    };
+    if !words("exit 0").status().unwrap().success() {
+        eprintln!("ignored: this host gives no user namespace");
+        return None;
+    }
+    Some(words(&format!("exec {} {args}", env!("CARGO_BIN_EXE_assize"))))
+}
+
+#[test]
+fn where_no_namespace_is_to_be_had_nobody_is_left_either() {
+    for (nth, hiding) in HIDING.iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = mark(&format!("none {nth}"));
+        let script = hiding.replace("MARK", &mark);
+        scenario(folder.path(), "auto", "300ms", &script);
+        let Some(mut run) = without_namespaces(folder.path(), "run scenario.yaml") else { return };
+        let out = run.output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success() && text.contains("isolation is not available here"), "{text}");
+        assert_eq!(marked(&mark), [""; 0], "when the time is up: {hiding}");
+        scenario(folder.path(), "auto", "60s", &script);
+        let mut harness = without_namespaces(folder.path(), "run scenario.yaml").unwrap().spawn().unwrap();
+        wait_until("to see a guest", || !marked(&mark).is_empty());
+        sleep(Duration::from_millis(100));
+        harness.kill().unwrap();
+        harness.wait().unwrap();
+        nobody(&mark, &format!("when the harness is killed: {hiding}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    scenario(folder.path(), "require", "60s", "exit 0");
+    let Some(mut run) = without_namespaces(folder.path(), "run scenario.yaml") else { return };
+    let out = run.output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(!out.status.success() && text.contains("requires a user and a pid namespace"), "{text}");
+}
+
+/// What is not promised: a policy that allows `ptrace` keeps Assize from following the guests, and then nothing but a
+/// pid namespace ends daemons when the supervisor is killed. The time limit does, as ever.
+#[test]
+fn guests_that_may_trace_outlive_a_supervisor_that_is_killed_without_a_namespace() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = mark("traces");
+    let policy = |isolation: &str, timeout: &str| {
+        format!(
+            "policy: {{ isolation: \"{isolation}\", syscalls: {{ allow: [ptrace] }}, limits: {{ timeout: {timeout} }} }}\nshell: setsid sleep {mark} & sleep {mark}\nexpect: {{ exit: timeout }}\n"
+        )
+    };
+    let killed = |isolation: &str| {
+        fs::write(folder.path().join("scenario.yaml"), policy(isolation, "60s")).unwrap();
+        let mut harness = run(folder.path());
+        wait_until("to see both", || marked(&mark).len() >= 2);
+        sleep(Duration::from_millis(100));
+        harness.kill().unwrap();
+        harness.wait().unwrap();
+    };
+    killed("auto");
+    nobody(&mark, "with a pid namespace");
+    killed("off");
+    wait_until("the command's own end", || {
+        marked(&mark).iter().filter(|guest| guest.contains("sh")).count() == 0
+    });
+    let left = marked(&mark);
+    for guest in &left {
+        let pid =
+            guest.split(':').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
+    }
+    assert!(!left.is_empty(), "it is promised after all: say so in the README");
+    nobody(&mark, "after this test");
+    fs::write(folder.path().join("scenario.yaml"), policy("off", "300ms")).unwrap();
+    assert!(run(folder.path()).wait().unwrap().success());
+    assert_eq!(marked(&mark), [""; 0], "when the time is up");
 }
 
 #[test]

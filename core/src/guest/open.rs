@@ -13,6 +13,7 @@
 //! * `F_GETFL` doesn't show `O_NOFOLLOW` on a file that existed.
 //! * `O_CREAT` on a file that exists is not refused by `fs.protected_regular` or `fs.protected_fifos` (another's file
 //!   in a sticky folder that everybody can write to), which is for the guest's own protection.
+//! * A guest without a free descriptor gets `EMFILE` afterwards: a file that was to be created or truncated is.
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, OwnedFd};

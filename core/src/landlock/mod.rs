@@ -29,7 +29,13 @@ pub(crate) struct Ruleset(RulesetCreated);
 pub enum LandlockError {
     /// The kernel can't restrict what the policy asks for.
     #[error("this kernel's Landlock can't enforce the policy (version 6 is needed, Linux 6.12): {0}")]
-    Unsupported(#[from] RulesetError),
+    Unsupported(#[source] RulesetError),
+    /// The process has no descriptor, or the kernel no memory, left for it.
+    #[error("the Landlock ruleset could not be made: {errno}")]
+    Exhausted {
+        /// Which.
+        errno: Errno,
+    },
     /// A granted path can't be opened.
     #[error("{path:?} is granted by fs.{grant}, but opening it gave {errno}")]
     Path {
@@ -40,6 +46,21 @@ pub enum LandlockError {
         /// Why.
         errno: Errno,
     },
+}
+
+impl From<RulesetError> for LandlockError {
+    fn from(error: RulesetError) -> Self {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(cause) = source {
+            if let Some(io) = cause.downcast_ref::<std::io::Error>()
+                && let errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) = Errno::of(io)
+            {
+                return Self::Exhausted { errno };
+            }
+            source = cause.source();
+        }
+        Self::Unsupported(error)
+    }
 }
 
 impl Ruleset {

@@ -13,13 +13,15 @@ use rustix::event::Timespec;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
+use super::doing::doing;
 use super::pipes::{Capture, Feed, MOST, pipe, pump};
 use super::program::Texts;
 use super::{LaunchError, forbids_namespaces, tree};
 use crate::command::{Command, Program, Stdin};
 use crate::landlock::{self, Ruleset};
-use crate::outcome::{Control, ControlState, End};
+use crate::outcome::{Control, ControlState, End, Why};
 use crate::policy::Isolation;
+use crate::remote::{Held, Remote};
 use crate::supervisor::Run;
 use crate::supervisor::tracker::Tracker;
 use crate::supervisor::worker::{Reply, Told, Work, work};
@@ -47,6 +49,8 @@ pub(crate) struct Keeper {
     pub(crate) stdio: Stdio,
     /// Readable once the run is to be given up.
     pub(crate) cancel: OwnedFd,
+    /// The same, and signals for the command.
+    pub(crate) remote: Option<Remote>,
 }
 
 /// The init program, made once.
@@ -75,14 +79,23 @@ struct Started {
     tracker: Option<JoinHandle<()>>,
     init: OwnedFd,
     init_pid: u32,
+    root: u32,
+    /// Lets signals be passed on to the command.
+    _held: Option<Held>,
     stdout: Capture,
     stderr: Capture,
     feed: Feed,
     status: File,
 }
 
-/// init's pidfd, init, and the tracker, if there is one.
-type Ready = (OwnedFd, u32, Option<JoinHandle<()>>);
+/// A start that came so far that the command may go on.
+struct Ready {
+    init: OwnedFd,
+    init_pid: u32,
+    root: u32,
+    tracker: Option<JoinHandle<()>>,
+    held: Option<Held>,
+}
 
 fn step(step: Step) -> impl Fn(rustix::io::Errno) -> RunError {
     move |errno| LaunchError::from(Failure { step, errno: errno.into() }).into()
@@ -161,11 +174,20 @@ impl Keeper {
         let worker = std::thread::Builder::new()
             .name("assize-worker".to_owned())
             .spawn(move || work(all))
-            .map_err(|error| Failure { step: Step::Domain, errno: Errno::of(&error) })?;
+            .map_err(|error| RunError::Supervisor { doing: "starting a thread", errno: Errno::of(&error) })?;
         match self.attend(&told, &reply, namespaces) {
-            Ok((init, init_pid, tracker)) => {
-                Ok(Started { worker, tracker, init, init_pid, stdout, stderr, feed, status })
-            }
+            Ok(Ready { init, init_pid, root, tracker, held }) => Ok(Started {
+                worker,
+                tracker,
+                init,
+                init_pid,
+                root,
+                _held: held,
+                stdout,
+                stderr,
+                feed,
+                status,
+            }),
             Err(refused) => {
                 drop(reply);
                 // The worker leaves nothing behind: it waits for its children and then ends.
@@ -193,8 +215,10 @@ impl Keeper {
                 }
                 Ok(Told::Ready { init, init_pid, root }) => match self.track(root, namespaces) {
                     Ok(tracker) => {
+                        // Without it signals don't reach the command, and no more.
+                        let held = self.remote.as_ref().and_then(|remote| remote.hold(root).ok());
                         let _ = reply.send(Reply::Go);
-                        return Ok((init, init_pid, tracker));
+                        return Ok(Ready { init, init_pid, root, tracker, held });
                     }
                     Err(errno) => {
                         let _ = reply.send(Reply::Stop(Failure { step: Step::Tracker, errno }));
@@ -212,25 +236,25 @@ impl Keeper {
         let needed = self.run.plan.is_tracked();
         let ptrace = Syscall::of(Sysno::ptrace);
         if needed || !namespaces && !self.policy.syscalls.allow.contains(&ptrace) {
-            match self.follow(root) {
+            match self.follow(root, namespaces) {
                 Ok(tracker) => return Ok(Some(tracker)),
                 Err(errno) if needed => return Err(errno),
                 Err(_) => {}
             }
         }
-        let place = self.run.processes().root(root);
+        let place = self.run.root(root);
         self.run.record(|| Body::Start { pid: root, place });
         Ok(None)
     }
 
-    fn follow(&self, root: u32) -> Result<JoinHandle<()>, Errno> {
+    fn follow(&self, root: u32, namespaces: bool) -> Result<JoinHandle<()>, Errno> {
         let (tell, told) = channel();
         let run = Arc::clone(&self.run);
         let tracker = std::thread::Builder::new()
             .name("assize-tracker".to_owned())
             .spawn(move || {
                 thread::block_signals();
-                match Tracker::seize(run, root) {
+                match Tracker::seize(run, root, namespaces) {
                     Ok(tracker) => {
                         let _ = tell.send(Ok(()));
                         tracker.follow();
@@ -248,7 +272,12 @@ impl Keeper {
         let texts = Texts::of(&self.command, &self.policy)?;
         let mut descriptors = Vec::new();
         let mut place = |fd: std::os::fd::BorrowedFd<'_>| -> Result<RawFd, RunError> {
-            let high = rustix::io::fcntl_dupfd_cloexec(fd, LOWEST_FREE).map_err(step(Step::Descriptors))?;
+            let high = rustix::io::fcntl_dupfd_cloexec(fd, LOWEST_FREE).map_err(|errno| match errno {
+                // So it is called where the limit lies below that number.
+                rustix::io::Errno::INVAL => rustix::io::Errno::MFILE,
+                errno => errno,
+            });
+            let high = high.map_err(step(Step::Descriptors))?;
             let number = high.as_raw_fd();
             descriptors.push(high);
             Ok(number)
@@ -342,6 +371,7 @@ impl Keeper {
         let limit = self.policy.limits.timeout;
         let mut status = None;
         let mut stopped = None;
+        let mut seen = None;
         let mut status_open = true;
         while status_open {
             let left = limit.map(|limit| limit.saturating_sub(since.elapsed()));
@@ -350,10 +380,13 @@ impl Keeper {
                 && stopped.is_none()
             {
                 stopped = Some(End::TimedOut(limit));
+                seen = doing(started.root);
                 kill(&started, namespaces);
             }
             let time = left.filter(|_| stopped.is_none()).and_then(|left| Timespec::try_from(left).ok());
-            let others = [Some(started.status.as_fd()), stopped.is_none().then(|| self.cancel.as_fd())];
+            let given_up = self.remote.as_ref().filter(|_| stopped.is_none()).map(Remote::given_up);
+            let others =
+                [Some(started.status.as_fd()), stopped.is_none().then(|| self.cancel.as_fd()), given_up];
             let readable = pump(
                 &mut [&mut started.stdout, &mut started.stderr],
                 &mut started.feed,
@@ -374,7 +407,7 @@ impl Keeper {
                 stopped = Some(End::Cancelled);
                 kill(&started, namespaces);
             }
-            if readable[1] && stopped.is_none() {
+            if (readable[1] || readable[2]) && stopped.is_none() {
                 stopped = Some(End::Cancelled);
                 kill(&started, namespaces);
             }
@@ -390,6 +423,7 @@ impl Keeper {
             &[],
             Some(&Timespec::default()),
         );
+        let followed = started.tracker.is_some();
         let worker = started.worker.join();
         // It still has to say how the last guests ended; there is nobody left to follow.
         let tracker = started.tracker.map_or(Ok(()), JoinHandle::join);
@@ -426,6 +460,11 @@ impl Keeper {
             // init was killed, and with it everybody.
             (None, None) => End::Exit(Exit::Signal(libc::SIGKILL)),
         };
+        let why = match end {
+            End::Exit(Exit::Signal(signal)) => self.run.why_killed_by(signal, followed),
+            End::Exit(Exit::Code(_)) => None,
+            End::TimedOut(_) | End::Cancelled => seen.map(Why::Doing),
+        };
         let mut controls = self.run.plan.controls().to_vec();
         controls.push(Control { name: "isolation".to_owned(), state: isolation });
         controls.push(Control {
@@ -433,7 +472,8 @@ impl Keeper {
             state: limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}"))),
         });
         let report = crate::outcome::Report { controls, events_lost };
-        Ok(Outcome { end, stdout: started.stdout.bytes, stderr: started.stderr.bytes, report, took })
+        let (stdout, stderr) = (started.stdout.bytes, started.stderr.bytes);
+        Ok(Outcome { end, why, stdout, stderr, report, took })
     }
 }
 

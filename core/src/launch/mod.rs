@@ -4,6 +4,7 @@
 //! confinement forbids, moves what is captured, keeps the time, and sees to it that nobody is left. It answers no call.
 #![forbid(unsafe_code)]
 
+mod doing;
 mod keeper;
 mod pipes;
 mod program;

@@ -58,7 +58,7 @@ fn descendants(of: u32) -> Vec<u32> {
 }
 
 /// `/proc/PID/task/TID/children` of all its threads.
-fn children(pid: u32) -> io::Result<Vec<u32>> {
+pub(super) fn children(pid: u32) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let text = fs::read_to_string(task?.path().join("children")).unwrap_or_default();

@@ -14,6 +14,7 @@ use super::{Run, handlers};
 use crate::capability::{Answer, Performed};
 use crate::guest::Opened;
 use crate::handler::Deferred;
+use crate::outcome::Why;
 use crate::sys::group;
 use crate::sys::seccomp::{Listener, Reply};
 use crate::syscall::family;
@@ -215,7 +216,11 @@ fn act(call: &Call, listener: &Listener, action: NotifAction, asked: Asked) -> (
         }
         NotifAction::Hold => (Given { action: Action::Hold, result: None, known: Known::Performed }, asked),
         NotifAction::Kill { sig, pgid } => {
-            let sent = call.run.processes_in_group(call.notif.pid, pgid) && kill_group(pgid, sig);
+            let may = call.run.processes_in_group(call.notif.pid, pgid);
+            if may && call.run.is_command_in_group(pgid) {
+                call.run.sends(sig, Why::Handler(call.syscall()));
+            }
+            let sent = may && kill_group(pgid, sig);
             let given = errno(listener, id, Errno::EPERM);
             if sent {
                 (Given { action: Action::Kill(sig), ..given }, asked)
@@ -355,6 +360,11 @@ impl Call {
 }
 
 impl Run {
+    fn is_command_in_group(&self, pgid: i32) -> bool {
+        let command = self.processes().command();
+        command.is_some_and(|command| group::group_of(command) == Ok(pgid))
+    }
+
     /// Whether `pgid` is a process group of guests: the caller's own, or one that a known guest is in. The supervisor's
     /// own is not, although the guests of an interactive run are in it.
     fn processes_in_group(&self, caller: u32, pgid: i32) -> bool {

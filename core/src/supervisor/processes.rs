@@ -70,6 +70,12 @@ impl Processes {
         self.by_tgid.get(&tgid).map(|process| (tgid, process))
     }
 
+    /// The command's number, while it lives.
+    pub(crate) fn command(&self) -> Option<u32> {
+        let root = Place::root();
+        self.by_tgid.iter().find(|(_, process)| process.place == root).map(|(tgid, _)| *tgid)
+    }
+
     /// The process of this number.
     pub(crate) fn get_mut(&mut self, tgid: u32) -> Option<&mut Process> {
         self.by_tgid.get_mut(&tgid)

@@ -12,6 +12,7 @@ use super::processes::Processes;
 use super::recorder::{Held, Recorder};
 use super::stand_in::StandIns;
 use crate::handler::Handler;
+use crate::outcome::Why;
 use crate::plan::Plan;
 use crate::sys::seccomp::Listener;
 use crate::trace::{Body, Place};
@@ -36,6 +37,8 @@ pub(crate) struct Run {
     pub(super) performer: OnceLock<mpsc::Sender<Job>>,
     /// How many callbacks are under way.
     pub(super) calling: watch::Sender<usize>,
+    /// Who sent a signal to the command, and which: the last.
+    sent: Mutex<Option<(i32, Why)>>,
     failure: Mutex<Option<RunError>>,
     ended: watch::Sender<bool>,
 }
@@ -60,6 +63,7 @@ impl Run {
             pending: AtomicUsize::new(0),
             performer: OnceLock::new(),
             calling: watch::Sender::new(0),
+            sent: Mutex::default(),
             failure: Mutex::default(),
             ended: watch::Sender::new(false),
         }
@@ -77,6 +81,31 @@ impl Run {
 
     pub(crate) fn processes(&self) -> MutexGuard<'_, Processes> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The command itself begins. Its place.
+    pub(crate) fn root(&self, tgid: u32) -> Place {
+        self.processes().root(tgid)
+    }
+
+    /// A signal goes to the command, and this is why.
+    pub(super) fn sends(&self, signal: i32, why: Why) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        // The tracker sees only that a handler's signal comes from outside.
+        if !matches!(&*sent, Some((known, Why::Handler(_))) if *known == signal) {
+            *sent = Some((signal, why));
+        }
+    }
+
+    /// Why the command was killed by `signal`, as far as that is known.
+    pub(crate) fn why_killed_by(&self, signal: i32, followed: bool) -> Option<Why> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match sent.filter(|(known, _)| *known == signal) {
+            Some((_, why)) => Some(why),
+            // The tracker is shown every signal that is sent, but not the filter's.
+            None if followed && signal == libc::SIGSYS => Some(Why::Filter),
+            None => None,
+        }
     }
 
     pub(super) fn stand_ins(&self) -> MutexGuard<'_, StandIns> {
@@ -126,7 +155,10 @@ impl Run {
         match errno {
             // By decision: the program is a denied one.
             Errno::EACCES => {
-                self.note(format!("{place} executed a denied file and was killed before it ran"))
+                if *place == Place::root() {
+                    self.sends(libc::SIGKILL, Why::Denied);
+                }
+                self.note(format!("{place} executed a denied file and was killed before it ran"));
             }
             // It died by itself.
             Errno::ESRCH => {}

@@ -10,9 +10,13 @@ use std::sync::Arc;
 
 use super::Run;
 use crate::guest::Identity;
+use crate::outcome::{Sender, Why};
 use crate::sys::{memory, ptrace};
 use crate::trace::{Body, BytesText, Exit, Place};
 use crate::{Errno, guest};
+
+/// How the guests of a pid namespace number the command: init is 1.
+const NAMESPACED_COMMAND: u32 = 2;
 
 /// A guest that has just executed a program and has not run its first instruction.
 pub struct ExecStop<'a> {
@@ -125,6 +129,13 @@ impl ExecStop<'_> {
     }
 }
 
+/// Whether there is such a process, and it has not ended (`man 5 proc_pid_stat`).
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|close| stat.get(close + 2));
+    state.is_some_and(|state| !matches!(state, b'Z' | b'X'))
+}
+
 /// A name of a table of mappings with its lines' ends.
 fn unescaped(path: &[u8]) -> Vec<u8> {
     const END: &[u8] = br"\012";
@@ -141,6 +152,9 @@ fn unescaped(path: &[u8]) -> Vec<u8> {
 /// A tracker that has taken hold of the first guest.
 pub(crate) struct Tracker {
     run: Arc<Run>,
+    root: u32,
+    /// Whether the guests have a pid namespace, and so number each other.
+    namespaces: bool,
     /// Threads that stand still because their birth has not been reported by their parent.
     early: HashMap<u32, ()>,
     /// Whose birth was reported before they stopped for the first time.
@@ -151,11 +165,11 @@ impl Tracker {
     /// Takes hold of the command's process, which waits for the start. The calling thread must then [`follow`].
     ///
     /// [`follow`]: Self::follow
-    pub(crate) fn seize(run: Arc<Run>, root: u32) -> Result<Self, Errno> {
+    pub(crate) fn seize(run: Arc<Run>, root: u32, namespaces: bool) -> Result<Self, Errno> {
         ptrace::seize(root)?;
-        let place = run.processes().root(root);
+        let place = run.root(root);
         run.record(|| Body::Start { pid: root, place: place.clone() });
-        Ok(Self { run, early: HashMap::new(), awaited: HashMap::new() })
+        Ok(Self { run, root, namespaces, early: HashMap::new(), awaited: HashMap::new() })
     }
 
     /// Follows all guests until none is left.
@@ -192,7 +206,10 @@ impl Tracker {
                 ptrace::resume(tid, 0)
             }
             ptrace::Stop::Group => ptrace::listen(tid),
-            ptrace::Stop::Signal(signal) => ptrace::resume(tid, signal),
+            ptrace::Stop::Signal(signal) => {
+                self.signalled(tid, signal);
+                ptrace::resume(tid, signal)
+            }
             ptrace::Stop::Gone(status) => {
                 self.adopt_orphans(tid);
                 self.early.remove(&tid);
@@ -205,6 +222,32 @@ impl Tracker {
                 Ok(())
             }
         };
+    }
+
+    /// The command may be killed by it: who sent it is then worth knowing.
+    fn signalled(&self, tid: u32, signal: i32) {
+        // Who shares the command's memory but for its threads is another process.
+        let of_command =
+            tid == self.root || self.run.processes().of(tid).is_some_and(|(tgid, _)| tgid == self.root);
+        if !of_command {
+            return;
+        }
+        let Ok(source) = ptrace::source(tid) else { return };
+        let itself = if self.namespaces { NAMESPACED_COMMAND } else { self.root };
+        let sender = match source {
+            ptrace::Source::Kernel => Sender::Kernel,
+            // The kernel names whoever wrote to a pipe without readers as if he had sent it.
+            ptrace::Source::Process(_) if signal == libc::SIGPIPE => return,
+            ptrace::Source::Process(pid) if pid == itself => Sender::Itself,
+            ptrace::Source::Process(0) => Sender::Outside,
+            ptrace::Source::Process(pid) if self.namespaces || self.run.processes().of(pid).is_some() => {
+                Sender::Guest
+            }
+            ptrace::Source::Process(pid) if is_alive(pid) => Sender::Outside,
+            // It may have been a guest.
+            ptrace::Source::Process(_) => return,
+        };
+        self.run.sends(signal, Why::Sent(sender));
     }
 
     /// A guest that is killed in the midst of making a process doesn't report it. The newborn must not wait for ever.

@@ -4,6 +4,7 @@
 
 mod child;
 pub(crate) mod clone;
+pub mod ending;
 pub(crate) mod file;
 #[cfg(feature = "floor")]
 pub mod floor;

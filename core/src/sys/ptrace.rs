@@ -24,6 +24,30 @@ pub(crate) enum Stop {
     Gone(i32),
 }
 
+/// Where a signal comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The kernel itself.
+    Kernel,
+    /// A process, as its receiver's pid namespace numbers it: 0 from outside of that.
+    Process(u32),
+}
+
+/// Where the signal comes from that `tid` has stopped for.
+pub(crate) fn source(tid: u32) -> Result<Source, Errno> {
+    // SAFETY: all zero is a valid value of this plain struct.
+    let mut info = unsafe { std::mem::zeroed::<libc::siginfo_t>() };
+    request(libc::PTRACE_GETSIGINFO, tid, 0, (&raw mut info) as u64)?;
+    Ok(match info.si_code {
+        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => {
+            // SAFETY: for these codes the kernel has filled in the sender's pid.
+            let pid = unsafe { info.si_pid() };
+            Source::Process(pid.unsigned_abs())
+        }
+        _ => Source::Kernel,
+    })
+}
+
 const OPTIONS: i32 = libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK
     | libc::PTRACE_O_TRACECLONE

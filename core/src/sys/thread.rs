@@ -27,7 +27,7 @@ pub(crate) fn drop_capabilities() -> Result<(), Errno> {
 
 /// Blocks every signal for the calling thread, but for those that a fault of its own raises.
 ///
-/// Whoever injects descriptors needs it: an injection that a signal interrupts has already answered the guest, with 0.
+/// What a run's threads wait for is not to be interrupted by what is meant for the process.
 pub(crate) fn block_signals() {
     // SAFETY: the set lives on this stack and is filled before it is read.
     unsafe {

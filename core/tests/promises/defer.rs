@@ -235,3 +235,59 @@ fn a_deferred_answer_has_thirty_seconds() {
         assert!((29..33).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
     }
 }
+
+/// Each is pending for a while, so that many are at once; more than the run has places for are refused, and told so.
+#[test]
+fn ten_thousand_deferred_answers_are_all_given() {
+    let given = Arc::new(AtomicUsize::new(0));
+    let defer = {
+        let given = Arc::clone(&given);
+        Box::new(move |cx: &HandlerCtx| {
+            let (given, asked) = (Arc::clone(&given), cx.notif.data.args[0].cast_signed());
+            std::future::ready(NotifAction::defer(async move {
+                tokio::task::yield_now().await;
+                given.fetch_add(1, Ordering::SeqCst);
+                NotifAction::ReturnValue(asked)
+            }))
+        })
+    };
+    let script = "import ctypes, threading\n\
+        libc = ctypes.CDLL(None, use_errno=True)\n\
+        wrong = []\n\
+        def calls(nth):\n\
+        \x20   for turn in range(1250):\n\
+        \x20       asked = nth * 10000 + turn\n\
+        \x20       if libc.syscall(146, asked) != asked: wrong.append(asked)\n\
+        threads = [threading.Thread(target=calls, args=(nth,)) for nth in range(8)]\n\
+        [thread.start() for thread in threads]\n\
+        [thread.join() for thread in threads]\n\
+        print(wrong)";
+    let policy = within(120_000, policy());
+    let outcome = handled(policy, python(script), vec![(number(Sysno::sched_get_priority_max), defer)]);
+    exited(&outcome, 0);
+    assert_eq!(stdout(&outcome), "[]\n");
+    assert_eq!(given.load(Ordering::SeqCst), 10_000);
+}
+
+#[test]
+fn an_answer_that_never_comes_does_not_keep_the_run_nor_those_after_it() {
+    for deferred in [false, true] {
+        // Its thread is lost for good, as that of a handler which waits for a lock that nobody gives back.
+        let never = move |_: &HandlerCtx| {
+            let wait = || loop {
+                std::thread::park();
+            };
+            if !deferred {
+                wait();
+            }
+            std::future::ready(NotifAction::defer(async move { wait() }))
+        };
+        for limit in [300, 301] {
+            let handlers: Handlers = vec![(number(Sysno::sync), Box::new(never))];
+            let outcome = handled(within(limit, policy()), sh("sync & sync"), handlers);
+            assert_eq!(outcome.end, End::TimedOut(Duration::from_millis(limit)));
+        }
+        let handlers: Handlers = vec![(number(Sysno::sync), Box::new(never))];
+        exited(&handled(policy(), sh("sync & sleep 0.1; exit 4"), handlers), 4);
+    }
+}

@@ -5,12 +5,14 @@
 mod actions;
 mod defer;
 mod denials;
+mod ends;
 mod extent;
 mod forms;
 mod handlers;
 mod launch;
 mod lifetime;
 mod memory;
+mod signals;
 mod stress;
 mod support;
 mod tracing;

@@ -118,7 +118,8 @@ pub(crate) fn exited(outcome: &Outcome, code: u8) {
     assert_eq!(
         outcome.end,
         End::Exit(Exit::Code(code)),
-        "stdout: {}\nstderr: {}",
+        "{:?}\nstdout: {}\nstderr: {}",
+        outcome.why.as_ref().map(ToString::to_string),
         text(&outcome.stdout),
         text(&outcome.stderr)
     );

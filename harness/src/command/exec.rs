@@ -6,11 +6,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use assize_core::launch::LaunchError;
-use assize_core::outcome::End;
+use assize_core::outcome::{End, Why};
 use assize_core::trace::{Exit, JsonLines};
-use assize_core::{Command, Errno, Policy, RunError, Sandbox, Stdin};
+use assize_core::{Command, Errno, Policy, Remote, RunError, Sandbox, Stdin, ending};
 
 use crate::diagnostic::Diagnostic;
 use crate::report;
@@ -54,6 +56,11 @@ enum ExecError {
     Policy(Vec<Diagnostic>),
     #[error("{path}: {error}")]
     File { path: PathBuf, error: io::Error },
+    #[error("signals can't be passed on: {0}")]
+    Signals(io::Error),
+    /// The command had not begun.
+    #[error("ended by signal {0}")]
+    Ended(i32),
     #[error(transparent)]
     Run(#[from] RunError),
 }
@@ -69,6 +76,7 @@ pub(super) fn exec(args: ExecArgs) -> ExitCode {
             ExitCode::from(match error {
                 ExecError::Run(RunError::Launch(LaunchError::Exec { errno: Errno::ENOENT, .. })) => NOT_FOUND,
                 ExecError::Run(RunError::Launch(LaunchError::Exec { .. })) => NOT_EXECUTABLE,
+                ExecError::Ended(signal) => killed_by(signal),
                 _ => NOT_RUN,
             })
         }
@@ -93,19 +101,36 @@ fn start(args: ExecArgs) -> Result<u8, ExecError> {
     policy.observe.processes = args.trace.is_some();
     let [program, rest @ ..] = args.command.as_slice() else { return Ok(super::USAGE) };
     let command = Command::new(program).args(rest).cwd(&here).stdin(Stdin::Inherit);
-    let mut sandbox = Sandbox::new(policy, command);
-    if let Some(path) = args.trace {
+    let (remote, ended_by) = pass_signals_on().map_err(ExecError::Signals)?;
+    let mut sandbox = Sandbox::new(policy, command).remote(&remote);
+    if let Some(path) = args.trace.clone() {
         let log = File::create(&path).map_err(|error| ExecError::File { path, error })?;
         sandbox = sandbox.trace(JsonLines::new(log));
     }
+    let ended = || match ended_by.load(Ordering::SeqCst) {
+        0 => None,
+        signal => Some(ExecError::Ended(signal)),
+    };
     let outcome = sandbox.run_interactive_blocking().map_err(|error| {
+        // A command that a signal ended while it was starting says nothing of that.
+        if let Some(ended) = ended() {
+            return ended;
+        }
         match (&args.policy, runner::of_policy(&error)) {
             (Some(path), Some(at)) => ExecError::Policy(vec![file.diagnostic(error.to_string(), path, &at)]),
             _ => ExecError::Run(error),
         }
     })?;
-    if let End::TimedOut(after) = outcome.end {
-        eprintln!("assize: killed after {after:?}");
+    match (outcome.end, &outcome.why) {
+        (End::TimedOut(after), Some(Why::Doing(doing))) => {
+            eprintln!("assize: killed by the time limit of {after:?}, while {doing}");
+        }
+        (End::TimedOut(after), _) => eprintln!("assize: killed by the time limit of {after:?}"),
+        (End::Cancelled, _) => return Err(ended().unwrap_or(ExecError::Ended(0))),
+        _ => {}
+    }
+    if let (Some(path), lost @ 1..) = (&args.trace, outcome.report.events_lost) {
+        eprintln!("assize: at least {lost} events could not be written to {}", path.display());
     }
     if args.verbose {
         eprint!("assize: controls:\n{}", report::controls(&outcome.report));
@@ -121,12 +146,38 @@ fn read_only(policy: &mut Policy, here: &Path) {
     policy.fs.read.push(here.to_owned());
 }
 
+/// Passes on to the command what asks this process to end. What comes before the command runs ends the run: then its
+/// number is left in the cell.
+fn pass_signals_on() -> io::Result<(Remote, Arc<AtomicI32>)> {
+    let endings = ending::block();
+    let remote = Remote::new()?;
+    let ended_by = Arc::new(AtomicI32::new(0));
+    std::thread::Builder::new().name("assize-signals".to_owned()).spawn({
+        let (remote, ended_by) = (remote.clone(), Arc::clone(&ended_by));
+        move || {
+            loop {
+                let ending = endings.wait();
+                // What the terminal sends to all in its foreground the command, which is one of them, has got itself.
+                let passed = ending.by_kernel && remote.has_command() || remote.signal(ending.signal);
+                if !passed {
+                    ended_by.store(ending.signal, Ordering::SeqCst);
+                    remote.cancel();
+                }
+            }
+        }
+    })?;
+    Ok((remote, ended_by))
+}
+
+/// As a shell: 128 and the signal's number.
+fn killed_by(signal: i32) -> u8 {
+    u8::try_from(signal).map_or(u8::MAX, |signal| signal.saturating_add(128))
+}
+
 fn code(end: End) -> u8 {
     match end {
         End::Exit(Exit::Code(code)) => code,
-        End::Exit(Exit::Signal(signal)) => {
-            u8::try_from(signal).map_or(u8::MAX, |signal| signal.saturating_add(128))
-        }
+        End::Exit(Exit::Signal(signal)) => killed_by(signal),
         End::TimedOut(_) => TIMED_OUT,
         End::Cancelled => NOT_RUN,
     }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::interrupt;
 use crate::needs::{Host, Required};
 use crate::suite::Judge;
 
@@ -45,6 +46,8 @@ enum What {
     ///
     /// Exit status: the command's own; 128 and the signal's number if a signal killed it; 124 when its time was up;
     /// 125 if it could not be run under the policy, 126 if it can't be executed, 127 if it isn't there.
+    ///
+    /// SIGHUP, SIGINT, SIGQUIT and SIGTERM are passed on to the command.
     Exec(exec::ExecArgs),
 }
 
@@ -70,7 +73,10 @@ struct Selection {
 pub fn main() -> ExitCode {
     // `clap` ends the process itself on bad usage, with status 2.
     match Line::parse().command {
-        What::Run(args) => run::run(&args),
+        What::Run(args) => {
+            interrupt::watch();
+            run::run(&args)
+        }
         What::List(selection) => run::list(&selection),
         What::Check { paths } => run::check(&paths),
         What::Doctor => {

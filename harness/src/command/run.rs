@@ -57,24 +57,31 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let queue: Mutex<VecDeque<Selected>> = Mutex::new(selected.into());
     let (sender, results) = mpsc::channel();
+    let work = |sender: mpsc::Sender<(String, Came)>| {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(Selected { path, case }) = next else { break };
+            let started = Started::by_command(&executable, by_cargo, path);
+            let way = Way { engine: &Kernel, keep: &keep, started: &started, colour };
+            let result = match &case.state {
+                State::Lacking(why) => Came::Ignored(why.clone()),
+                _ => Came::Done(case.run(way)),
+            };
+            if sender.send((case.name, result)).is_err() {
+                break;
+            }
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..threads.min(total) {
-            let (sender, queue, keep, executable) = (sender.clone(), &queue, &keep, &executable);
-            scope.spawn(move || {
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some(Selected { path, case }) = next else { break };
-                    let started = Started::by_command(executable, by_cargo, path);
-                    let way = Way { engine: &Kernel, keep, started: &started, colour };
-                    let result = match &case.state {
-                        State::Lacking(why) => Came::Ignored(why.clone()),
-                        _ => Came::Done(case.run(way)),
-                    };
-                    if sender.send((case.name, result)).is_err() {
-                        break;
-                    }
+        for nth in 0..threads.min(total) {
+            let (own, work) = (sender.clone(), &work);
+            if std::thread::Builder::new().spawn_scoped(scope, move || work(own)).is_err() {
+                // The others do it, or this one, where none can be made.
+                if nth == 0 {
+                    work(sender.clone());
                 }
-            });
+                break;
+            }
         }
         drop(sender);
         for (name, came) in results {

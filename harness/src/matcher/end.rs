@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use assize_core::Verdict;
-use assize_core::outcome::End;
+use assize_core::outcome::{End, Why};
 use assize_core::trace::{Action, Exit};
 
 use super::{Finding, Observation, advice, shown, text, verdicts};
@@ -19,14 +19,33 @@ pub(super) fn judge(expect: &Expectation, seen: &Observation) -> Option<Finding>
     let title = match seen.end {
         End::Exit(Exit::Code(code)) => format!("the command ended with exit code {code}"),
         End::Exit(Exit::Signal(signal)) => format!("the command was killed by {}", Signal(signal)),
-        End::TimedOut(after) => format!("the command was still running after {after:?}, and was killed"),
+        End::TimedOut(after) => match &seen.why {
+            Some(Why::Doing(doing)) => {
+                format!("the command was killed by the time limit of {after:?}, while {doing}")
+            }
+            _ => format!("the command was killed by the time limit of {after:?}"),
+        },
         End::Cancelled => "the run was cancelled".to_owned(),
     };
     let label = match &expect.exit {
         Some(wanted) => format!("{wanted} is wanted"),
         None => format!("{wanted} is wanted, where `expect.exit` says nothing else"),
     };
-    Some(Finding::new(title, YamlPath::from(["expect", "exit"]), label))
+    let finding = Finding::new(title, YamlPath::from(["expect", "exit"]), label);
+    Some(finding.notes(killed(seen)))
+}
+
+/// Who killed the command, as far as that is known.
+fn killed(seen: &Observation) -> Option<String> {
+    let End::Exit(Exit::Signal(signal)) = seen.end else { return None };
+    match &seen.why {
+        Some(why) => Some(why.to_string()),
+        // Nobody followed this one: the kernel says no more.
+        None if Signal(signal).to_string() == "SIGSYS" => {
+            Some("the filter so kills whoever makes a call of another architecture".to_owned())
+        }
+        None => None,
+    }
 }
 
 /// What was seen meanwhile that may explain what is wrong: the end of stderr, and denials.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use assize_core::outcome::End;
+use assize_core::outcome::{End, Why};
 use assize_core::trace::Event;
 
 use crate::attempt::{AttemptFinding, WantedVerdict};
@@ -15,6 +15,8 @@ use crate::attempt::{AttemptFinding, WantedVerdict};
 pub struct Observation {
     /// How the command ended.
     pub end: End,
+    /// Why so, as far as that is known.
+    pub why: Option<Why>,
     /// What it wrote to descriptor 1.
     pub stdout: Vec<u8>,
     /// And to descriptor 2.

@@ -14,6 +14,7 @@ use super::Observation;
 pub(crate) fn quiet() -> Observation {
     Observation {
         end: End::Exit(Exit::Code(0)),
+        why: None,
         stdout: Vec::new(),
         stderr: Vec::new(),
         files: BTreeMap::new(),

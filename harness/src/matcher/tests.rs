@@ -45,7 +45,7 @@ fn without_expectation_a_run_must_exit_with_0() {
 #[test]
 fn a_timeout_is_never_any_end() {
     let seen = Observation { end: End::TimedOut(Duration::from_secs(1)), ..quiet() };
-    assert!(only("exit: any", &seen).title.contains("still running after 1s"));
+    assert!(only("exit: any", &seen).title.contains("killed by the time limit of 1s"));
     assert!(findings("exit: timeout", &seen).is_empty());
 }
 

@@ -4,6 +4,8 @@
 use assize_core::trace::Memory;
 use assize_core::{Command, Outcome, Policy, RunError, Sandbox};
 
+use crate::interrupt;
+
 /// Runs a command under a policy, sending every event to the log.
 pub trait Engine: Send + Sync {
     /// Runs it, and waits.
@@ -19,6 +21,10 @@ pub struct Kernel;
 
 impl Engine for Kernel {
     fn run(&self, policy: Policy, command: Command, log: Memory) -> Result<Outcome, RunError> {
-        Sandbox::new(policy, command).trace(log).run_blocking()
+        let mut sandbox = Sandbox::new(policy, command).trace(log);
+        if let Some(remote) = interrupt::remote() {
+            sandbox = sandbox.remote(remote);
+        }
+        sandbox.run_blocking()
     }
 }

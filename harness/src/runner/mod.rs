@@ -6,7 +6,9 @@
 
 mod engine;
 mod keep;
+mod remove;
 mod repeat;
+mod scratch;
 mod work;
 
 use std::io;
@@ -22,6 +24,7 @@ pub use engine::{Engine, Kernel};
 pub use keep::Keep;
 
 use crate::attempt::{self, AttemptError, Compiled};
+use crate::interrupt;
 use crate::matcher::{self, Finding, Observation};
 use crate::scenario::place::YamlPath;
 use crate::scenario::{Action, Scenario};
@@ -61,6 +64,9 @@ pub enum RunnerError {
     /// The sandbox refused, or failed.
     #[error(transparent)]
     Sandbox(#[from] RunError),
+    /// The test run was asked to end.
+    #[error("the test run was interrupted")]
+    Interrupted,
     /// There is nothing to run.
     #[error("`run` names no program")]
     NoProgram,
@@ -124,6 +130,10 @@ struct Take {
 /// # Errors
 /// [`RunnerError`]: then there is nothing to judge.
 pub fn run(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, RunnerError> {
+    interrupt::living(|| judged(scenario, engine, keep))
+}
+
+fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, RunnerError> {
     let first = take(scenario, engine, false)?;
     let mut findings = matcher::judge(&scenario.expect, &first.seen);
     explain(scenario, engine, &first, &mut findings);
@@ -158,7 +168,9 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
     let explained = matcher::judge(&scenario.expect, &again.seen);
     let end = YamlPath::from(["expect", "exit"]);
     for finding in findings.iter_mut().filter(|finding| !of_verdicts(finding)) {
-        let same = |other: &&Finding| other.at == finding.at && other.title == finding.title;
+        // The end is the same, but what the command was doing meanwhile need not be.
+        let same =
+            |other: &&Finding| other.at == finding.at && (other.title == finding.title || finding.at == end);
         let Some(other) = explained.iter().find(same) else { continue };
         // The same thing went wrong, and there is more to say of it.
         if finding.at == end || other.notes.starts_with(&finding.notes) {
@@ -179,6 +191,9 @@ fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> assize_core::pol
 
 /// Runs a scenario once.
 fn take(scenario: &Scenario, engine: &dyn Engine, denials: bool) -> Result<Take, RunnerError> {
+    if interrupt::is_ending() {
+        return Err(RunnerError::Interrupted);
+    }
     let work = work::Work::make(&scenario.files)?;
     let mut policy = scenario.policy(work.path());
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
@@ -195,6 +210,8 @@ fn take(scenario: &Scenario, engine: &dyn Engine, denials: bool) -> Result<Take,
         Action::Run(_) | Action::Shell(_) => {
             policy.observe = observe(scenario, None);
             policy.observe.denials |= denials;
+            // Who follows the guests is shown who sends them signals.
+            policy.observe.processes |= denials;
             let argv = scenario.argv(work.path()).unwrap_or_default();
             let (program, args) = argv.split_first().ok_or(RunnerError::NoProgram)?;
             let stdin =
@@ -207,6 +224,7 @@ fn take(scenario: &Scenario, engine: &dyn Engine, denials: bool) -> Result<Take,
     let files = scenario.expect.files.keys().map(|path| (path.clone(), work.look(path))).collect();
     let seen = Observation {
         end: outcome.end,
+        why: outcome.why,
         stdout: outcome.stdout,
         stderr: outcome.stderr,
         files,

@@ -28,6 +28,7 @@ impl<F: Fn(&Policy, &Path, &mut Memory) -> Outcome + Send + Sync> Engine for Fak
 fn ended(code: u8, stdout: &str) -> Outcome {
     Outcome {
         end: End::Exit(Exit::Code(code)),
+        why: None,
         stdout: stdout.into(),
         stderr: Vec::new(),
         report: Report::default(),

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-
-use tempfile::TempDir;
+use std::path::Path;
 
 use super::RunnerError;
+use super::scratch::Scratch;
 use crate::matcher::FileSeen;
 use crate::scenario::files::{FileSpec, WorkPath};
 
@@ -19,9 +18,7 @@ const LARGEST: u64 = 16 << 20;
 /// A fresh folder with a scenario's files. It is removed at the end.
 #[derive(Debug)]
 pub(super) struct Work {
-    folder: TempDir,
-    /// Without symbolic links, so that it reads as the kernel names it.
-    path: PathBuf,
+    folder: Scratch,
 }
 
 impl Work {
@@ -31,24 +28,21 @@ impl Work {
             let what = what.to_owned();
             move |error| RunnerError::Work { what, error }
         };
-        let folder =
-            tempfile::Builder::new().prefix("assize-").tempdir().map_err(failed("a temporary folder"))?;
-        let path = folder.path().canonicalize().map_err(failed("its path"))?;
-        let work = Self { folder, path };
+        let work = Self { folder: Scratch::make().map_err(failed("a temporary folder"))? };
         for (name, file) in files {
             work.put(name.as_path(), file).map_err(failed(&name.as_path().display().to_string()))?;
         }
         // Links come when what they are links to is there.
         for (name, file) in files {
             if let FileSpec::Link(other) = file {
-                fs::hard_link(work.path.join(other.as_path()), work.path.join(name.as_path()))
+                fs::hard_link(work.path().join(other.as_path()), work.path().join(name.as_path()))
                     .map_err(failed(&name.as_path().display().to_string()))?;
             }
         }
         // A folder that may not be written to gets its mode when all that lies in it is there.
         for (name, file) in files.iter().rev() {
             if let FileSpec::Dir { mode } = file {
-                let at = work.path.join(name.as_path());
+                let at = work.path().join(name.as_path());
                 fs::set_permissions(at, Permissions::from_mode(*mode)).map_err(failed("a folder's mode"))?;
             }
         }
@@ -56,7 +50,7 @@ impl Work {
     }
 
     fn put(&self, name: &Path, file: &FileSpec) -> io::Result<()> {
-        let at = self.path.join(name);
+        let at = self.path().join(name);
         let folders = |at: &Path| DirBuilder::new().recursive(true).mode(0o755).create(at);
         if let Some(parent) = at.parent() {
             folders(parent)?;
@@ -66,7 +60,7 @@ impl Work {
                 fs::write(&at, content)?;
                 fs::set_permissions(&at, Permissions::from_mode(*mode))
             }
-            FileSpec::Symlink(target) => symlink(target.expand(&self.path), &at),
+            FileSpec::Symlink(target) => symlink(target.expand(self.path()), &at),
             FileSpec::Link(_) => Ok(()),
             FileSpec::Dir { .. } => folders(&at),
         }
@@ -74,17 +68,17 @@ impl Work {
 
     /// The folder.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     /// What lies at a path: one relative to the folder, beneath `$WORK`, or absolute.
     pub(super) fn look(&self, name: &str) -> FileSeen {
         let inner = name.strip_prefix("$WORK/").unwrap_or(name);
-        let at = self.path.join(inner);
+        let at = self.path().join(inner);
         // A guest can lay a symbolic link where a folder is expected: what lies behind it is not the guest's work.
         if !inner.starts_with('/') {
-            let parent = at.parent().unwrap_or(&self.path).canonicalize();
-            if parent.is_ok_and(|parent| !parent.starts_with(&self.path)) {
+            let parent = at.parent().unwrap_or(self.path()).canonicalize();
+            if parent.is_ok_and(|parent| !parent.starts_with(self.path())) {
                 return FileSeen::Unreadable("its folder leads out of the work folder".to_owned());
             }
         }
@@ -113,23 +107,4 @@ fn look(at: &Path) -> io::Result<FileSeen> {
         },
     };
     Ok(FileSeen::Other { kind, mode })
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        // A guest may have taken its own folders' permissions away; they would then stay behind.
-        open_up(self.folder.path(), 0);
-    }
-}
-
-fn open_up(folder: &Path, depth: usize) {
-    // Deeper than any program goes by accident. What lies below stays behind rather than exhausting the stack.
-    if depth > 200 || fs::set_permissions(folder, Permissions::from_mode(0o700)).is_err() {
-        return;
-    }
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path(), depth + 1);
-        }
-    }
 }

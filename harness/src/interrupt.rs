@@ -1,0 +1,95 @@
+//! What becomes of a test run that is asked to end, by Ctrl-C or a service manager: its runs are given up, nobody and
+//! nothing of theirs stays, and then the signal has its effect. A second signal has it at once.
+#![forbid(unsafe_code)]
+
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+
+use assize_core::{Remote, ending};
+
+/// The runs of this process.
+static RUNS: Runs = Runs { state: Mutex::new(State { live: 0, ending: false }), changed: Condvar::new() };
+
+struct Runs {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    live: usize,
+    ending: bool,
+}
+
+/// By which the runs are given up. `None`: the process has no descriptor left for it.
+pub(crate) fn remote() -> Option<&'static Remote> {
+    static REMOTE: OnceLock<Option<Remote>> = OnceLock::new();
+    REMOTE.get_or_init(|| Remote::new().ok()).as_ref()
+}
+
+/// Takes the signals that ask this process to end. To be called before any other thread is started.
+pub(crate) fn watch() {
+    let endings = ending::block();
+    let watched = std::thread::Builder::new().name("assize-signals".to_owned()).spawn(move || {
+        let first = endings.wait();
+        RUNS.state.lock().unwrap_or_else(PoisonError::into_inner).ending = true;
+        if let Some(remote) = remote() {
+            remote.cancel();
+        }
+        let tidied = std::thread::Builder::new().spawn(move || {
+            RUNS.wait_until_none_lives();
+            ending::end_by(first.signal)
+        });
+        if tidied.is_ok() {
+            // Who asks twice doesn't want to wait.
+            let _ = endings.wait();
+        }
+        ending::end_by(first.signal)
+    });
+    if let Err(error) = watched {
+        eprintln!("warning: signals are not heard, since no thread could be started: {error}");
+    }
+}
+
+impl Runs {
+    fn wait_until_none_lives(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.live > 0 {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Does `work`, which the end of the process waits for. Where the process is to end, it does not come back: what came
+/// of a run that was given up is nobody's business.
+pub(crate) fn living<T>(work: impl FnOnce() -> T) -> T {
+    let came = {
+        let _live = Live::enter();
+        work()
+    };
+    if is_ending() {
+        loop {
+            std::thread::park();
+        }
+    }
+    came
+}
+
+/// Whether the process is to end.
+pub(crate) fn is_ending() -> bool {
+    RUNS.state.lock().unwrap_or_else(PoisonError::into_inner).ending
+}
+
+struct Live;
+
+impl Live {
+    fn enter() -> Self {
+        RUNS.state.lock().unwrap_or_else(PoisonError::into_inner).live += 1;
+        Self
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        RUNS.state.lock().unwrap_or_else(PoisonError::into_inner).live -= 1;
+        RUNS.changed.notify_all();
+    }
+}
