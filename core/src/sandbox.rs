@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake};
@@ -14,7 +16,7 @@ use crate::supervisor::Run;
 use crate::supervisor::recorder::Recorder;
 use crate::sys::thread;
 use crate::trace::Sink;
-use crate::{Command, Errno, HandlerError, Outcome, Policy, Syscall, SyscallError};
+use crate::{Command, Errno, HandlerError, Outcome, Policy, Stdin, Syscall, SyscallError};
 
 /// A command under a policy, ready to run.
 pub struct Sandbox {
@@ -134,7 +136,7 @@ impl Sandbox {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_blocking(self) -> Result<Outcome, RunError> {
-        self.start(Vec::new(), Stdio::Captured)?.wait()
+        self.wait(Stdio::Captured)
     }
 
     /// Runs it on the caller's own descriptors and waits, for callers that are not async.
@@ -142,37 +144,47 @@ impl Sandbox {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_interactive_blocking(self) -> Result<Outcome, RunError> {
-        self.start(Vec::new(), Stdio::Inherited)?.wait()
+        self.wait(Stdio::Inherited)
+    }
+
+    /// Keeps the run on the calling thread, which waits anyway: a thread less to make and to wake.
+    fn wait(self, stdio: Stdio) -> Result<Outcome, RunError> {
+        // A pipe that nobody reads must not end the caller by a signal.
+        if matches!(self.command.stdin, Stdin::Bytes(_)) {
+            return self.start(Vec::new(), stdio)?.wait();
+        }
+        let keeper = self.keeper(Vec::new(), stdio, None)?;
+        catch_unwind(AssertUnwindSafe(|| keeper.keep())).unwrap_or(Err(LOST))
     }
 
     fn start(self, handlers: Handlers, stdio: Stdio) -> Result<Running, RunError> {
-        let calls: Vec<Syscall> = handlers.iter().map(|(call, _)| *call).collect();
-        let plan = Plan::make(&self.policy, &calls)?;
-        let failed =
-            |doing| move |error: std::io::Error| RunError::Supervisor { doing, errno: Errno::of(&error) };
-        let runtime = runtime().map_err(failed("starting the runtime"))?;
-        let recorder = (!self.sinks.is_empty()).then(|| Recorder::new(self.sinks));
-        let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();
-        let run = Arc::new(Run::new(plan, handlers, recorder, runtime));
-        let (cancel, cancelled) = std::io::pipe().map_err(failed("making a pipe")).map(|(a, b)| (b, a))?;
-        let keeper = Keeper {
-            run,
-            policy: self.policy,
-            command: self.command,
-            stdio,
-            cancel: cancelled.into(),
-            remote: self.remote,
-        };
+        let (cancelled, cancel) = std::io::pipe().map_err(failed("making a pipe"))?;
+        let keeper = self.keeper(handlers, stdio, Some(cancelled.into()))?;
         let (give, outcome) = tokio::sync::oneshot::channel();
         std::thread::Builder::new()
             .name("assize-keeper".to_owned())
             .spawn(move || {
+                thread::block_signals();
                 // Whoever gave the run up doesn't want to know.
                 let _ = give.send(keeper.keep());
             })
             .map_err(failed("starting a thread"))?;
         Ok(Running { outcome, _cancel: cancel })
     }
+
+    fn keeper(self, handlers: Handlers, stdio: Stdio, cancel: Option<OwnedFd>) -> Result<Keeper, RunError> {
+        let calls: Vec<Syscall> = handlers.iter().map(|(call, _)| *call).collect();
+        let plan = Plan::make(&self.policy, &calls)?;
+        let runtime = runtime().map_err(failed("starting the runtime"))?;
+        let recorder = (!self.sinks.is_empty()).then(|| Recorder::new(self.sinks));
+        let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();
+        let run = Arc::new(Run::new(plan, handlers, recorder, runtime));
+        Ok(Keeper { run, policy: self.policy, command: self.command, stdio, cancel, remote: self.remote })
+    }
+}
+
+fn failed(doing: &'static str) -> impl Fn(std::io::Error) -> RunError {
+    move |error| RunError::Supervisor { doing, errno: Errno::of(&error) }
 }
 
 type Handlers = Vec<(Syscall, Box<dyn Handler>)>;

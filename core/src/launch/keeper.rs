@@ -47,8 +47,8 @@ pub(crate) struct Keeper {
     pub(crate) policy: Policy,
     pub(crate) command: Command,
     pub(crate) stdio: Stdio,
-    /// Readable once the run is to be given up.
-    pub(crate) cancel: OwnedFd,
+    /// Readable once the run is to be given up; without it, nobody can.
+    pub(crate) cancel: Option<OwnedFd>,
     /// The same, and signals for the command.
     pub(crate) remote: Option<Remote>,
 }
@@ -104,7 +104,6 @@ fn step(step: Step) -> impl Fn(rustix::io::Errno) -> RunError {
 impl Keeper {
     /// Runs the command to its end.
     pub(crate) fn keep(mut self) -> Result<Outcome, RunError> {
-        thread::block_signals();
         let since = Instant::now();
         let wanted =
             !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains("isolation");
@@ -385,8 +384,8 @@ impl Keeper {
             }
             let time = left.filter(|_| stopped.is_none()).and_then(|left| Timespec::try_from(left).ok());
             let given_up = self.remote.as_ref().filter(|_| stopped.is_none()).map(Remote::given_up);
-            let others =
-                [Some(started.status.as_fd()), stopped.is_none().then(|| self.cancel.as_fd()), given_up];
+            let cancelled = self.cancel.as_ref().filter(|_| stopped.is_none()).map(AsFd::as_fd);
+            let others = [Some(started.status.as_fd()), cancelled, given_up];
             let readable = pump(
                 &mut [&mut started.stdout, &mut started.stderr],
                 &mut started.feed,
@@ -415,7 +414,9 @@ impl Keeper {
         let took = since.elapsed();
         // The command is gone. Nobody else of the tree may stay.
         kill(&started, namespaces);
-        let _ = waitid(WaitId::PidFd(started.init.as_fd()), WaitIdOptions::EXITED);
+        let gone = || waitid(WaitId::PidFd(started.init.as_fd()), WaitIdOptions::EXITED);
+        // This may be the caller's own thread, which signals reach.
+        while gone().is_err_and(|errno| errno == rustix::io::Errno::INTR) {}
         // No guest is left to write, so this finds the rest and the end of each pipe.
         pump(
             &mut [&mut started.stdout, &mut started.stderr],
