@@ -15,7 +15,7 @@ use crate::handler::Handler;
 use crate::plan::Plan;
 use crate::sys::seccomp::Listener;
 use crate::trace::{Body, Place};
-use crate::{Errno, RunError};
+use crate::{Errno, RunError, guest};
 
 /// One run.
 pub(crate) struct Run {
@@ -25,6 +25,8 @@ pub(crate) struct Run {
     pub(super) recorder: Option<Recorder>,
     listener: OnceLock<Listener>,
     processes: Mutex<Processes>,
+    /// init, as we number it, unless the guests have a pid namespace.
+    init: OnceLock<Option<u32>>,
     stand_ins: Mutex<StandIns>,
     /// The guest still runs our own code: its probes, and the exec of the command.
     probing: AtomicBool,
@@ -54,6 +56,7 @@ impl Run {
             recorder,
             listener: OnceLock::new(),
             processes: Mutex::default(),
+            init: OnceLock::new(),
             stand_ins: Mutex::default(),
             probing: AtomicBool::new(true),
             umask_changed: AtomicBool::new(false),
@@ -77,6 +80,20 @@ impl Run {
 
     pub(crate) fn processes(&self) -> MutexGuard<'_, Processes> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever descends from `init` is a guest; `None`: whoever a guest can name at all, but for its first process.
+    pub(super) fn set_init(&self, init: Option<u32>) {
+        let _ = self.init.set(init);
+    }
+
+    /// Whether the thread with this number, as guests number it, is a guest.
+    pub(super) fn is_guest(&self, thread: u32) -> bool {
+        match self.init.get() {
+            Some(None) => thread != 1,
+            Some(Some(init)) => guest::process::descends(thread, *init),
+            None => false,
+        }
     }
 
     pub(super) fn stand_ins(&self) -> MutexGuard<'_, StandIns> {

@@ -105,6 +105,8 @@ families! {
         [kill, rt_sigqueueinfo, tkill, tgkill, rt_tgsigqueueinfo, pidfd_send_signal];
     WAIT "wait": "waits for a child", [wait4, waitid];
     SOCKET "socket": "makes a socket", [socket, socketpair];
+    SOCKET_ALONE "socket_alone": "makes a socket that is connected to nothing yet", [socket];
+    SOCKET_PAIR "socket_pair": "makes two sockets that are connected to each other", [socketpair];
     CONNECT "connect": "connects a socket", [connect];
     BIND "bind": "gives a socket an address", [bind];
     LISTEN "listen": "lets a socket take connections", [listen];
@@ -144,6 +146,11 @@ families! {
     KCMP "kcmp": "compares kernel objects of two processes", [kcmp];
     SECCOMP "seccomp": "adds a filter of one's own", [seccomp];
     PRLIMIT "prlimit": "reads or sets the limits of any process", [prlimit64];
+    SETRLIMIT "setrlimit": "sets limits of one's own", [setrlimit];
+    SCHEDULE "schedule": "changes when and where a thread runs",
+        [sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr];
+    SETPRIORITY "setpriority": "changes the priority of a process, a group or all of a user's", [setpriority];
+    IOPRIO "ioprio": "changes the I/O priority of a thread, a group or all of a user's", [ioprio_set];
     PERSONALITY "personality": "changes how programs are laid out and run", [personality];
     PRCTL "prctl": "changes attributes of a process", [prctl];
     REBOOT "reboot": "stops or restarts the machine", [reboot];
@@ -158,6 +165,9 @@ families! {
     VHANGUP "vhangup": "hangs up the terminal", [vhangup];
     LANDLOCK "landlock": "adds Landlock rules of one's own",
         [landlock_create_ruleset, landlock_add_rule, landlock_restrict_self];
+    SYSV_IPC "sysv_ipc": "uses System V shared memory, semaphores and message queues, which have numbers of their own", [
+        shmget, shmat, shmctl, semget, semop, semctl, shmdt, msgget, msgsnd, msgrcv, msgctl, semtimedop,
+    ];
     MESSAGE_QUEUE "message_queue": "uses POSIX message queues, which have names of their own",
         [mq_open, mq_unlink];
     OBSOLETE "obsolete": "was removed from the kernel, or never was in it",

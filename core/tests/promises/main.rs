@@ -10,6 +10,7 @@ mod handlers;
 mod launch;
 mod lifetime;
 mod memory;
+mod sockets;
 mod stress;
 mod support;
 mod tracing;
