@@ -44,6 +44,8 @@ const NAMESPACES: u64 = (libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS) as u64;
 
+const CONNECTS: &str =
+    "connects without a call to connect, which a policy may deny; programs then make that call";
 /// `IOPRIO_WHO_PROCESS` (`man 2 ioprio_set`).
 const IOPRIO_WHO_PROCESS: u64 = 1;
 /// `struct rlimit64`: the soft limit, then the hard one.
@@ -228,6 +230,18 @@ impl Capability for Guard {
             ],
             "leads out of a virtual machine, to devices, or into code of the kernel that few have looked at",
         ),
+        Rule {
+            calls: Calls::Family(&family::SEND_BUFFERS),
+            when: &[Match::any_bit(3, libc::MSG_FASTOPEN as u64)],
+            then: Then::Errno(Errno::EOPNOTSUPP),
+            doc: CONNECTS,
+        },
+        Rule {
+            calls: Calls::Family(&family::SEND_MESSAGE),
+            when: &[Match::any_bit(2, libc::MSG_FASTOPEN as u64)],
+            then: Then::Errno(Errno::EOPNOTSUPP),
+            doc: CONNECTS,
+        },
         denied(
             &family::SYSV_IPC,
             Errno::EPERM,

@@ -86,8 +86,12 @@ families! {
     STATFS "statfs": "reads a file system's state", [statfs, fstatfs];
     INOTIFY "inotify": "watches a file", [inotify_add_watch];
     FANOTIFY "fanotify": "watches files and decides on their use", [fanotify_init, fanotify_mark];
-    READ "read": "reads from a descriptor", [read, pread64, readv, preadv, preadv2];
-    WRITE "write": "writes to a descriptor", [write, pwrite64, writev, pwritev, pwritev2];
+    READ "read": "reads from a descriptor, among what else the call may do", [
+        read, pread64, readv, io_submit, preadv, preadv2,
+    ];
+    WRITE "write": "writes to a descriptor, among what else the call may do", [
+        write, pwrite64, writev, io_submit, pwritev, pwritev2,
+    ];
     COPY "copy": "moves data between descriptors inside the kernel",
         [sendfile, splice, tee, vmsplice, copy_file_range];
     GETDENTS "getdents": "lists a folder", [getdents, getdents64];
@@ -112,6 +116,8 @@ families! {
     LISTEN "listen": "lets a socket take connections", [listen];
     ACCEPT "accept": "takes a connection", [accept, accept4];
     SEND "send": "sends through a socket", [sendto, sendmsg, sendmmsg];
+    SEND_BUFFERS "send_buffers": "sends through a socket, with flags in the fourth register", [sendto, sendmmsg];
+    SEND_MESSAGE "send_message": "sends through a socket, with flags in the third register", [sendmsg];
     RECV "recv": "receives from a socket", [recvfrom, recvmsg, recvmmsg];
     UNAME "uname": "asks for the host's name and the kernel's version", [uname];
     SET_NAME "set_name": "changes the host's name", [sethostname, setdomainname];
