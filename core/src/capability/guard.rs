@@ -126,6 +126,11 @@ impl Capability for Guard {
         ),
         denied(&family::SETNS, Errno::EPERM, "enters a namespace that was not made for the guest"),
         denied(&family::MOUNT, Errno::EPERM, "changes which files a path leads to"),
+        denied(
+            &family::MOUNT_LIST,
+            Errno::ENOSYS,
+            "tells what is mounted on the host, past the files that say so and that a policy grants or not",
+        ),
         denied(&family::CHROOT, Errno::EPERM, "changes which files a path leads to"),
         denied(
             &family::PTRACE,
