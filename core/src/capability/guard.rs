@@ -46,6 +46,8 @@ const NAMESPACES: u64 = (libc::CLONE_NEWCGROUP
 
 const CONNECTS: &str =
     "connects without a call to connect, which a policy may deny; programs then make that call";
+/// `SOCK_TYPE_MASK` of `linux/net.h`: above it are flags.
+const SOCKET_TYPE: u64 = 0xf;
 /// `IOPRIO_WHO_PROCESS` (`man 2 ioprio_set`).
 const IOPRIO_WHO_PROCESS: u64 = 1;
 /// `struct rlimit64`: the soft limit, then the hard one.
@@ -234,6 +236,20 @@ impl Capability for Guard {
                 Match::ne(0, libc::AF_NETLINK as u64),
             ],
             "leads out of a virtual machine, to devices, or into code of the kernel that few have looked at",
+        ),
+        denied_when(
+            &family::SOCKET_ALONE,
+            &[Match::eq(2, libc::IPPROTO_SCTP as u64)],
+            "a protocol whose sockets connect by other calls than connect as well",
+        ),
+        denied_when(
+            &family::SOCKET_ALONE,
+            // Of the Internet's families this type is SCTP's, whether the protocol is named or not.
+            &[
+                Match::ne(0, libc::AF_UNIX as u64),
+                Match::masked_eq(1, SOCKET_TYPE, libc::SOCK_SEQPACKET as u64),
+            ],
+            "a type whose sockets connect by other calls than connect as well",
         ),
         Rule {
             calls: Calls::Family(&family::SEND_BUFFERS),

@@ -38,10 +38,16 @@ fn telling_args(call: Syscall, condition: &str) -> ([u64; 6], Option<[u64; 6]>) 
         Sysno::socket | Sysno::socketpair => {
             let (unix, stream, datagram) =
                 (libc::AF_UNIX as u64, libc::SOCK_STREAM as u64, libc::SOCK_DGRAM as u64);
-            let of_another_family = condition.contains("is not");
+            let of_another_family = condition.contains("is not AF_INET");
             let free = if call.sysno() == Sysno::socket { libc::AF_INET as u64 } else { unix };
             let denied = if of_another_family { libc::AF_ALG as u64 } else { unix };
-            ([denied, datagram, 0, 0, 0, 0], Some([free, stream, 0, 0, 0, 0]))
+            let sctp = if condition.contains("protocol") { libc::IPPROTO_SCTP as u64 } else { 0 };
+            let denied = match () {
+                () if sctp != 0 => [free, stream, sctp, 0, 0, 0],
+                () if condition.contains("type under") => [free, libc::SOCK_SEQPACKET as u64, 0, 0, 0, 0],
+                () => [denied, datagram, 0, 0, 0, 0],
+            };
+            (denied, Some([free, stream, 0, 0, 0, 0]))
         }
         // A whole group; oneself.
         Sysno::setpriority => ([1, 0, 0, 0, 0, 0], Some([0; 6])),
