@@ -293,7 +293,7 @@ fn the_code_map_is_true() {
 #[test]
 fn the_pages_are_true() {
     let mut wrong = Vec::new();
-    for page in ["README.md", "core/ARCHITECTURE.md"] {
+    for page in ["README.md", "SECURITY.md", "core/ARCHITECTURE.md"] {
         let text = read(page);
         let folder = Path::new(page).parent().unwrap();
         for line in text.lines() {
@@ -328,6 +328,47 @@ fn the_pages_are_true() {
         wrong.push(format!("README.md does not name the minimum version, Rust {version}"));
     }
     none(wrong);
+}
+
+/// Each row of its tables says how Assize fares, and names what shows it, or why nothing does. (That what is named exists
+/// is for `the_pages_are_true`.)
+#[test]
+fn the_page_of_escapes_is_whole() {
+    const PAGE: &str = "SECURITY.md";
+    let text = read(PAGE);
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let (mut tables, mut known, mut wrong) = (0, BTreeSet::new(), Vec::new());
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [what, .., shown] = cells.as_slice() else { continue };
+        if *shown == "shown by" {
+            tables += 1;
+            continue;
+        }
+        if cells.len() != 4 {
+            wrong.push(format!("{what}: {} cells, not 4", cells.len()));
+        }
+        if !known.insert(what.to_owned()) {
+            wrong.push(format!("{what}: stands twice"));
+        }
+        let fares = |cell: &&str| cell.starts_with("holds") || cell.starts_with("not promised");
+        if cells.iter().filter(|cell| fares(cell)).count() != 1 {
+            wrong.push(format!("{what}: says neither `holds` nor `not promised`"));
+        }
+        let starts = ["`scenarios/", "`core/", "`harness/"];
+        let reason = shown.strip_prefix("no scenario: ").is_some_and(|reason| reason.len() > 10);
+        if !reason && !shown.split(", ").all(|file| starts.iter().any(|start| file.starts_with(start))) {
+            wrong.push(format!("{what}: names neither scenarios nor tests, nor why there is none"));
+        }
+    }
+    assert!(tables == 2 && known.len() > 40, "{PAGE}: {tables} tables with {} rows", known.len());
+    // An attack that nobody counts among the ways out is one that nobody reads about.
+    for path in files("scenarios/attack") {
+        if !text.contains(&path) {
+            wrong.push(format!("{path} stands in no row"));
+        }
+    }
+    none(wrong.into_iter().map(|line| format!("{PAGE}: {line}")));
 }
 
 /// Sorted, each line a rule that exists, with a reason. That they are the right ones is for `harness/tests/rules.rs`.

@@ -74,8 +74,11 @@ impl Diagnostic {
     /// As text for a terminal or a log.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        let path = self.file.to_string_lossy();
-        let title = Level::ERROR.primary_title(self.title.as_str());
+        let path = visible(&self.file.to_string_lossy());
+        let (title, label) = (visible(&self.title), visible(&self.label));
+        let shown = |texts: &[String]| texts.iter().map(|text| visible(text)).collect::<Vec<_>>();
+        let (notes, help) = (shown(&self.notes), shown(&self.help));
+        let title = Level::ERROR.primary_title(title.as_str());
         let mut group: Group<'_> = match self.span {
             Some(span) if !self.source.is_empty() => {
                 let others = self.others.iter().map(|(other, label)| {
@@ -84,21 +87,17 @@ impl Diagnostic {
                 title.element(
                     Snippet::source(&*self.source)
                         .path(path)
-                        .annotation(mark(
-                            AnnotationKind::Primary,
-                            first_line(&self.source, span),
-                            &self.label,
-                        ))
+                        .annotation(mark(AnnotationKind::Primary, first_line(&self.source, span), &label))
                         .annotations(others),
                 )
             }
             Some(span) => title.element(Origin::path(path).line(span.line).char_column(span.column)),
             None => title.element(Origin::path(path)),
         };
-        for note in &self.notes {
+        for note in &notes {
             group = group.element(Level::NOTE.no_name().message(note.as_str()));
         }
-        for help in &self.help {
+        for help in &help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
@@ -106,6 +105,22 @@ impl Diagnostic {
         text.push('\n');
         text
     }
+}
+
+/// A text that can do nothing to a terminal but be read: much of what is shown was written by a guest, and its escape
+/// sequences would speak to the terminal of whoever reads the report.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for sign in text.chars() {
+        // Also those that change the direction of what follows.
+        let turns = matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if turns || sign.is_control() && !matches!(sign, '\n' | '\t') {
+            shown.extend(sign.escape_default());
+        } else {
+            shown.push(sign);
+        }
+    }
+    shown
 }
 
 fn mark<'a>(kind: AnnotationKind, span: Range<usize>, label: &'a str) -> Annotation<'a> {
@@ -119,4 +134,23 @@ fn first_line(source: &str, span: Span) -> Range<usize> {
     let line = piece.lines().next().unwrap_or_default();
     let start = span.start.min(source.len());
     start..start + line.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_wrote_does_nothing_to_a_terminal() {
+        let text = Diagnostic::new("a title\x1b[2J", "file\x07.yaml")
+            .note("seen:\n\tone\x1b]0;title\x07\r\n\u{202e}two\u{9b}31m")
+            .help("\x08")
+            .render(false);
+        assert!(!text.contains(|sign: char| sign.is_control() && !matches!(sign, '\n' | '\t')), "{text:?}");
+        for shown in
+            [r"title\u{1b}[2J", r"file\u{7}.yaml", r"one\u{1b}]0;title\u{7}\r", r"\u{202e}two\u{9b}31m"]
+        {
+            assert!(text.contains(shown), "{shown} is not in {text}");
+        }
+    }
 }

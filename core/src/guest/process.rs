@@ -60,6 +60,26 @@ pub fn info(pidfd: impl AsFd) -> Result<ProcessInfo, Errno> {
     Ok(ProcessInfo { pid: info.pid, tgid: info.tgid, ppid: info.ppid, exit })
 }
 
+/// Whether the thread `tid` belongs to a process beneath `ancestor`, as far as can be seen: an orphan belongs to whoever
+/// took it in.
+#[must_use]
+pub fn descends(tid: u32, ancestor: u32) -> bool {
+    // Nobody's parents are so many; a loop can only be made of numbers that were given anew meanwhile.
+    const MOST: usize = 4096;
+    let mut at = tid;
+    for _ in 0..MOST {
+        let Ok(info) = open(at).and_then(info) else { return false };
+        if info.ppid == ancestor {
+            return true;
+        }
+        if info.ppid == 0 {
+            return false;
+        }
+        at = info.ppid;
+    }
+    false
+}
+
 /// A duplicate of the descriptor `fd` of the thread `tid`, which needn't be its process's leader.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use super::doing::doing;
 use super::pipes::{Capture, Feed, MOST, pipe, pump};
 use super::program::Texts;
-use super::{LaunchError, forbids_namespaces, tree};
+use super::{CORE_LIMIT, LaunchError, forbids_namespaces, tree};
 use crate::command::{Command, Program, Stdin};
 use crate::landlock::{self, Ruleset};
 use crate::outcome::{Control, ControlState, End, Why};
@@ -28,7 +28,7 @@ use crate::supervisor::worker::{Reply, Told, Work, work};
 use crate::sys::clone::{Failure, LOWEST_FREE, Start, Step};
 use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::sys::{image, memfd, thread};
-use crate::syscall::Sysno;
+use crate::syscall::{Sysno, family};
 use crate::trace::{Body, Exit};
 use crate::{Errno, Outcome, Policy, RunError, Syscall};
 
@@ -138,6 +138,15 @@ impl Keeper {
     /// Whether a probe can show that the guests have a pid namespace.
     fn shows_isolation(&self) -> bool {
         !self.run.plan.denies(Syscall::of(Sysno::getpid))
+    }
+
+    /// Whether the policy lifts the denial of what is found by numbers and names of the IPC namespace. Only then the guests
+    /// have one of their own: making it takes as long as making the other two.
+    fn may_use_ipc(&self) -> bool {
+        let allowed = &self.policy.syscalls.allow;
+        [family::SYSV_IPC, family::MESSAGE_QUEUE]
+            .iter()
+            .any(|ipc| allowed.iter().any(|call| ipc.contains(*call)))
     }
 
     fn launch_error(&self, failure: Failure) -> RunError {
@@ -342,6 +351,8 @@ impl Keeper {
         }
         let start = Start {
             namespaces,
+            ipc_namespace: namespaces && self.may_use_ipc(),
+            core_limit: (!self.policy.without.contains("guard")).then_some(CORE_LIMIT),
             new_session: self.stdio == Stdio::Captured,
             fds,
             cwd,

@@ -19,6 +19,11 @@ use crate::sys::clone::{Failure, Step};
 /// The umask that a guest starts with.
 pub(crate) const UMASK: u32 = 0o022;
 
+/// The hard and the soft `RLIMIT_CORE` of guests, in bytes. So small, no file is written; and this one value, by which the
+/// kernel knows its own handlers when they crash, also keeps it from starting the host's handler (`coredump_pipe` in
+/// `fs/coredump.c`), which 0 does not. A `core_pattern` with `@` (a socket, Linux 6.16) asks for no limit.
+pub(crate) const CORE_LIMIT: u64 = 1;
+
 /// Why a command couldn't be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -70,7 +70,8 @@ pub struct Limits {
 
 /// Whether the guests get a user and a pid namespace of their own, under a small init.
 ///
-/// In them no guest outlives the run, daemons included, even if the supervisor is killed.
+/// In them no guest outlives the run, daemons included, even if the supervisor is killed. A policy that allows System V IPC
+/// or POSIX message queues gives them an IPC namespace besides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {

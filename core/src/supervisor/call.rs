@@ -70,6 +70,12 @@ impl Call {
         Ok(guest)
     }
 
+    /// Whether the thread that the caller knows by this number is a guest of this run.
+    #[must_use]
+    pub fn is_guest(&self, thread: u32) -> bool {
+        self.run.is_guest(thread)
+    }
+
     /// The place in the tree of the process that asks.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::outcome::Why;
 use crate::plan::Plan;
 use crate::sys::seccomp::Listener;
 use crate::trace::{Body, Place};
-use crate::{Errno, RunError};
+use crate::{Errno, RunError, guest};
 
 /// One run.
 pub(crate) struct Run {
@@ -26,6 +26,8 @@ pub(crate) struct Run {
     pub(super) recorder: Option<Recorder>,
     listener: OnceLock<Listener>,
     processes: Mutex<Processes>,
+    /// init, as we number it, unless the guests have a pid namespace.
+    init: OnceLock<Option<u32>>,
     stand_ins: Mutex<StandIns>,
     /// The guest still runs our own code: its probes, and the exec of the command.
     probing: AtomicBool,
@@ -57,6 +59,7 @@ impl Run {
             recorder,
             listener: OnceLock::new(),
             processes: Mutex::default(),
+            init: OnceLock::new(),
             stand_ins: Mutex::default(),
             probing: AtomicBool::new(true),
             umask_changed: AtomicBool::new(false),
@@ -105,6 +108,20 @@ impl Run {
             // The tracker is shown every signal that is sent, but not the filter's.
             None if followed && signal == libc::SIGSYS => Some(Why::Filter),
             None => None,
+        }
+    }
+
+    /// Whoever descends from `init` is a guest; `None`: whoever a guest can name at all, but for its first process.
+    pub(super) fn set_init(&self, init: Option<u32>) {
+        let _ = self.init.set(init);
+    }
+
+    /// Whether the thread with this number, as guests number it, is a guest.
+    pub(super) fn is_guest(&self, thread: u32) -> bool {
+        match self.init.get() {
+            Some(None) => thread != 1,
+            Some(Some(init)) => guest::process::descends(thread, *init),
+            None => false,
         }
     }
 

@@ -100,6 +100,7 @@ fn begin(work: &mut Work) -> Result<Starting, Failure> {
     work.run.set_listener(Listener::new(listener));
     let root = guest::process::info(&pidfd).map_err(failure(Step::Listener))?.pid;
     let init = starting.init().ok_or(Failure { step: Step::Lost, errno: Errno::ECHILD })?;
+    work.run.set_init((!starting.has_namespaces()).then_some(starting.init_pid));
     ask(work, Told::Ready { init, init_pid: starting.init_pid, root })?;
     if work.performer {
         perform::start_performer(&work.run).map_err(failure(Step::Domain))?;

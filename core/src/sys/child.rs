@@ -184,6 +184,15 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
             0,
             8,
         );
+        if let Some(limit) = start.core_limit {
+            let limits = [limit; 2];
+            let new = limits.as_ptr() as usize;
+            let set = syscall4(Sysno::prlimit64 as usize, 0, libc::RLIMIT_CORE as usize, new, 0);
+            // A hard limit that is lower already can't be raised, and is as good against files.
+            if let Some(errno) = failed(set).filter(|errno| *errno != libc::EPERM) {
+                give_up(shared, Step::CoreLimit, errno);
+            }
+        }
         // In its own user namespace the guest has every capability(7) until here.
         let _ =
             syscall5(Sysno::prctl as usize, libc::PR_SET_SECUREBITS as usize, SECUREBITS as usize, 0, 0, 0);

@@ -40,6 +40,10 @@ impl CapHeader {
 pub(crate) struct Start {
     /// A user and a pid namespace for the guests.
     pub(crate) namespaces: bool,
+    /// An IPC namespace besides.
+    pub(crate) ipc_namespace: bool,
+    /// The hard and the soft `RLIMIT_CORE`, where it is not the caller's.
+    pub(crate) core_limit: Option<u64>,
     /// A session of its own, without a terminal.
     pub(crate) new_session: bool,
     /// What becomes the guest's descriptors 0, 1, 2, 3, ...: each above [`LOWEST_FREE`].
@@ -105,6 +109,7 @@ steps! {
     ExecInit => "starting init (execveat)",
     Session => "making a session (setsid)",
     Folder => "entering the folder (fchdir)",
+    CoreLimit => "limiting core dumps (prlimit64)",
     Capabilities => "giving up capabilities (capset)",
     Filter => "arming the filter (seccomp)",
     Listener => "taking over the listener (pidfd_getfd)",
@@ -204,6 +209,9 @@ impl Starting {
             | libc::SIGCHLD;
         if frame.start.namespaces {
             flags |= libc::CLONE_NEWUSER | libc::CLONE_NEWPID;
+            if frame.start.ipc_namespace {
+                flags |= libc::CLONE_NEWIPC;
+            }
         } else {
             frame.shared.mapped.store(1, Ordering::SeqCst);
         }

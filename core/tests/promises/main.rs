@@ -13,6 +13,7 @@ mod launch;
 mod lifetime;
 mod memory;
 mod signals;
+mod sockets;
 mod stress;
 mod support;
 mod tracing;
