@@ -4,6 +4,7 @@
 //! spellings is needed here.
 #![forbid(unsafe_code)]
 
+use super::attribute::{Attributing, word};
 use super::call::Call;
 use crate::Errno;
 use crate::guest::{At, Change, ChangeRequest, Found, New, OpenRequest, Pinned, Prepared};
@@ -18,6 +19,12 @@ pub(crate) enum Pin {
     Change(Prepared),
     /// A program that is to be executed.
     Program(Pinned),
+    /// A work on a file's attributes.
+    Attributes(Attributing),
+    /// There is no path: the registers name a descriptor, and nothing that could change until the kernel looks.
+    Descriptor,
+    /// There is nothing to do: the kernel doesn't look at the path either.
+    Nothing,
     /// The paths can't be resolved: what the kernel says to that.
     Failed(Errno),
 }
@@ -26,16 +33,16 @@ pub(crate) enum Pin {
 const OPEN_HOW: usize = 24;
 /// Where it lies.
 const HOW: &str = "how";
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 impl Call {
     /// The register of the argument with this name.
-    fn named(&self, name: &str) -> Option<u64> {
+    pub(super) fn named(&self, name: &str) -> Option<u64> {
         let place = signature::params(self.syscall()).iter().position(|param| param.name == name)?;
         Some(self.arg(place))
     }
 
-    fn at(&mut self, dirfd: &str, path: &str) -> Result<At, Errno> {
+    pub(super) fn at(&mut self, dirfd: &str, path: &str) -> Result<At, Errno> {
         let dirfd = self.named(dirfd).map_or(libc::AT_FDCWD, |fd| fd as i32);
         let address = self.named(path).ok_or(Errno::ENOSYS)?;
         Ok(At { dirfd, path: self.cstr(address)? })
@@ -66,10 +73,7 @@ impl Call {
             if unknown.iter().any(|byte| *byte != 0) {
                 return Err(Errno::E2BIG);
             }
-            let word = |index: usize| {
-                known[index * 8..][..8].iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte))
-            };
-            let (flags, mode, resolve) = (word(0), word(1), word(2));
+            let (flags, mode, resolve) = (word(known, 0), word(known, 8), word(known, 16));
             let At { dirfd, path } = self.at("dirfd", "path")?;
             return Ok(OpenRequest::openat2(guest, dirfd, path, flags, mode, resolve));
         }
@@ -152,7 +156,8 @@ impl Call {
                     path
                 }),
                 Pin::Change(prepared) => prepared.objects().next().and_then(|object| object.path().ok()),
-                Pin::Failed(_) => None,
+                Pin::Attributes(attributing) => attributing.work.file().path().ok(),
+                Pin::Failed(_) | Pin::Descriptor | Pin::Nothing => None,
             };
             self.target = shown.map(BytesText);
             self.pin = Some(pin);
@@ -168,6 +173,8 @@ impl Call {
             Ok(Pin::Open(request, found))
         } else if family::EXEC.contains(call) {
             self.program().map(Pin::Program)
+        } else if family::ATTRIBUTES.iter().any(|family| family.contains(call)) {
+            self.attributing()
         } else {
             Ok(Pin::Change(self.change_request()?.pin()?))
         }

@@ -1,6 +1,7 @@
 //! Real processes stand in for guests: their cwd, their descriptors, their `/proc/self`.
 #![forbid(unsafe_code)]
 
+mod attribute;
 mod change;
 mod denied;
 mod domain;
