@@ -85,39 +85,48 @@ impl Call {
         Ok(OpenRequest::openat(guest, dirfd, path, flags as u32, mode as u32))
     }
 
-    fn change_request(&mut self) -> Result<ChangeRequest, Errno> {
+    /// The change that this call asks for, pinned. A path that can't be read is told only when the kernel would have
+    /// come to it: it checks flags before, and follows a first path before it looks at a second.
+    fn change(&mut self) -> Result<Prepared, Errno> {
         let guest = self.guest()?;
         let call = self.syscall();
         let flags = self.named("flags").unwrap_or(0) as u32;
+        let mut fault = None;
+        let mut at = |call: &mut Self, dirfd, path| match fault {
+            None => call.at(dirfd, path).unwrap_or_else(|errno| {
+                fault = Some(errno);
+                At::cwd(".")
+            }),
+            Some(_) => At::cwd("."),
+        };
         let change = if family::TRUNCATE.contains(call) {
             let length = self.named("length").unwrap_or(0).cast_signed();
-            Change::Truncate { file: self.at("dirfd", "path")?, length }
+            Change::Truncate { file: at(self, "dirfd", "path"), length }
         } else if family::RENAME.contains(call) {
-            Change::Rename {
-                from: self.at("olddirfd", "oldpath")?,
-                to: self.at("newdirfd", "newpath")?,
-                flags,
-            }
+            let from = at(self, "olddirfd", "oldpath");
+            Change::Rename { from, to: at(self, "newdirfd", "newpath"), flags }
         } else if family::LINK.contains(call) {
-            Change::Link { from: self.at("olddirfd", "oldpath")?, to: self.at("newdirfd", "newpath")?, flags }
+            let from = at(self, "olddirfd", "oldpath");
+            Change::Link { from, to: at(self, "newdirfd", "newpath"), flags }
         } else if family::MKDIR.contains(call) {
             let new = New::Folder { mode: self.mode(), umask: self.umask()? };
-            Change::Create { name: self.at("dirfd", "path")?, new }
+            Change::Create { name: at(self, "dirfd", "path"), new }
         } else if family::MKNOD.contains(call) {
             let dev = self.named("dev").unwrap_or(0);
             let new = New::Node { mode: self.mode(), dev, umask: self.umask()? };
-            Change::Create { name: self.at("dirfd", "path")?, new }
+            Change::Create { name: at(self, "dirfd", "path"), new }
         } else if family::SYMLINK.contains(call) {
             let target = self.named("target").ok_or(Errno::ENOSYS)?;
             let new = New::Symlink { text: self.cstr(target)? };
-            Change::Create { name: self.at("newdirfd", "linkpath")?, new }
+            Change::Create { name: at(self, "newdirfd", "linkpath"), new }
         } else {
             // rmdir is the spelling of unlinkat's flag.
             let rmdir = call.name() == "rmdir";
             let flags = if rmdir { libc::AT_REMOVEDIR as u32 } else { flags };
-            Change::Remove { name: self.at("dirfd", "path")?, flags }
+            Change::Remove { name: at(self, "dirfd", "path"), flags }
         };
-        Ok(ChangeRequest { guest, change })
+        let pinned = ChangeRequest { guest, change }.pin()?;
+        fault.map_or(Ok(pinned), Err)
     }
 
     fn mode(&self) -> u32 {
@@ -176,7 +185,7 @@ impl Call {
         } else if family::ATTRIBUTES.iter().any(|family| family.contains(call)) {
             self.attributing()
         } else {
-            Ok(Pin::Change(self.change_request()?.pin()?))
+            Ok(Pin::Change(self.change()?))
         }
     }
 

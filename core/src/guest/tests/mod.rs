@@ -8,6 +8,7 @@ mod domain;
 mod doors;
 mod open;
 mod process;
+mod races;
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
