@@ -1,10 +1,10 @@
 //! Performs calls on the guest's behalf, so that what was judged is what is used, and the result is the kernel's own.
 #![forbid(unsafe_code)]
 
-use super::{Answer, Calls, Capability, Rule, Stage, StartError, Then};
+use super::{Answer, Calls, Capability, HandlerFn, Rule, Stage, StartError, Then};
 use crate::Policy;
 use crate::supervisor::call::Call;
-use crate::syscall::family;
+use crate::syscall::{Family, family};
 use crate::trace::Grounds;
 
 pub(super) struct Broker;
@@ -21,10 +21,19 @@ impl Broker {
     }
 
     #[allow(clippy::unused_self)]
+    fn attribute(&self, call: &mut Call) -> Answer {
+        call.perform_attribute()
+    }
+
+    #[allow(clippy::unused_self)]
     fn umask(&self, call: &mut Call) -> Answer {
         call.umask_changes();
         Answer::Pass
     }
+}
+
+const fn performed(calls: &'static Family, by: HandlerFn<Broker>, doc: &'static str) -> Rule<Broker> {
+    Rule { calls: Calls::Family(calls), when: &[], then: Then::Perform { by }, doc }
 }
 
 impl Capability for Broker {
@@ -34,54 +43,30 @@ impl Capability for Broker {
         supervisor, through the very file that was judged, in the guest's own Landlock domain and with its \
         credentials. Only where a rule or an observer needs it.";
     const RULES: &'static [Rule<Self>] = &[
-        Rule {
-            calls: Calls::Family(&family::OPEN),
-            when: &[],
-            then: Then::Perform { by: Self::open },
-            doc: "opened on the guest's behalf, and injected",
-        },
-        Rule {
-            calls: Calls::Family(&family::TRUNCATE),
-            when: &[],
-            then: Then::Perform { by: Self::change },
-            doc: "truncated on the guest's behalf",
-        },
-        Rule {
-            calls: Calls::Family(&family::RENAME),
-            when: &[],
-            then: Then::Perform { by: Self::change },
-            doc: "renamed on the guest's behalf",
-        },
-        Rule {
-            calls: Calls::Family(&family::LINK),
-            when: &[],
-            then: Then::Perform { by: Self::change },
-            doc: "linked on the guest's behalf",
-        },
-        Rule {
-            calls: Calls::Family(&family::UNLINK),
-            when: &[],
-            then: Then::Perform { by: Self::change },
-            doc: "removed on the guest's behalf",
-        },
-        Rule {
-            calls: Calls::Family(&family::MKDIR),
-            when: &[],
-            then: Then::Perform { by: Self::change },
-            doc: "a folder, made on the guest's behalf",
-        },
-        Rule {
-            calls: Calls::Family(&family::SYMLINK),
-            when: &[],
-            then: Then::Perform { by: Self::change },
-            doc: "a symbolic link, made on the guest's behalf",
-        },
-        Rule {
-            calls: Calls::Family(&family::MKNOD),
-            when: &[],
-            then: Then::Perform { by: Self::change },
-            doc: "a FIFO, socket, device or file, made on the guest's behalf",
-        },
+        performed(&family::OPEN, Self::open, "opened on the guest's behalf, and injected"),
+        performed(&family::TRUNCATE, Self::change, "truncated on the guest's behalf"),
+        performed(&family::RENAME, Self::change, "renamed on the guest's behalf"),
+        performed(&family::LINK, Self::change, "linked on the guest's behalf"),
+        performed(&family::UNLINK, Self::change, "removed on the guest's behalf"),
+        performed(&family::MKDIR, Self::change, "a folder, made on the guest's behalf"),
+        performed(&family::SYMLINK, Self::change, "a symbolic link, made on the guest's behalf"),
+        performed(&family::MKNOD, Self::change, "a FIFO, socket, device or file, made on the guest's behalf"),
+        performed(&family::CHMOD, Self::attribute, "its mode is changed on the guest's behalf"),
+        performed(&family::CHOWN, Self::attribute, "its owner is changed on the guest's behalf"),
+        performed(&family::UTIME, Self::attribute, "its times are changed on the guest's behalf"),
+        performed(&family::XATTR_SET, Self::attribute, "an extended attribute, set on the guest's behalf"),
+        performed(&family::XATTR_GET, Self::attribute, "an extended attribute, read on the guest's behalf"),
+        performed(&family::XATTR_LIST, Self::attribute, "extended attributes, listed on the guest's behalf"),
+        performed(
+            &family::XATTR_REMOVE,
+            Self::attribute,
+            "an extended attribute, removed on the guest's behalf",
+        ),
+        performed(
+            &family::FILE_SETATTR,
+            Self::attribute,
+            "its inode flags are changed on the guest's behalf",
+        ),
         Rule {
             calls: Calls::Family(&family::UMASK),
             when: &[],

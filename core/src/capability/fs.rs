@@ -26,8 +26,10 @@ impl Fs {
             Pin::Open(_, found) => self.denied.covers_found(found),
             Pin::Program(pinned) => self.denied.covers(pinned),
             Pin::Change(prepared) => self.covers_change(prepared),
-            // There is nothing to judge: the guest gets the kernel's own error.
-            Pin::Failed(_) => Ok(false),
+            Pin::Attributes(attributing) => self.denied.covers(attributing.work.file()),
+            // There is nothing to judge: what a descriptor stands for could be opened, and the guest gets the kernel's own
+            // error.
+            Pin::Failed(_) | Pin::Descriptor | Pin::Nothing => Ok(false),
         };
         // What can't be told is taken for a yes.
         if covered.unwrap_or(true) { Answer::errno(Errno::EACCES) } else { Answer::Pass }
@@ -84,8 +86,9 @@ impl Capability for Fs {
     const NAME: &'static str = "fs";
     const STAGE: Stage = Stage::Guard;
     const PROMISE: &'static str = "Landlock grants the policy's files and nothing else. A denied file is not opened, \
-        executed, truncated, renamed, linked or removed, whatever name it is reached by; nor is anything beneath a \
-        denied folder, where nothing is made either.";
+        executed, truncated, renamed, linked or removed, whatever name it is reached by; nor are its mode, owner, times \
+        or extended attributes changed, or the latter read. So with anything beneath a denied folder, where nothing is \
+        made either.";
     const RULES: &'static [Rule<Self>] = &[
         judged(&family::OPEN, "a denied file is not opened"),
         judged(&family::EXEC, "a denied file is not executed"),
@@ -96,6 +99,14 @@ impl Capability for Fs {
         judged(&family::MKDIR, "no folder is made where a path is denied"),
         judged(&family::SYMLINK, "no symbolic link is made where a path is denied"),
         judged(&family::MKNOD, "no FIFO, socket, device or file is made where a path is denied"),
+        judged(&family::CHMOD, "a denied file's mode is not changed"),
+        judged(&family::CHOWN, "a denied file's owner is not changed"),
+        judged(&family::UTIME, "a denied file's times are not changed"),
+        judged(&family::XATTR_SET, "no extended attribute of a denied file is set"),
+        judged(&family::XATTR_GET, "no extended attribute of a denied file is read"),
+        judged(&family::XATTR_LIST, "the extended attributes of a denied file are not listed"),
+        judged(&family::XATTR_REMOVE, "no extended attribute of a denied file is removed"),
+        judged(&family::FILE_SETATTR, "a denied file's inode flags are not changed"),
     ];
     const AT_EXEC: Option<AtExec<Self>> = Some(Self::at_exec);
 

@@ -197,6 +197,7 @@ impl ChangeRequest {
                 match new {
                     New::Symlink { text } if text.is_empty() => return Err(Errno::ENOENT),
                     New::Symlink { text } if text.len() > PATH_LEN => return Err(Errno::ENAMETOOLONG),
+                    New::Node { mode, .. } => drop(node_kind(*mode)?),
                     _ => {}
                 }
                 Step::Create { name: self.entry(name)?, new: new.clone() }
@@ -327,15 +328,7 @@ impl Entry {
             New::Folder { mode, umask } => with_umask(*umask, || mkdirat(parent, name, bits(mode & 0o7777))),
             New::Symlink { text } => symlinkat(&**text, parent, name),
             New::Node { mode, dev, umask } => {
-                // The kernel takes a mode without a kind for a regular file.
-                let kind = match mode & libc::S_IFMT {
-                    0 => FileType::RegularFile,
-                    libc::S_IFDIR => return Err(Errno::EPERM),
-                    libc::S_IFREG | libc::S_IFCHR | libc::S_IFBLK | libc::S_IFIFO | libc::S_IFSOCK => {
-                        FileType::from_raw_mode(*mode)
-                    }
-                    _ => return Err(Errno::EINVAL),
-                };
+                let kind = node_kind(*mode)?;
                 with_umask(*umask, || mknodat(parent, name, kind, bits(mode & 0o7777), *dev))
             }
         }?)
@@ -379,6 +372,18 @@ impl Entry {
     /// Whether a rename of this to `to` does nothing, since both are names of one file.
     fn untouched(&self, to: &Self) -> bool {
         to.object.as_ref().is_some_and(|object| self.is(object))
+    }
+}
+
+/// What `mknod` is to make. The kernel takes a mode without a kind for a regular file.
+fn node_kind(mode: u32) -> Result<FileType, Errno> {
+    match mode & libc::S_IFMT {
+        0 => Ok(FileType::RegularFile),
+        libc::S_IFDIR => Err(Errno::EPERM),
+        libc::S_IFREG | libc::S_IFCHR | libc::S_IFBLK | libc::S_IFIFO | libc::S_IFSOCK => {
+            Ok(FileType::from_raw_mode(mode))
+        }
+        _ => Err(Errno::EINVAL),
     }
 }
 

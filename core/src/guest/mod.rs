@@ -12,6 +12,7 @@
 //! process under `/proc`.
 #![forbid(unsafe_code)]
 
+pub mod attribute;
 pub mod change;
 pub mod denied;
 pub(crate) mod mounts;
@@ -22,6 +23,7 @@ mod procfs;
 pub mod resolve;
 mod walk;
 
+pub use attribute::{Attribute, AttributeRequest, Attributed, Empty, Told};
 pub use change::{At, Change, ChangeRequest, Changed, Entry, New, Prepared};
 pub use denied::{Denied, DeniedError};
 pub use open::{Blocking, OpenRequest, Opened, Refusal};

@@ -3,8 +3,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::fs::{AtFlags, CWD, statat};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use super::pinned::identity;
 use crate::Errno;
 use crate::sys::pidfd;
 
@@ -90,4 +92,13 @@ pub fn get_fd(tid: u32, fd: i32) -> Result<OwnedFd, Errno> {
         return Err(Errno::EBADF);
     }
     Ok(pidfd_getfd(open(tid)?, fd, PidfdGetfdFlags::empty())?)
+}
+
+/// Whether the thread `tid` is in the caller's own user namespace, where ids mean the same. Two kernel calls.
+///
+/// # Errors
+/// `ENOENT`: it is gone. `EACCES`: it is not dumpable, or not in the caller's Landlock domain.
+pub fn shares_user_namespace(tid: u32) -> Result<bool, Errno> {
+    let namespace = |of: &str| statat(CWD, format!("/proc/{of}/ns/user"), AtFlags::empty());
+    Ok(identity(&namespace(&tid.to_string())?) == identity(&namespace("thread-self")?))
 }

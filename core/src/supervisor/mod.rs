@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod answer;
+mod attribute;
 pub(crate) mod call;
 pub(crate) mod device;
 pub(crate) mod handlers;

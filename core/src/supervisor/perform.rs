@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Run;
 use super::answer::{Asked, settle};
+use super::attribute::Attributing;
 use super::call::Call;
 use super::request::Pin;
 use crate::Errno;
@@ -113,6 +114,25 @@ impl Call {
             }
         }
         failed(Errno::EAGAIN.into())
+    }
+
+    /// Changes or reads attributes of what was pinned.
+    pub(crate) fn perform_attribute(&mut self) -> Answer {
+        self.pinned();
+        if !self.still_waits() {
+            return failed(Errno::ESRCH.into());
+        }
+        let Attributing { work, room } = match self.pin.take() {
+            Some(Pin::Attributes(attributing)) => attributing,
+            Some(Pin::Nothing) => return Answer::Performed(Performed::Value(0)),
+            Some(Pin::Failed(errno)) => return failed(errno.into()),
+            _ => return Answer::Pass,
+        };
+        let told = work.perform().and_then(|told| self.write(room, &told.bytes).map(|()| told.value));
+        match told {
+            Ok(value) => Answer::Performed(Performed::Value(value)),
+            Err(errno) => failed(errno.into()),
+        }
     }
 
     /// Whether what was resolved was this guest's: its number may have been given to another meanwhile.

@@ -4,6 +4,7 @@
 //! spellings is needed here.
 #![forbid(unsafe_code)]
 
+use super::attribute::{Attributing, word};
 use super::call::Call;
 use crate::Errno;
 use crate::guest::{At, Change, ChangeRequest, Found, New, OpenRequest, Pinned, Prepared};
@@ -18,6 +19,12 @@ pub(crate) enum Pin {
     Change(Prepared),
     /// A program that is to be executed.
     Program(Pinned),
+    /// A work on a file's attributes.
+    Attributes(Attributing),
+    /// There is no path: the registers name a descriptor, and nothing that could change until the kernel looks.
+    Descriptor,
+    /// There is nothing to do: the kernel doesn't look at the path either.
+    Nothing,
     /// The paths can't be resolved: what the kernel says to that.
     Failed(Errno),
 }
@@ -26,16 +33,16 @@ pub(crate) enum Pin {
 const OPEN_HOW: usize = 24;
 /// Where it lies.
 const HOW: &str = "how";
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 impl Call {
     /// The register of the argument with this name.
-    fn named(&self, name: &str) -> Option<u64> {
+    pub(super) fn named(&self, name: &str) -> Option<u64> {
         let place = signature::params(self.syscall()).iter().position(|param| param.name == name)?;
         Some(self.arg(place))
     }
 
-    fn at(&mut self, dirfd: &str, path: &str) -> Result<At, Errno> {
+    pub(super) fn at(&mut self, dirfd: &str, path: &str) -> Result<At, Errno> {
         let dirfd = self.named(dirfd).map_or(libc::AT_FDCWD, |fd| fd as i32);
         let address = self.named(path).ok_or(Errno::ENOSYS)?;
         Ok(At { dirfd, path: self.cstr(address)? })
@@ -66,10 +73,7 @@ impl Call {
             if unknown.iter().any(|byte| *byte != 0) {
                 return Err(Errno::E2BIG);
             }
-            let word = |index: usize| {
-                known[index * 8..][..8].iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte))
-            };
-            let (flags, mode, resolve) = (word(0), word(1), word(2));
+            let (flags, mode, resolve) = (word(known, 0), word(known, 8), word(known, 16));
             let At { dirfd, path } = self.at("dirfd", "path")?;
             return Ok(OpenRequest::openat2(guest, dirfd, path, flags, mode, resolve));
         }
@@ -81,39 +85,48 @@ impl Call {
         Ok(OpenRequest::openat(guest, dirfd, path, flags as u32, mode as u32))
     }
 
-    fn change_request(&mut self) -> Result<ChangeRequest, Errno> {
+    /// The change that this call asks for, pinned. A path that can't be read is told only when the kernel would have
+    /// come to it: it checks flags before, and follows a first path before it looks at a second.
+    fn change(&mut self) -> Result<Prepared, Errno> {
         let guest = self.guest()?;
         let call = self.syscall();
         let flags = self.named("flags").unwrap_or(0) as u32;
+        let mut fault = None;
+        let mut at = |call: &mut Self, dirfd, path| match fault {
+            None => call.at(dirfd, path).unwrap_or_else(|errno| {
+                fault = Some(errno);
+                At::cwd(".")
+            }),
+            Some(_) => At::cwd("."),
+        };
         let change = if family::TRUNCATE.contains(call) {
             let length = self.named("length").unwrap_or(0).cast_signed();
-            Change::Truncate { file: self.at("dirfd", "path")?, length }
+            Change::Truncate { file: at(self, "dirfd", "path"), length }
         } else if family::RENAME.contains(call) {
-            Change::Rename {
-                from: self.at("olddirfd", "oldpath")?,
-                to: self.at("newdirfd", "newpath")?,
-                flags,
-            }
+            let from = at(self, "olddirfd", "oldpath");
+            Change::Rename { from, to: at(self, "newdirfd", "newpath"), flags }
         } else if family::LINK.contains(call) {
-            Change::Link { from: self.at("olddirfd", "oldpath")?, to: self.at("newdirfd", "newpath")?, flags }
+            let from = at(self, "olddirfd", "oldpath");
+            Change::Link { from, to: at(self, "newdirfd", "newpath"), flags }
         } else if family::MKDIR.contains(call) {
             let new = New::Folder { mode: self.mode(), umask: self.umask()? };
-            Change::Create { name: self.at("dirfd", "path")?, new }
+            Change::Create { name: at(self, "dirfd", "path"), new }
         } else if family::MKNOD.contains(call) {
             let dev = self.named("dev").unwrap_or(0);
             let new = New::Node { mode: self.mode(), dev, umask: self.umask()? };
-            Change::Create { name: self.at("dirfd", "path")?, new }
+            Change::Create { name: at(self, "dirfd", "path"), new }
         } else if family::SYMLINK.contains(call) {
             let target = self.named("target").ok_or(Errno::ENOSYS)?;
             let new = New::Symlink { text: self.cstr(target)? };
-            Change::Create { name: self.at("newdirfd", "linkpath")?, new }
+            Change::Create { name: at(self, "newdirfd", "linkpath"), new }
         } else {
             // rmdir is the spelling of unlinkat's flag.
             let rmdir = call.name() == "rmdir";
             let flags = if rmdir { libc::AT_REMOVEDIR as u32 } else { flags };
-            Change::Remove { name: self.at("dirfd", "path")?, flags }
+            Change::Remove { name: at(self, "dirfd", "path"), flags }
         };
-        Ok(ChangeRequest { guest, change })
+        let pinned = ChangeRequest { guest, change }.pin()?;
+        fault.map_or(Ok(pinned), Err)
     }
 
     fn mode(&self) -> u32 {
@@ -152,7 +165,8 @@ impl Call {
                     path
                 }),
                 Pin::Change(prepared) => prepared.objects().next().and_then(|object| object.path().ok()),
-                Pin::Failed(_) => None,
+                Pin::Attributes(attributing) => attributing.work.file().path().ok(),
+                Pin::Failed(_) | Pin::Descriptor | Pin::Nothing => None,
             };
             self.target = shown.map(BytesText);
             self.pin = Some(pin);
@@ -168,8 +182,10 @@ impl Call {
             Ok(Pin::Open(request, found))
         } else if family::EXEC.contains(call) {
             self.program().map(Pin::Program)
+        } else if family::ATTRIBUTES.iter().any(|family| family.contains(call)) {
+            self.attributing()
         } else {
-            Ok(Pin::Change(self.change_request()?.pin()?))
+            Ok(Pin::Change(self.change()?))
         }
     }
 

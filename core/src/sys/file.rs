@@ -11,6 +11,15 @@ pub(crate) fn truncate(path: &CStr, length: i64) -> Result<(), Errno> {
     if done < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(()) }
 }
 
+/// `file_setattr(2)`, of Linux 6.17: `attr` holds a `struct file_attr` of whatever size.
+pub(crate) fn set_inode_flags(path: &CStr, attr: &[u8]) -> Result<(), Errno> {
+    const FILE_SETATTR: libc::c_long = 469;
+    // SAFETY: `path` ends in a zero; the kernel reads `attr.len()` bytes of `attr`, and both outlive the call.
+    let done =
+        unsafe { libc::syscall(FILE_SETATTR, libc::AT_FDCWD, path.as_ptr(), attr.as_ptr(), attr.len(), 0) };
+    if done < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(()) }
+}
+
 /// Whether `openat2` takes these flags: the kernel checks them before it looks at the path, so an empty path asks
 /// for nothing but the check.
 pub(crate) fn check_open_how(flags: u64, mode: u64, resolve: u64) -> Result<(), Errno> {

@@ -188,6 +188,10 @@ families! {
          epoll_wait_old, vserver];
 }
 
+/// The families that change what a file says of itself, or read and change its extended attributes.
+pub const ATTRIBUTES: &[&Family] =
+    &[&CHMOD, &CHOWN, &UTIME, &XATTR_SET, &XATTR_GET, &XATTR_LIST, &XATTR_REMOVE, &FILE_SETATTR];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -74,6 +74,13 @@ impl Syscall {
         self.0.name()
     }
 
+    /// Whether it is the spelling that doesn't follow a symbolic link at its path's end, of a call that does: `lchown`,
+    /// not `listxattr`.
+    #[must_use]
+    pub fn is_of_links(self) -> bool {
+        self.name().strip_prefix('l').is_some_and(|followed| Self::named(followed).is_ok())
+    }
+
     /// As the table's own enum, to match on.
     #[must_use]
     pub const fn sysno(self) -> Sysno {

@@ -148,6 +148,7 @@ impl Kind {
                 | Self::Text
                 | Self::Address { .. }
                 | Self::Message
+                | Self::XattrArgs { .. }
                 | Self::OpenHow { .. }
                 | Self::Input { .. }
                 | Self::Output { .. }

@@ -102,9 +102,14 @@ impl Written {
         (&self.name, given)
     }
 
-    /// Whether it is a path that a call could follow.
+    /// Whether it is a path, or an address where one would lie.
     fn is_path(&self) -> bool {
-        matches!(self.value, Bytes::Text(_)) && self.name.ends_with("path")
+        self.name.ends_with("path")
+    }
+
+    /// Whether it is a path that starts in the folder of `dirfd`.
+    fn is_relative(&self) -> bool {
+        self.name == "path" && matches!(&self.value, Bytes::Text(text) if !text.starts_with(b"/"))
     }
 }
 
@@ -145,10 +150,12 @@ fn spellings(attempt: &Attempt, written: &[Written]) -> Result<Vec<Syscall>, Str
     if !attempt.call.is_family() || !written.iter().any(Written::is_path) {
         return Ok(all.to_vec());
     }
-    let by_path: Vec<_> =
-        all.iter().copied().filter(|call| signature::path_args(*call).next().is_some()).collect();
+    let in_a_folder = attempt.dirfd.is_some() && written.iter().any(Written::is_relative);
+    let takes = |path: signature::PathArg| !in_a_folder || path.dirfd.is_some();
+    let by_path: Vec<_> = all.iter().copied().filter(|call| signature::path_args(*call).any(takes)).collect();
     if by_path.is_empty() {
-        Err(format!("no spelling in {} takes a path", attempt.call))
+        let what = if in_a_folder { "a path in a folder" } else { "a path" };
+        Err(format!("no spelling in {} takes {what}", attempt.call))
     } else {
         Ok(by_path)
     }

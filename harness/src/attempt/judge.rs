@@ -275,9 +275,14 @@ mod tests {
 
     #[test]
     fn only_spellings_with_a_path_are_given_one() {
-        let compiled = compiled("[{ call: family(chmod), path: /etc/passwd, mode: 0777, expect: deny }]");
-        let calls: Vec<_> = compiled.made.iter().map(|made| made.call.name()).collect();
-        assert_eq!(calls, ["chmod", "fchmodat", "fchmodat2"]);
+        let calls =
+            |attempts: &str| compiled(attempts).made.iter().map(|made| made.call.name()).collect::<Vec<_>>();
+        let by_path = "[{ call: family(chmod), path: /etc/passwd, mode: 0777, expect: deny }]";
+        assert_eq!(calls(by_path), ["chmod", "fchmodat", "fchmodat2"]);
+        let by_address = "[{ call: family(chmod), args: { path: 1 }, mode: 0777, expect: EFAULT }]";
+        assert_eq!(calls(by_address), ["chmod", "fchmodat", "fchmodat2"]);
+        let in_a_folder = "[{ call: family(chmod), dirfd: /etc, path: passwd, mode: 0777, expect: deny }]";
+        assert_eq!(calls(in_a_folder), ["fchmodat", "fchmodat2"]);
     }
 
     #[test]

@@ -18,7 +18,8 @@ use crate::scenario::template::Template;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a map: an attempt")]
 pub struct Attempt {
-    /// The call, or `family(NAME)`: an attempt per spelling. Where a path is given, the spellings that take one.
+    /// The call, or `family(NAME)`: an attempt per spelling. Where a path is given, the spellings that take one; where it is
+    /// relative to `dirfd`, those that take both.
     pub call: Calls,
     /// The argument `path`.
     pub path: Option<Template>,

@@ -1,12 +1,14 @@
 //! Real processes stand in for guests: their cwd, their descriptors, their `/proc/self`.
 #![forbid(unsafe_code)]
 
+mod attribute;
 mod change;
 mod denied;
 mod domain;
 mod doors;
 mod open;
 mod process;
+mod races;
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
