@@ -29,7 +29,7 @@ use crate::sys::clone::{Failure, LOWEST_FREE, Start, Step};
 use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::sys::{image, memfd, thread};
 use crate::syscall::{Sysno, family};
-use crate::trace::{Body, Exit};
+use crate::trace::Exit;
 use crate::{Errno, Outcome, Policy, RunError, Syscall};
 
 /// Where the guests' descriptors 0, 1 and 2 lead.
@@ -178,12 +178,13 @@ impl Keeper {
         let (reply, replies) = channel();
         let performer = self.run.plan.has_handlers_before_performing();
         let run = Arc::clone(&self.run);
-        let all = Work { run, ruleset, start, descriptors, tell, replies, performer };
+        let attended = self.follows(namespaces) || self.remote.is_some();
+        let all = Work { run, ruleset, start, descriptors, tell, replies, performer, attended };
         let worker = std::thread::Builder::new()
             .name("assize-worker".to_owned())
             .spawn(move || work(all))
             .map_err(|error| RunError::Supervisor { doing: "starting a thread", errno: Errno::of(&error) })?;
-        match self.attend(&told, &reply, namespaces) {
+        match self.attend(&told, &reply, namespaces, attended) {
             Ok(Ready { init, init_pid, root, tracker, held }) => Ok(Started {
                 worker,
                 tracker,
@@ -211,6 +212,7 @@ impl Keeper {
         told: &Receiver<Told>,
         reply: &Sender<Reply>,
         namespaces: bool,
+        attended: bool,
     ) -> Result<Ready, Refused> {
         loop {
             match told.recv() {
@@ -220,6 +222,10 @@ impl Keeper {
                         Err(errno) => Reply::Stop(Failure { step: Step::IdMaps, errno }),
                     };
                     let _ = reply.send(answer);
+                }
+                // The command goes on already.
+                Ok(Told::Ready { init, init_pid, root }) if !attended => {
+                    return Ok(Ready { init, init_pid, root, tracker: None, held: None });
                 }
                 Ok(Told::Ready { init, init_pid, root }) => match self.track(root, namespaces) {
                     Ok(tracker) => {
@@ -241,18 +247,20 @@ impl Keeper {
     /// Follows the guests where the plan needs it, and where nothing else would end them if this process is killed:
     /// without a pid namespace only their tracer's end does (`PTRACE_O_EXITKILL`).
     fn track(&self, root: u32, namespaces: bool) -> Result<Option<JoinHandle<()>>, Errno> {
-        let needed = self.run.plan.is_tracked();
-        let ptrace = Syscall::of(Sysno::ptrace);
-        if needed || !namespaces && !self.policy.syscalls.allow.contains(&ptrace) {
+        if self.follows(namespaces) {
             match self.follow(root, namespaces) {
                 Ok(tracker) => return Ok(Some(tracker)),
-                Err(errno) if needed => return Err(errno),
+                Err(errno) if self.run.plan.is_tracked() => return Err(errno),
                 Err(_) => {}
             }
         }
-        let place = self.run.root(root);
-        self.run.record(|| Body::Start { pid: root, place });
+        self.run.begins(root);
         Ok(None)
+    }
+
+    fn follows(&self, namespaces: bool) -> bool {
+        let ptrace = Syscall::of(Sysno::ptrace);
+        self.run.plan.is_tracked() || !namespaces && !self.policy.syscalls.allow.contains(&ptrace)
     }
 
     fn follow(&self, root: u32, namespaces: bool) -> Result<JoinHandle<()>, Errno> {

@@ -91,6 +91,12 @@ impl Run {
         self.processes().root(tgid)
     }
 
+    /// The command itself begins, and nobody follows it.
+    pub(crate) fn begins(&self, tgid: u32) {
+        let place = self.root(tgid);
+        self.record(|| Body::Start { pid: tgid, place });
+    }
+
     /// A signal goes to the command, and this is why.
     pub(super) fn sends(&self, signal: i32, why: Why) {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);

@@ -53,6 +53,8 @@ pub(crate) struct Work {
     pub(crate) replies: Receiver<Reply>,
     /// Whether handlers may let pass what must then be performed.
     pub(crate) performer: bool,
+    /// Whether the keeper has something to do before the command may go on.
+    pub(crate) attended: bool,
 }
 
 /// The worker's life.
@@ -101,9 +103,17 @@ fn begin(work: &mut Work) -> Result<Starting, Failure> {
     let root = guest::process::info(&pidfd).map_err(failure(Step::Listener))?.pid;
     let init = starting.init().ok_or(Failure { step: Step::Lost, errno: Errno::ECHILD })?;
     work.run.set_init((!starting.has_namespaces()).then_some(starting.init_pid));
-    ask(work, Told::Ready { init, init_pid: starting.init_pid, root })?;
     if work.performer {
         perform::start_performer(&work.run).map_err(failure(Step::Domain))?;
+    }
+    // From here on nothing fails.
+    let ready = Told::Ready { init, init_pid: starting.init_pid, root };
+    if work.attended {
+        ask(work, ready)?;
+    } else {
+        work.run.begins(root);
+        let gone = Failure { step: Step::Lost, errno: Errno::ECANCELED };
+        work.tell.send(ready).map_err(|_| gone)?;
     }
     starting.go();
     Ok(starting)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use assize_core::handler::HandlerFuture;
+use assize_core::plan::PlanError;
 use assize_core::prober::{Script, Value};
 use assize_core::syscall::{Sysno, family};
 use assize_core::trace::{Action, Origin};
@@ -342,7 +343,8 @@ fn a_handler_on_every_call_changes_nothing() {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
             matches!(
                 Future::poll(run.as_mut(), &mut cx),
-                std::task::Poll::Ready(Err(RunError::Handler(HandlerError::OnDenySyscall { .. })))
+                std::task::Poll::Ready(Err(RunError::Handler(HandlerError::OnDenySyscall { .. })
+                    | RunError::Plan(PlanError::Unfiltered(_))))
             )
         })
         .collect();
