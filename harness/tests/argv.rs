@@ -255,13 +255,13 @@ fn exec_passes_the_commands_end_on() {
     assert_eq!(exec(&["/etc/passwd"]).code, 126);
     // Without a policy nothing can be written; with one, what it grants.
     assert_ne!(exec(&["touch", "made"]).code, 0);
-    fs::write(root.join("policy"), "policy: { limits: { timeout: 300ms } }\nenv: { A: b }\n").unwrap();
+    fs::write(root.join("policy"), "policy: { limits: { timeout: 2s } }\nenv: { A: b }\n").unwrap();
     assert_eq!(exec(&["--policy", "policy", "sh", "-c", "echo $A > made"]).code, 0);
     assert_eq!(fs::read_to_string(root.join("made")).unwrap(), "b\n");
     let said = exec(&["--policy", "policy", "sleep", "9"]);
     assert_eq!(
         (said.code, said.stderr.as_str()),
-        (124, "assize: killed by the time limit of 300ms, while sleep was in clock_nanosleep\n")
+        (124, "assize: killed by the time limit of 2s, while sleep was in clock_nanosleep\n")
     );
     fs::write(root.join("lost"), "policy:\n  fs: { read: [$SYSTEM, /no/such/folder] }\n").unwrap();
     let said = exec(&["--policy", "lost", "true"]);

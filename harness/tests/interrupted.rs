@@ -44,7 +44,13 @@ fn fixture(isolation: &str, script: &str) -> tempfile::TempDir {
 }
 
 fn run(folder: &Path) -> Child {
-    assize(folder).args(["run", "scenario.yaml"]).env("TMPDIR", folder.join("tmp")).spawn().unwrap()
+    // Without a folder where Cargo builds, what is kept of a failed run would come to lie among the temporary ones.
+    assize(folder)
+        .args(["run", "scenario.yaml"])
+        .env("TMPDIR", folder.join("tmp"))
+        .env_remove("CARGO_TARGET_DIR")
+        .spawn()
+        .unwrap()
 }
 
 fn left(folder: &Path) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, read, write};
@@ -10,6 +11,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 /// How much is taken or fed at once.
 const PIECE: usize = 1 << 16;
+/// The room for the first that is taken.
+const LITTLE: usize = 4096;
 /// How often in a turn. Who writes without end must not keep the others waiting; what a pipe can hold is less.
 const PIECES: usize = 64;
 /// How much is captured of one stream: a guest that writes without end must not take the supervisor's memory.
@@ -48,10 +51,9 @@ impl Capture {
     fn take(&mut self) {
         let Some(from) = &self.from else { return };
         for _ in 0..PIECES {
-            let start = self.bytes.len();
-            self.bytes.resize(start + PIECE, 0);
-            let got = read(from, &mut self.bytes[start..]);
-            self.bytes.truncate(start + *got.as_ref().unwrap_or(&0));
+            // Most commands write little: as much room as there is text so far, and no memory that stays empty.
+            self.bytes.reserve(self.bytes.len().clamp(LITTLE, PIECE));
+            let got = read(from, spare_capacity(&mut self.bytes));
             if self.bytes.len() > MOST {
                 self.overflows = true;
                 self.from = None;

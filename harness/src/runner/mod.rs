@@ -243,6 +243,10 @@ fn start(
 ) -> Result<(Outcome, Vec<assize_core::Event>), RunnerError> {
     let log = Memory::default();
     let outcome = engine.run(policy, command, log.clone())?;
+    // What was given up is not judged, and nothing of it is kept.
+    if interrupt::is_ending() {
+        return Err(RunnerError::Interrupted);
+    }
     Ok((outcome, log.drain()))
 }
 
