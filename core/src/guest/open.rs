@@ -13,7 +13,8 @@
 //! * `F_GETFL` doesn't show `O_NOFOLLOW` on a file that existed.
 //! * `O_CREAT` on a file that exists is not refused by `fs.protected_regular` or `fs.protected_fifos` (another's file
 //!   in a sticky folder that everybody can write to), which is for the guest's own protection.
-//! * A guest without a free descriptor gets `EMFILE` afterwards: a file that was to be created or truncated is.
+//! * A guest without a free descriptor is told `EMFILE` last, after whatever else is wrong; nothing is created or
+//!   truncated then.
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, OwnedFd};

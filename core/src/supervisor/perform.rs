@@ -14,9 +14,9 @@ use super::request::Pin;
 use crate::Errno;
 use crate::capability::{Answer, Performed};
 use crate::guest::pinned::path_of;
-use crate::guest::{Found, OpenRequest, Opened, Refusal};
+use crate::guest::{Found, OpenRequest, Opened, Refusal, process};
 use crate::plan::Ask;
-use crate::sys::thread;
+use crate::sys::{pidfd, thread};
 use crate::trace::{BytesText, Origin};
 
 /// A call that all handlers have let pass, to be performed by a thread of the domain.
@@ -51,6 +51,13 @@ impl Call {
             if !self.still_waits() {
                 return failed(Errno::ESRCH.into());
             }
+            // The kernel takes the descriptor before it looks at the path. What would be seen of an open that comes to
+            // nothing must not happen.
+            let leaves_a_trace =
+                matches!(found, Found::Missing { .. }) || request.flags & libc::O_TRUNC as u64 != 0;
+            if leaves_a_trace && self.has_no_descriptor_left() {
+                return failed(Errno::EMFILE.into());
+            }
             let cloexec = request.flags & libc::O_CLOEXEC as u64 != 0;
             match request.perform(found, umask) {
                 Ok(Opened::Again) => {
@@ -67,6 +74,30 @@ impl Call {
             }
         }
         failed(Errno::EAGAIN.into())
+    }
+
+    /// Whether the guest's table of descriptors is full. Three kernel calls where the last number is free, as it nearly
+    /// always is. A guest that can't be asked is taken for one that has room.
+    fn has_no_descriptor_left(&self) -> bool {
+        let tid = self.notif.pid;
+        let Ok(limit) = pidfd::descriptor_limit(tid) else { return false };
+        let Some(last) = limit.checked_sub(1) else { return true };
+        if i32::try_from(last).is_err() || process::get_fd(tid, last as i32).is_err() {
+            return false;
+        }
+        // A program may have put one there and left others free: they are counted by a thread that may list them.
+        let counted = self.run.errand(move || {
+            let numbers = std::fs::read_dir(format!("/proc/{tid}/fd")).ok()?;
+            let number = |name: std::ffi::OsString| name.to_str()?.parse::<u64>().ok();
+            Some(
+                numbers
+                    .flatten()
+                    .filter_map(|entry| number(entry.file_name()))
+                    .filter(|fd| *fd < limit)
+                    .count(),
+            )
+        });
+        matches!(counted, Ok(Some(count)) if count as u64 >= limit)
     }
 
     fn open_at_once(&mut self) -> Option<Answer> {

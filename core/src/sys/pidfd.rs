@@ -40,3 +40,12 @@ pub(crate) fn info(pidfd: impl AsFd, mask: u64) -> Result<PidfdInfo, Errno> {
     let done = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
     if done < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(info) }
 }
+
+/// How many descriptors the process of this thread may have: its soft limit (`man 2 prlimit`).
+pub(crate) fn descriptor_limit(tid: u32) -> Result<u64, Errno> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: no new limit is given; the old one is written to a live struct.
+    let done =
+        unsafe { libc::prlimit64(tid.cast_signed(), libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit) };
+    if done < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(limit.rlim_cur) }
+}
