@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         ("exec_passes_the_commands_end_on", exec_passes_the_commands_end_on),
         ("an_empty_folder_is_an_error", an_empty_folder_is_an_error),
         ("the_command_lists_and_filters", the_command_lists_and_filters),
+        ("a_shuffled_run_has_an_order_of_its_own", a_shuffled_run_has_an_order_of_its_own),
         ("the_command_says_what_is_wrong", the_command_says_what_is_wrong),
         ("exec_says_that_the_fault_is_not_the_commands", exec_says_that_the_fault_is_not_the_commands),
         (
@@ -300,6 +301,21 @@ fn the_command_lists_and_filters() {
     assert_eq!((none.code, none.stdout.as_str()), (4, ""));
     assert_eq!(assize(folder.path(), &["run", ".", "--exact", "no.yaml::such"]).code, 4);
     assert_eq!(assize(folder.path(), &["run", "gone"]).code, 2);
+}
+
+fn a_shuffled_run_has_an_order_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c", "d", "e"] {
+        fs::write(folder.path().join(format!("{name}.yaml")), "run: [\"true\"]\n").unwrap();
+    }
+    let order = |seed: &str| {
+        let said = assize(folder.path(), &["run", ".", "-j", "1", "--shuffle", seed]);
+        assert_eq!(said.code, 0, "{}", said.stdout);
+        lines(&said.stdout).into_iter().take(5).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let orders: std::collections::BTreeSet<_> = ["1", "2", "3", "4"].map(order).into();
+    assert!(orders.len() > 1, "{orders:?}");
+    assert_eq!(order("1"), order("1"));
 }
 
 fn the_command_says_what_is_wrong() {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,9 @@ pub(super) struct RunArgs {
     /// How many scenarios run at once; as many as there are processors if nothing is said.
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    /// In another order: the same for the same number.
+    #[arg(long, value_name = "SEED")]
+    shuffle: Option<u64>,
     /// Say of each run which controls were in force.
     #[arg(long, short)]
     verbose: bool,
@@ -42,10 +46,13 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Ok(judge) => judge,
         Err(code) => return code,
     };
-    let (selected, filtered_out) = match select(&args.selection, &judge) {
+    let (mut selected, filtered_out) = match select(&args.selection, &judge) {
         Ok(found) => found,
         Err(code) => return code,
     };
+    if let Some(seed) = args.shuffle {
+        selected.sort_by_cached_key(|selected| place(seed, &selected.case.name));
+    }
     let colour = report::coloured(&io::stdout());
     let executable = std::env::current_exe().unwrap_or_default();
     let by_cargo = std::env::var_os("CARGO").is_some();
@@ -91,6 +98,13 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     // Nobody is left to be told that stdout is closed.
     let _ = write!(io::stdout(), "{}", counts.render(start.elapsed(), colour));
     if counts.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+/// Where a test stands in a shuffled run.
+fn place(seed: u64, name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (seed, name).hash(&mut hasher);
+    hasher.finish()
 }
 
 enum Came {
