@@ -142,6 +142,7 @@ impl Making<'_> {
                     name: capability.name(),
                     what: What::Rule(place),
                     when: rule.when,
+                    denies: rule.when.is_empty() && matches!(rule.then, ActiveThen::Errno(_)),
                     doc: rule.doc,
                     grounds,
                 };
@@ -186,6 +187,7 @@ impl Making<'_> {
                     name: capability.name(),
                     what: What::File(place, Identity { dev: stat.st_dev, ino: stat.st_ino }),
                     when: &[],
+                    denies: false,
                     doc: file.path,
                     grounds: Grounds::Pinned,
                 };
@@ -266,7 +268,8 @@ fn entries(
         asks.keys().chain(performs.keys()).chain(attached.keys()).copied().collect();
     for call in calls {
         let mut asks = asks.remove(&call).unwrap_or_default();
-        asks.sort_by_key(stage);
+        // A call that is observed fails as it does in the filter: see `Spec`.
+        asks.sort_by_key(|ask| (!ask.denies, stage(ask)));
         let handlers: Arc<[usize]> = attached.remove(&call).unwrap_or_default().into();
         let perform = performs.remove(&call);
         let place = call.number() as usize;

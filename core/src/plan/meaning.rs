@@ -118,6 +118,14 @@ impl<'a> Meanings<'a> {
             return Meaning::Killed;
         }
         let Ok(call) = Syscall::checked(data.nr.into()) else { return Meaning::Fails(Errno::ENOSYS) };
+        // Of several errors a plain denial's comes first, then that of the earlier stage.
+        let plain = self.rules(call).iter().find_map(|rule| match rule.then {
+            ActiveThen::Errno(errno) if rule.when.is_empty() => Some(errno),
+            _ => None,
+        });
+        if let Some(errno) = plain {
+            return Meaning::Fails(errno);
+        }
         let mut asked = self.is_performed(call) || self.may_be_virtual(call);
         for rule in self.rules(call) {
             if !rule.when.iter().all(|test| test.holds(call, register(data, test.arg))) {

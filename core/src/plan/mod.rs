@@ -90,6 +90,8 @@ pub(crate) struct Ask {
     name: &'static str,
     what: What,
     when: &'static [Match],
+    /// Whether it is a plain denial, whatever the arguments: in the filter these come before conditional ones.
+    denies: bool,
     doc: &'static str,
     pub(crate) grounds: Grounds,
 }
