@@ -284,3 +284,24 @@ fn a_run_that_is_not_followed_still_has_verdicts() {
     assert_eq!((verdict.call.name(), verdict.action), ("getppid", Action::Allow));
     assert_eq!(verdict.place.as_ref().unwrap().to_string(), "/0");
 }
+
+#[test]
+fn what_is_seen_in_passing_runs_in_the_kernel_and_says_so() {
+    let calls = assize_core::syscall::family::OPEN.syscalls();
+    let mut policy = policy();
+    policy.observe.calls.extend(calls);
+    policy.observe.in_passing = true;
+    let opens = |policy: &Policy| {
+        let (outcome, events) =
+            traced(policy.clone(), sh("read line < /etc/passwd; echo $line > /dev/null"), vec![]);
+        exited(&outcome, 0);
+        let opens = verdicts(&events)
+            .into_iter()
+            .filter(|verdict| format!("{:?}", verdict.args).contains("/etc/passwd"));
+        opens.map(|verdict| (verdict.action, verdict.result.is_some(), verdict.known)).collect::<Vec<_>>()
+    };
+    assert_eq!(opens(&policy), [(Action::Allow, false, Known::Unknown)]);
+    // What a rule judges by its path is performed all the same.
+    policy.fs.deny.push("/etc/shadow".into());
+    assert_eq!(opens(&policy), [(Action::Allow, true, Known::Performed)]);
+}

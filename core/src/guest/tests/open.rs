@@ -32,13 +32,58 @@ fn kernel(dir: &Path, path: &str, flags: i32, mode: u32) -> Seen {
 fn behalf(dir: &Path, path: &str, flags: i32, mode: u32) -> Seen {
     let sleeper = Sleeper::in_folder(dir);
     let request = OpenRequest::openat(sleeper.guest, libc::AT_FDCWD, path.into(), flags as u32, mode);
+    let at_once = request.at_once().map(|fd| seen(&fd));
+    let performed = performed(&request);
+    // Where there is a short way, it leads to the same.
+    if let Some(at_once) = at_once {
+        assert_eq!(at_once, performed, "{path} {flags:o}");
+    }
+    performed
+}
+
+fn performed(request: &OpenRequest) -> Seen {
     match request.perform(request.pin()?, UMASK).map_err(|refusal| {
-        assert!(!refusal.by_landlock, "{path} {flags:o}");
+        assert!(!refusal.by_landlock, "{request:?}");
         refusal.errno
     })? {
         Opened::File(fd) => seen(&fd),
-        Opened::MayBlock(_) => panic!("{path} {flags:o} may block"),
-        other => panic!("{path} {flags:o}: {other:?}"),
+        Opened::MayBlock(_) => panic!("{request:?} may block"),
+        other => panic!("{request:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn only_what_nobody_notices_is_opened_at_once() {
+    let dir = tree();
+    let sleeper = Sleeper::in_folder(dir.path());
+    let opened = |path: &str, flags: i32| {
+        OpenRequest::openat(sleeper.guest, libc::AT_FDCWD, path.into(), flags as u32, 0o600).at_once()
+    };
+    let file = opened("file", libc::O_RDONLY).unwrap();
+    assert_eq!(Pinned::new(file.try_clone().unwrap()).unwrap().identity(), id(dir.path().join("file")));
+    assert!(!fcntl_getfl(&file).unwrap().contains(OFlags::NONBLOCK));
+    let file = opened("link", libc::O_NONBLOCK).unwrap();
+    assert!(fcntl_getfl(&file).unwrap().contains(OFlags::NONBLOCK));
+    assert!(opened("folder", libc::O_DIRECTORY).is_some() && opened("/usr/bin", 0).is_some());
+    for (path, flags) in [
+        ("file", libc::O_WRONLY),
+        ("file", libc::O_RDWR),
+        ("file", libc::O_TRUNC),
+        ("file", libc::O_CREAT),
+        ("file", libc::O_PATH),
+        ("folder", libc::O_TMPFILE | libc::O_RDWR),
+        ("file", libc::O_DIRECTORY),
+        ("link", libc::O_NOFOLLOW),
+        ("new", libc::O_RDONLY),
+        ("fifo", libc::O_RDONLY | libc::O_NONBLOCK),
+        ("socket", libc::O_RDONLY),
+        ("/dev/null", libc::O_RDONLY),
+        ("/proc/self/status", libc::O_RDONLY),
+        ("/proc/self/fd/0", libc::O_RDONLY),
+        ("/proc/self/cwd", libc::O_RDONLY),
+        ("/proc", libc::O_RDONLY),
+    ] {
+        assert!(opened(path, flags).is_none(), "{path} {flags:o}");
     }
 }
 
