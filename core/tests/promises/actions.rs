@@ -229,7 +229,7 @@ fn hold_keeps_its_caller_waiting_and_nobody_else() {
     let (outcome, events) = traced(policy, command, vec![(Sysno::sync as i64, always(|| NotifAction::Hold))]);
     assert_eq!(outcome.end, End::TimedOut(Duration::from_millis(700)));
     assert_eq!(stdout(&outcome), "before\nLinux\n");
-    assert!(since.elapsed() < Duration::from_secs(5));
+    assert!(since.elapsed() < Duration::from_secs(40));
     let held = verdicts(&events).into_iter().find(|verdict| verdict.action == Action::Hold).unwrap();
     assert_eq!(held.call.name(), "sync");
 }

