@@ -25,6 +25,7 @@ fuzz_target!(|input: &[u8]| {
     let Ok(scenarios) = fuzzing::scenarios([b"run: [x]\nexpect:\n", &indented[..]].concat()) else { return };
     let Some(scenario) = scenarios.first() else { return };
     let seen = Observation {
+        why: None,
         end: match wrote.first() {
             Some(byte) if byte % 4 == 1 => End::Exit(Exit::Signal(9)),
             Some(byte) if byte % 4 == 2 => End::TimedOut(Duration::from_secs(1)),
