@@ -1,7 +1,7 @@
 //! A file that is held by a descriptor, so that what was judged is what is used. Never reads or writes its content.
 #![forbid(unsafe_code)]
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -9,6 +9,8 @@ use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, Stat, fstat, fstatfs, open, readlinkat, statat,
 };
 use rustix::path::DecInt;
+use rustix::process::Pid;
+use rustix::thread::gettid;
 
 use crate::Errno;
 
@@ -158,17 +160,17 @@ pub(crate) fn path_of(fd: &impl AsFd) -> Result<Vec<u8>, Errno> {
 /// thirds of its cost: the way through procfs was gone once for all.
 pub(crate) fn by_own_name<T>(fd: &impl AsFd, call: impl FnOnce(BorrowedFd<'_>, &CStr) -> T) -> T {
     thread_local! {
-        static OWN: OnceCell<OwnedFd> = const { OnceCell::new() };
+        static OWN: RefCell<Option<(Pid, OwnedFd)>> = const { RefCell::new(None) };
     }
-    OWN.with(|own| {
-        if own.get().is_none() {
+    // A process that was forked has its maker's memory, and with it a folder of somebody else's descriptors.
+    let me = gettid();
+    OWN.with_borrow_mut(|own| {
+        if own.as_ref().is_none_or(|(whose, _)| *whose != me) {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            if let Ok(folder) = open(c"/proc/thread-self/fd", flags, Mode::empty()) {
-                let _ = own.set(folder);
-            }
+            *own = open(c"/proc/thread-self/fd", flags, Mode::empty()).ok().map(|folder| (me, folder));
         }
-        match own.get() {
-            Some(folder) => call(folder.as_fd(), DecInt::from_fd(fd).as_c_str()),
+        match own {
+            Some((_, folder)) => call(folder.as_fd(), DecInt::from_fd(fd).as_c_str()),
             // No descriptor is free for it.
             None => call(CWD, &own_path(&fd.as_fd())),
         }
