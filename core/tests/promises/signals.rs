@@ -22,6 +22,7 @@ libc.syscall.restype = ctypes.c_long
 TURNS = int(sys.argv[3])
 eintr = {}
 progress = mmap.mmap(-1, 4096)
+OVER = 1
 
 def call(name, number, *args):
     progress[0] = (progress[0] + 1) % 256
@@ -62,19 +63,20 @@ elif source != 'quiet':
     if sender == 0:
         libc.prctl(1, 9)
         turn = 0
-        while True:
+        while not progress[OVER]:
             if source == 'stop':
                 os.kill(me, signal.SIGSTOP)
                 os.kill(me, signal.SIGCONT)
                 # Who is stopped again before he ran gets nowhere.
                 seen = progress[0]
-                while progress[0] == seen: os.sched_yield()
+                while progress[0] == seen and not progress[OVER]: os.sched_yield()
                 turn += 1
                 for _ in range(turn * 7919 % 3000): pass
             else:
                 # tgkill, as to one thread of several. On a busy machine the one who is hit must get on, too.
                 libc.syscall(234, me, me, int(storm))
                 for _ in range(300): pass
+        os._exit(0)
 
 buffer = ctypes.create_string_buffer(16)
 drawn = b''
@@ -99,7 +101,8 @@ for turn in range(TURNS):
         if result != at: wrong.append(f'{what}: {result} and not {at}')
 if source == 'timer': signal.setitimer(signal.ITIMER_REAL, 0)
 elif source != 'quiet':
-    os.kill(sender, signal.SIGKILL)
+    # Killed between a stop and its continuation, the sender would leave us stopped for good.
+    progress[OVER] = 1
     os.waitpid(sender, 0)
 print(drawn.hex())
 print(wrong)
