@@ -1,12 +1,16 @@
 //! What was asked for: typed data, checked when a plan is made from it. No runtime state, no decisions.
 #![forbid(unsafe_code)]
 
+mod determinism;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+
+pub use determinism::{Clock, ClockMode, Machine, Schedule, Timestamp, Tsc};
 
 use crate::Syscall;
 
@@ -27,6 +31,24 @@ pub struct Policy {
     pub hostname: Option<String>,
     /// Seeds everything random that the guest can ask the kernel for; `None` leaves the real randomness.
     pub seed: Option<u64>,
+    /// The time that the guests see; `None` leaves the real one.
+    pub clock: Option<Clock>,
+    /// Whether what `stat` tells of files is the same in every run: numbers, times, sizes of folders.
+    pub metadata: bool,
+    /// Whether folders are listed in the order of the names' bytes.
+    pub sorted_directories: bool,
+    /// The machine as the guests see it; `None` leaves the real one.
+    pub machine: Option<Machine>,
+    /// Whether programs lie at the same addresses in every run.
+    pub fixed_addresses: bool,
+    /// Whether `/proc` shows the guests alone, by the numbers that they have among themselves.
+    pub own_proc: bool,
+    /// What `rdtsc` gives.
+    pub tsc: Tsc,
+    /// In which order guests run.
+    pub schedule: Schedule,
+    /// Controls, by their names in the report, without which the run fails where this host can't give them.
+    pub required: BTreeSet<String>,
     /// Whether the guests get a user and a pid namespace.
     pub isolation: Isolation,
     /// What to make visible that would otherwise be decided without an event.

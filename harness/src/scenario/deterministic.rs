@@ -2,32 +2,236 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
 
+use assize_core::Policy;
+use assize_core::policy::{Clock, ClockMode, Machine, Schedule, Timestamp, Tsc};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::policy::Hostname;
+use super::quantity::{Size, Time};
 
-/// What is made the same in every run.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a map with `seed` or `hostname`")]
+/// What is made the same in every run. What is not named is as `true` has it; what is named is required of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map such as `{ seed: 42 }`")]
 pub struct Deterministic {
     /// Seeds everything random.
-    pub seed: u64,
+    pub seed: Option<u64>,
     /// The host's name, unless the policy states one.
-    #[serde(deserialize_with = "hostname")]
-    pub hostname: String,
+    pub hostname: Option<Hostname>,
+    /// The time.
+    pub clock: Option<ClockSpec>,
+    /// Whether folders are listed in order.
+    pub dirs: Option<bool>,
+    /// Whether what `stat` tells is the same.
+    pub metadata: Option<bool>,
+    /// Whether processes are numbered from 1, and `/proc` shows no others.
+    pub pids: Option<bool>,
+    /// Whether programs lie at the same addresses.
+    pub addresses: Option<bool>,
+    /// How many processors there are; `real` leaves the machine as it is.
+    pub cpus: Option<Cpus>,
+    /// How much memory there is.
+    pub memory: Option<Size>,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// What `rdtsc` gives.
+    pub tsc: Option<TscSpec>,
+    /// In which order guests run.
+    pub schedule: Option<ScheduleSpec>,
 }
 
-fn hostname<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Hostname::deserialize(deserializer).map(|name| name.0)
+/// `1`, or `real`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cpus {
+    /// So many.
+    Number(u32),
+    /// As many as there are.
+    Real,
 }
 
-/// What `true` stands for.
-impl Default for Deterministic {
-    fn default() -> Self {
-        Self { seed: 0, hostname: "assize".to_owned() }
+/// What `rdtsc` gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TscSpec {
+    /// The processor's counter.
+    Real,
+    /// The supervisor's.
+    Emulate,
+}
+
+/// In which order guests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduleSpec {
+    /// As the kernel pleases.
+    Any,
+    /// One at a time.
+    Serial,
+}
+
+/// `2000-01-01T00:00:00Z`, `real`, or `{ start: …, mode: …, step: … }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockSpec {
+    /// The host's own.
+    Real,
+    /// A virtual one.
+    Virtual(Clock),
+}
+
+/// A date and a time with an offset, as in RFC 3339, or seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Start(Timestamp);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of `start`, `mode` and `step`")]
+struct ClockMap {
+    start: Option<Start>,
+    mode: Mode,
+    step: Option<Time>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Frozen,
+    #[default]
+    Logical,
+    Offset,
+}
+
+/// 2000-01-01T00:00:00Z.
+const START: Timestamp = Timestamp { seconds: 946_684_800, nanoseconds: 0 };
+/// What a reading of a logical clock takes.
+const STEP: Duration = Duration::from_micros(1);
+const MEMORY: u64 = 4 << 30;
+const RELEASE: &str = "6.1.0-assize";
+const VERSION: &str = "#1 SMP Sat Jan 1 00:00:00 UTC 2000";
+
+impl Deterministic {
+    /// What it makes of a policy.
+    pub fn apply(&self, policy: &mut Policy) {
+        policy.seed = Some(self.seed.unwrap_or(0));
+        let hostname = self.hostname.as_ref().map_or("assize", |name| &name.0);
+        policy.hostname.get_or_insert_with(|| hostname.to_owned());
+        let logical = Clock { start: START, mode: ClockMode::Logical { step: STEP } };
+        policy.clock = match self.clock.unwrap_or(ClockSpec::Virtual(logical)) {
+            ClockSpec::Real => None,
+            ClockSpec::Virtual(clock) => Some(clock),
+        };
+        policy.sorted_directories = self.dirs.unwrap_or(true);
+        policy.metadata = self.metadata.unwrap_or(true);
+        policy.own_proc = self.pids.unwrap_or(true);
+        policy.fixed_addresses = self.addresses.unwrap_or(true);
+        policy.machine = match self.cpus.unwrap_or(Cpus::Number(1)) {
+            Cpus::Real => None,
+            Cpus::Number(cpus) => Some(Machine {
+                cpus,
+                memory: self.memory.map_or(MEMORY, |size| size.0),
+                release: self.kernel.clone().unwrap_or_else(|| RELEASE.to_owned()),
+                version: VERSION.to_owned(),
+            }),
+        };
+        policy.tsc = match self.tsc.unwrap_or(TscSpec::Real) {
+            TscSpec::Real => Tsc::Real,
+            TscSpec::Emulate => Tsc::Emulate,
+        };
+        policy.schedule = match self.schedule.unwrap_or(ScheduleSpec::Serial) {
+            ScheduleSpec::Any => Schedule::Any,
+            ScheduleSpec::Serial => Schedule::Serial,
+        };
+        // What is asked for by name must be in force; of what `true` asks for, the report says what is not.
+        let named = [
+            ("clock", self.clock.is_some_and(|clock| clock != ClockSpec::Real)),
+            ("directories", self.dirs == Some(true)),
+            ("metadata", self.metadata == Some(true)),
+            ("pids", self.pids == Some(true)),
+            ("addresses", self.addresses == Some(true)),
+            ("machine", matches!(self.cpus, Some(Cpus::Number(_)))),
+            ("tsc", self.tsc == Some(TscSpec::Emulate)),
+            ("schedule", self.schedule == Some(ScheduleSpec::Serial)),
+        ];
+        let named = named.into_iter().filter(|(_, named)| *named);
+        policy.required.extend(named.map(|(name, _)| name.to_owned()));
+    }
+}
+
+/// A scalar or a map.
+struct Forms<T>(&'static str, PhantomData<T>);
+
+impl<'de> Visitor<'de> for Forms<ClockSpec> {
+    type Value = ClockSpec;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<ClockSpec, E> {
+        if text == "real" {
+            return Ok(ClockSpec::Real);
+        }
+        let start = start(text).map_err(E::custom)?;
+        Ok(ClockSpec::Virtual(Clock { start, mode: ClockMode::Logical { step: STEP } }))
+    }
+
+    fn visit_u64<E: Error>(self, seconds: u64) -> Result<ClockSpec, E> {
+        self.visit_str(&seconds.to_string())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ClockSpec, A::Error> {
+        let ClockMap { start, mode, step } = ClockMap::deserialize(MapAccessDeserializer::new(map))?;
+        let mode = match mode {
+            Mode::Logical => ClockMode::Logical { step: step.map_or(STEP, |step| step.0) },
+            _ if step.is_some() => return Err(A::Error::custom("only a `logical` clock has a `step`")),
+            Mode::Frozen => ClockMode::Frozen,
+            Mode::Offset => ClockMode::Offset,
+        };
+        Ok(ClockSpec::Virtual(Clock { start: start.map_or(START, |start| start.0), mode }))
+    }
+}
+
+impl<'de> Deserialize<'de> for ClockSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let forms = "a time such as `2000-01-01T00:00:00Z`, `real`, or a map of `start`, `mode` and `step`";
+        deserializer.deserialize_any(Forms::<Self>(forms, PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Start {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        start(&String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// The kernel's clock takes no time before 1970, and files none after 2446 (`ext4`).
+fn start(text: &str) -> Result<Timestamp, String> {
+    let wrong = || {
+        let shown: String = text.chars().take(40).collect();
+        format!(
+            "{shown:?} is not a time from 1970 to 2400: write `2000-01-01T00:00:00Z`, or seconds since 1970"
+        )
+    };
+    let parsed = match text.parse::<i64>() {
+        Ok(seconds) => jiff::Timestamp::from_second(seconds),
+        Err(_) => text.parse::<jiff::Timestamp>(),
+    };
+    let time = parsed.map_err(|_| wrong())?;
+    let nanoseconds = u32::try_from(time.subsec_nanosecond()).map_err(|_| wrong())?;
+    let timestamp = Timestamp { seconds: time.as_second(), nanoseconds };
+    if (0..13_569_465_600).contains(&timestamp.seconds) { Ok(timestamp) } else { Err(wrong()) }
+}
+
+impl<'de> Deserialize<'de> for Cpus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.parse::<u32>() {
+            Ok(number @ 1..=1024) => Ok(Self::Number(number)),
+            _ if text == "real" => Ok(Self::Real),
+            _ => Err(D::Error::custom("a number of processors from 1 to 1024, or `real`")),
+        }
     }
 }
 
@@ -35,25 +239,25 @@ impl Default for Deterministic {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeterministicSpec(pub Option<Deterministic>);
 
+impl<'de> Visitor<'de> for Forms<DeterministicSpec> {
+    type Value = DeterministicSpec;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_bool<E>(self, wanted: bool) -> Result<DeterministicSpec, E> {
+        Ok(DeterministicSpec(wanted.then(Deterministic::default)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DeterministicSpec, A::Error> {
+        Deterministic::deserialize(MapAccessDeserializer::new(map)).map(|map| DeterministicSpec(Some(map)))
+    }
+}
+
 impl<'de> Deserialize<'de> for DeterministicSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-        impl<'de> Visitor<'de> for Forms {
-            type Value = DeterministicSpec;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`true`, `false` or a map such as `{ seed: 42 }`")
-            }
-
-            fn visit_bool<E>(self, wanted: bool) -> Result<DeterministicSpec, E> {
-                Ok(DeterministicSpec(wanted.then(Deterministic::default)))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DeterministicSpec, A::Error> {
-                Deterministic::deserialize(MapAccessDeserializer::new(map))
-                    .map(|map| DeterministicSpec(Some(map)))
-            }
-        }
-        deserializer.deserialize_any(Forms)
+        let forms = "`true`, `false` or a map such as `{ seed: 42 }`";
+        deserializer.deserialize_any(Forms::<Self>(forms, PhantomData))
     }
 }

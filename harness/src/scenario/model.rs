@@ -110,8 +110,7 @@ impl Scenario {
             policy.env.insert(name.0.clone().into(), value.expand(work));
         }
         if let Some(deterministic) = &self.deterministic {
-            policy.seed = Some(deterministic.seed);
-            policy.hostname.get_or_insert_with(|| deterministic.hostname.clone());
+            deterministic.apply(&mut policy);
         }
         policy.without.clone_from(&self.without);
         policy

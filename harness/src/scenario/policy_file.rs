@@ -49,8 +49,7 @@ impl PolicyFile {
             policy.env.insert(name.0.clone().into(), value.expand(work));
         }
         if let Some(deterministic) = &self.deterministic {
-            policy.seed = Some(deterministic.seed);
-            policy.hostname.get_or_insert_with(|| deterministic.hostname.clone());
+            deterministic.apply(&mut policy);
         }
         policy
     }
