@@ -6,6 +6,8 @@ use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
 use assize_core::{Remote, ending};
 
+use crate::runner::scratch;
+
 /// The runs of this process.
 static RUNS: Runs = Runs { state: Mutex::new(State { live: 0, ending: false }), changed: Condvar::new() };
 
@@ -36,6 +38,7 @@ pub(crate) fn watch() {
         }
         let tidied = std::thread::Builder::new().spawn(move || {
             RUNS.wait_until_none_lives();
+            scratch::let_go();
             ending::end_by(first.signal)
         });
         if tidied.is_ok() {

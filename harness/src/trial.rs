@@ -16,7 +16,7 @@ use self::arguments::Shim;
 use crate::interrupt;
 use crate::needs::{Host, Required};
 use crate::report::{self, Started};
-use crate::runner::{Keep, Kernel};
+use crate::runner::{Keep, Kernel, scratch};
 use crate::suite::{self, Case, Judge, State, Way};
 
 /// Runs every scenario beneath `root` as a test; relative to the crate's own folder.
@@ -85,6 +85,7 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
     });
     // libtest-mimic starts as many threads as it is told, however few tests there are.
     arguments.test_threads = arguments.test_threads.map(|threads| threads.min(cases.len().max(1)));
+    let _kept = scratch::keep();
     let trials = cases.into_iter().map(|case| trial(case, &common)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

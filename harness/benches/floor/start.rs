@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use assize_core::{Policy, Sandbox, Syscall};
+use assize_core::policy::Isolation;
+use assize_core::syscall::Sysno;
+use assize_core::{Policy, Sandbox, Syscall, floor};
 
 use crate::measure::{Row, Table, Target, milliseconds};
 
@@ -110,6 +112,20 @@ fn bare(program: &Path) -> f64 {
     })
 }
 
+/// A thread in a Landlock domain, a filter with a listener, and the program: no namespaces, no init, nothing captured but
+/// what it writes.
+fn raw(program: &Path, policy: &Policy) -> f64 {
+    let mut command = Command::new(program);
+    command.env_clear();
+    milliseconds(|| {
+        assert!(floor::run(command, &[(Sysno::getrandom, floor::Answer::Fill)], &policy.fs).unwrap().is_empty());
+    })
+}
+
+fn unisolated(program: &Path, policy: &Policy) -> f64 {
+    boxed(program, &Policy { isolation: Isolation::Off, ..policy.clone() })
+}
+
 fn boxed(program: &Path, policy: &Policy) -> f64 {
     let policy = policy.clone();
     let command = assize_core::Command::new(program);
@@ -140,6 +156,8 @@ pub(crate) fn rows(table: &mut Table) {
                 unit: "ms",
                 rounds: ROUNDS,
                 ways: vec![
+                    ("floor", Box::new(move || raw(program, policy))),
+                    ("without isolation", Box::new(move || unisolated(program, policy))),
                     ("bare", Box::new(move || bare(program))),
                     ("Assize", Box::new(move || boxed(program, policy))),
                 ],

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::Selection;
 use crate::report::{self, Counts, Started, Word};
-use crate::runner::{Keep, Kernel};
+use crate::runner::{Keep, Kernel, scratch};
 use crate::suite::{self, Case, Done, Judge, State, Way};
 
 /// As libtest: some test failed.
@@ -57,6 +57,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     let executable = std::env::current_exe().unwrap_or_default();
     let by_cargo = std::env::var_os("CARGO").is_some();
     let keep = Keep::near(&std::env::current_dir().unwrap_or_default());
+    let _kept = scratch::keep();
     let start = Instant::now();
     let mut counts = Counts { filtered_out, ..Counts::default() };
     let total = selected.len();

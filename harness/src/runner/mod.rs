@@ -8,7 +8,8 @@ mod engine;
 mod keep;
 mod remove;
 mod repeat;
-mod scratch;
+pub(crate) mod scratch;
+mod session;
 mod work;
 
 use std::io;
