@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake};
 
 use crate::handler::Handler;
 use crate::launch::{Keeper, Stdio};
+use crate::outcome::{Control, ControlState};
 use crate::plan::Plan;
 use crate::remote::Remote;
 use crate::supervisor::Run;
@@ -46,6 +47,14 @@ pub enum RunError {
         control: String,
         /// What the probe saw.
         saw: String,
+    },
+    /// A control without which the policy wants no run ([`Policy::required`]) can't be had on this host.
+    #[error("the control `{control}` was asked for, and is not available here: {why}")]
+    Required {
+        /// The control.
+        control: String,
+        /// Why.
+        why: String,
     },
     /// A guest wrote more than is captured; the guests were killed.
     #[error("more than {limit} bytes were written to stdout or stderr, which are captured")]
@@ -175,11 +184,24 @@ impl Sandbox {
     fn keeper(self, handlers: Handlers, stdio: Stdio, cancel: Option<OwnedFd>) -> Result<Keeper, RunError> {
         let calls: Vec<Syscall> = handlers.iter().map(|(call, _)| *call).collect();
         let plan = Plan::make(&self.policy, &calls)?;
+        required(&self.policy, plan.controls())?;
         let runtime = runtime().map_err(failed("starting the runtime"))?;
         let recorder = (!self.sinks.is_empty()).then(|| Recorder::new(self.sinks));
         let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();
         let run = Arc::new(Run::new(plan, handlers, recorder, runtime));
         Ok(Keeper { run, policy: self.policy, command: self.command, stdio, cancel, remote: self.remote })
+    }
+}
+
+/// Whether all that the policy requires can be had, as far as these controls tell.
+pub(crate) fn required(policy: &Policy, controls: &[Control]) -> Result<(), RunError> {
+    let missing = controls.iter().find_map(|control| match &control.state {
+        ControlState::Unavailable(why) if policy.required.contains(&control.name) => Some((control, why)),
+        _ => None,
+    });
+    match missing {
+        Some((control, why)) => Err(RunError::Required { control: control.name.clone(), why: why.clone() }),
+        None => Ok(()),
     }
 }
 

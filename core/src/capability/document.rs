@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::ALL;
+use super::envelope::ENVELOPE;
 
 /// `core/CAPABILITIES.md`.
 #[must_use]
@@ -48,5 +49,17 @@ pub fn document() -> String {
             let _ = writeln!(page, "| `{path}` | {doc} |");
         }
     }
+    page.push_str(ENVELOPE_HEAD);
+    for source in ENVELOPE {
+        let by = source.by.map_or_else(String::new, |by| format!("`{by}`"));
+        let shown = source.shown_by.map_or_else(String::new, |path| format!("[{path}](../scenarios/{path})"));
+        let _ = writeln!(page, "| {} | {} | {by} | {} | {shown} |", source.what, source.hold, source.how);
+    }
     page
 }
+
+const ENVELOPE_HEAD: &str = "\n# The envelope of determinism\n\n\
+    Every known source of nondeterminism, and what `deterministic: true` does about it. *Controlled*: the kernel does it in \
+    one way. *Emulated*: the answer is made up. *Varied*: runs are given different ones on purpose. A source that isn't \
+    listed is not known, and so not controlled.\n\n\
+    | source | | control | how | shown by |\n| --- | --- | --- | --- | --- |\n";

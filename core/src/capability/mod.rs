@@ -8,6 +8,7 @@
 mod broker;
 mod deny;
 mod document;
+pub mod envelope;
 mod fs;
 mod guard;
 mod hostname;

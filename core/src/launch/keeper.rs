@@ -491,6 +491,7 @@ impl Keeper {
             name: "timeout".to_owned(),
             state: limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}"))),
         });
+        crate::sandbox::required(&self.policy, &controls)?;
         let report = crate::outcome::Report { controls, events_lost };
         let (stdout, stderr) = (started.stdout.bytes, started.stderr.bytes);
         Ok(Outcome { end, why, stdout, stderr, report, took })

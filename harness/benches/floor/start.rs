@@ -118,7 +118,9 @@ fn raw(program: &Path, policy: &Policy) -> f64 {
     let mut command = Command::new(program);
     command.env_clear();
     milliseconds(|| {
-        assert!(floor::run(command, &[(Sysno::getrandom, floor::Answer::Fill)], &policy.fs).unwrap().is_empty());
+        assert!(
+            floor::run(command, &[(Sysno::getrandom, floor::Answer::Fill)], &policy.fs).unwrap().is_empty()
+        );
     })
 }
 

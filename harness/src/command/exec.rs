@@ -38,7 +38,8 @@ pub(super) struct ExecArgs {
     /// Write every verdict to FILE, one JSON object per line.
     #[arg(long, value_name = "FILE.jsonl")]
     trace: Option<PathBuf>,
-    /// Seed all randomness and fix the host's name, as `deterministic: true` does.
+    /// Make everything the same in every run, as `deterministic: true` does, and say at the end, on stderr, which
+    /// controls were in force.
     #[arg(long)]
     deterministic: bool,
     /// Say at the end, on stderr, which controls were in force.
@@ -134,6 +135,8 @@ fn start(args: ExecArgs) -> Result<u8, ExecError> {
     }
     if args.verbose {
         eprint!("assize: controls:\n{}", report::controls(&outcome.report));
+    } else if args.deterministic {
+        report::footer(&outcome.report).lines().for_each(|line| eprintln!("assize: {line}"));
     } else {
         report::unavailable(&outcome.report).for_each(|what| eprintln!("assize: {what}"));
     }

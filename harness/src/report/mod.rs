@@ -31,6 +31,9 @@ pub fn failure(scenario: &Scenario, ran: &Ran, started: &Started, colour: bool) 
     let mut diagnostics: Vec<Diagnostic> =
         ran.findings.iter().map(|finding| placed(scenario, finding)).collect();
     if let Some(last) = diagnostics.last_mut() {
+        if scenario.deterministic.is_some() {
+            last.notes.extend(footer(&ran.controls).lines().map(str::to_owned));
+        }
         last.notes.push(format!("to run it again: {}", started.again(&scenario.test.to_string())));
         if let Some(kept) = &ran.kept {
             let kept = shown(kept).display();
@@ -119,6 +122,37 @@ pub fn controls(report: &Report) -> String {
         text.push_str(&format!("  {} events were lost\n", report.events_lost));
     }
     text
+}
+
+/// In a few lines, which controls were in force, which were not asked for, and which this host can't give.
+pub fn footer(report: &Report) -> String {
+    let named = |wanted: fn(&ControlState) -> Option<String>| {
+        let names: Vec<_> = report
+            .controls
+            .iter()
+            .filter_map(|control| wanted(&control.state).map(|more| format!("{}{more}", control.name)))
+            .collect();
+        names.join(", ")
+    };
+    let lines = [
+        (
+            "in force",
+            named(|state| {
+                matches!(state, ControlState::Proven(_) | ControlState::InForce(_)).then(String::new)
+            }),
+        ),
+        ("not asked for", named(|state| (*state == ControlState::NotAsked).then(String::new))),
+        ("left out", named(|state| (*state == ControlState::LeftOut).then(String::new))),
+        (
+            "not available here",
+            named(|state| match state {
+                ControlState::Unavailable(why) => Some(format!(" ({why})")),
+                _ => None,
+            }),
+        ),
+    ];
+    let lines = lines.iter().filter(|(_, names)| !names.is_empty());
+    lines.map(|(what, names)| format!("controls {what}: {names}\n")).collect()
 }
 
 /// The controls that were asked for where possible, and that this host can't give: told without being asked.

@@ -6,6 +6,7 @@
 
 mod engine;
 mod keep;
+mod left;
 mod remove;
 mod repeat;
 pub(crate) mod scratch;
@@ -19,6 +20,8 @@ use std::time::Duration;
 use assize_core::capability::StartError;
 use assize_core::outcome::Report;
 use assize_core::plan::PlanError;
+use assize_core::policy::Observe;
+use assize_core::syscall::family;
 use assize_core::trace::Memory;
 use assize_core::{Command, Outcome, Policy, RunError, Stdin};
 pub use engine::{Engine, Kernel};
@@ -91,6 +94,7 @@ impl RunnerError {
 pub fn of_policy(error: &RunError) -> Option<YamlPath> {
     match error {
         RunError::Plan(error) => Some(planned(error)),
+        RunError::Required { .. } => Some(YamlPath::from(["deterministic"])),
         RunError::NotInForce { .. } => Some(YamlPath::from(["policy"])),
         _ => None,
     }
@@ -124,6 +128,19 @@ struct Take {
     seen: Observation,
     controls: Report,
     work: work::Work,
+    /// Where runs are compared: all that lies in the work folder.
+    left: Option<left::Left>,
+}
+
+/// What is made visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// What the expectation asks for.
+    AsExpected,
+    /// Denials besides.
+    Denials,
+    /// Whatever could show where two runs part.
+    Everything,
 }
 
 /// Runs a scenario, as often as it wants, and judges it.
@@ -135,16 +152,23 @@ pub fn run(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran,
 }
 
 fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, RunnerError> {
-    let first = take(scenario, engine, false)?;
+    let mut first = take(scenario, engine, Look::AsExpected)?;
     let mut findings = matcher::judge(&scenario.expect, &first.seen);
     explain(scenario, engine, &first, &mut findings);
     for nth in 2..=scenario.repeat {
         if !findings.is_empty() {
             break;
         }
-        let other = take(scenario, engine, false)?;
+        // Guests see where they run, and write it into what they make.
+        if nth == 2 {
+            first.work.move_aside()?;
+        }
+        let other = take(scenario, engine, Look::AsExpected)?;
         findings = matcher::judge(&scenario.expect, &other.seen);
-        findings.extend(repeat::diverges(&first.seen, &other.seen, nth));
+        if let Some(mut finding) = repeat::diverges(&first, &other, nth) {
+            finding.notes.extend(part(scenario, engine));
+            findings.push(finding);
+        }
         if !findings.is_empty() {
             let kept = keep.run(&scenario.test, &[("", &first), (&format!("run-{nth}"), &other)]);
             return Ok(Ran { findings, controls: first.controls, kept });
@@ -162,7 +186,7 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
         return;
     }
     // The scenario has failed already: a second run that fails to start has nothing to add.
-    let Ok(again) = take(scenario, engine, true) else { return };
+    let Ok(again) = take(scenario, engine, Look::Denials) else { return };
     if again.seen.end != first.seen.end {
         return;
     }
@@ -180,7 +204,15 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
     }
 }
 
-fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> assize_core::policy::Observe {
+/// Where two runs part, told by two more of which more is seen: outputs say only that they did.
+fn part(scenario: &Scenario, engine: &dyn Engine) -> Option<String> {
+    let mut one = take(scenario, engine, Look::Everything).ok()?;
+    one.work.move_aside().ok()?;
+    let two = take(scenario, engine, Look::Everything).ok()?;
+    repeat::parting(&one.seen, &two.seen)
+}
+
+fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> Observe {
     let mut observe = scenario.expect.observe();
     let attempted: Vec<_> =
         compiled.iter().flat_map(|compiled| compiled.verdicts()).map(|wanted| wanted.call).collect();
@@ -191,18 +223,19 @@ fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> assize_core::pol
 }
 
 /// Runs a scenario once.
-fn take(scenario: &Scenario, engine: &dyn Engine, denials: bool) -> Result<Take, RunnerError> {
+fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, RunnerError> {
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);
     }
-    let work = work::Work::make(&scenario.files)?;
+    let name = scratch::name_of(&scenario.test.to_string());
+    let work = work::Work::make(&scenario.files, &name)?;
     let mut policy = scenario.policy(work.path());
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
     let (outcome, events, attempts, wanted) = match &scenario.action {
         Action::Attempt(attempts) => {
             let compiled = attempt::compile(attempts, work.path())?;
             policy.observe = observe(scenario, Some(&compiled));
-            policy.observe.denials |= denials;
+            show(&mut policy.observe, look);
             let (command, run) = compiled.script.clone().build().map_err(RunnerError::Prober)?;
             let (outcome, events) = start(engine, policy, command.cwd(work.path()))?;
             let came = compiled.came(&run).map_err(RunnerError::Prober)?;
@@ -210,9 +243,9 @@ fn take(scenario: &Scenario, engine: &dyn Engine, denials: bool) -> Result<Take,
         }
         Action::Run(_) | Action::Shell(_) => {
             policy.observe = observe(scenario, None);
-            policy.observe.denials |= denials;
+            show(&mut policy.observe, look);
             // Who follows the guests is shown who sends them signals.
-            policy.observe.processes |= denials;
+            policy.observe.processes |= look != Look::AsExpected;
             let argv = scenario.argv(work.path()).unwrap_or_default();
             let (program, args) = argv.split_first().ok_or(RunnerError::NoProgram)?;
             let stdin =
@@ -234,7 +267,20 @@ fn take(scenario: &Scenario, engine: &dyn Engine, denials: bool) -> Result<Take,
         attempts,
         wanted,
     };
-    Ok(Take { seen, controls: outcome.report, work })
+    let left = (scenario.repeat > 1).then(|| left::Left::beneath(work.path()));
+    Ok(Take { seen, controls: outcome.report, work, left })
+}
+
+fn show(observe: &mut Observe, look: Look) {
+    match look {
+        Look::AsExpected => {}
+        Look::Denials => observe.denials = true,
+        Look::Everything => {
+            let families =
+                [&family::OPEN, &family::EXEC, &family::READLINK, &family::RENAME, &family::UNLINK];
+            observe.calls.extend(families.iter().flat_map(|family| family.syscalls()));
+        }
+    }
 }
 
 fn start(

@@ -4,8 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assize_core::Event;
+use assize_core::capability::envelope;
+use assize_core::outcome::{ControlState, Report};
 use assize_core::trace::{Arg, Body, BytesText, Place};
 
+use super::Take;
 use crate::matcher::{self, Finding, Observation};
 use crate::scenario::place::YamlPath;
 
@@ -13,12 +16,10 @@ use crate::scenario::place::YamlPath;
 const LEAST_ADDRESS: i64 = 1 << 32;
 
 /// The first thing in which a run differs from the first one.
-pub(super) fn diverges(first: &Observation, other: &Observation, nth: u32) -> Option<Finding> {
+pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
+    let (first, other) = (&one.seen, &two.seen);
     let wrong = |title: String, mut notes: Vec<String>| {
-        notes.push(
-            "time and the scheduling of processes are not controlled: what depends on them differs"
-                .to_owned(),
-        );
+        notes.extend(uncontrolled(&one.controls));
         let label = "each run must be like the first".to_owned();
         Some(Finding { title, at: YamlPath::from(["repeat"]), label, notes, related: None })
     };
@@ -27,12 +28,6 @@ pub(super) fn diverges(first: &Observation, other: &Observation, nth: u32) -> Op
         return wrong(format!("run {nth} ended otherwise than run 1"), notes);
     }
     if let Some((one, two)) = first_difference(first, other) {
-        let shown = |event: Option<&Event>, run: &Observation| {
-            event.map_or_else(
-                || "nothing more of this guest".to_owned(),
-                |event| run.text(show(event).as_bytes()),
-            )
-        };
         let place = one.or(two).map_or(0, |event| event.seq);
         let notes =
             vec![format!("run 1: {}", shown(one, first)), format!("run {nth}: {}", shown(two, other))];
@@ -47,8 +42,38 @@ pub(super) fn diverges(first: &Observation, other: &Observation, nth: u32) -> Op
             return wrong(format!("{name} of run {nth} differs from run 1"), notes);
         }
     }
-    let file = first.files.iter().find(|(path, seen)| other.files.get(*path) != Some(seen));
-    file.and_then(|(path, _)| wrong(format!("{path} of run {nth} differs from run 1"), Vec::new()))
+    let (path, left, right) = one.left.as_ref()?.difference(two.left.as_ref()?)?;
+    let notes = vec![format!("run 1 left {left}"), format!("run {nth} left {right}")];
+    wrong(format!("{} of run {nth} differs from run 1", path.display()), notes)
+}
+
+/// What may have made the difference: what is not held still in these runs.
+fn uncontrolled(report: &Report) -> Option<String> {
+    let state = |name: &str| report.controls.iter().find(|control| control.name == name);
+    let loose: Vec<String> = envelope::controls()
+        .filter_map(|name| match state(name).map(|control| &control.state) {
+            Some(ControlState::Unavailable(why)) => Some(format!("{name} (not available here: {why})")),
+            Some(ControlState::LeftOut) => Some(format!("{name} (left out)")),
+            Some(ControlState::Proven(_) | ControlState::InForce(_)) => None,
+            Some(ControlState::NotAsked) | None => Some(name.to_owned()),
+        })
+        .collect();
+    (!loose.is_empty()).then(|| format!("not controlled in these runs: {}", loose.join(", ")))
+}
+
+/// The first event in which two runs differ, side by side.
+pub(super) fn parting(one: &Observation, two: &Observation) -> Option<String> {
+    let (first, second) = first_difference(one, two)?;
+    let place = first.or(second).map_or(0, |event| event.seq);
+    Some(format!(
+        "two more runs, of which more was seen, part at event {place}:\n1: {}\n2: {}",
+        shown(first, one),
+        shown(second, two)
+    ))
+}
+
+fn shown(event: Option<&Event>, run: &Observation) -> String {
+    event.map_or_else(|| "nothing more of this guest".to_owned(), |event| run.text(show(event).as_bytes()))
 }
 
 /// The first event of each run in which they differ.
@@ -131,7 +156,10 @@ fn unnumbered(target: &mut BytesText) {
 
 fn show(event: &Event) -> String {
     let what = match &event.body {
-        Body::Verdict(verdict) => verdict.to_string(),
+        Body::Verdict(verdict) => match &verdict.place {
+            Some(place) => format!("{place}: {verdict}"),
+            None => verdict.to_string(),
+        },
         Body::Start { place, .. } => format!("{place} started"),
         Body::Exec { place, exe, .. } => format!("{place} now runs {exe}"),
         Body::Exit { place, how: Some(how), .. } => format!("{place} ended: {how}"),

@@ -9,11 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use rustix::fs::{Mode, mkdirat};
+use rustix::fs::{Mode, RenameFlags, mkdirat, renameat_with};
 use rustix::io::Errno;
 
 use super::remove::remove;
-use super::session::{Session, random_name};
+use super::session::{Session, random_name, spelled};
 
 /// How often a folder is tried to be made: the process's may be removed by somebody else, and a name may be taken.
 const TRIES: usize = 100;
@@ -87,12 +87,12 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// A fresh one.
-    pub(super) fn make() -> io::Result<Self> {
+    /// A fresh one: called so, if nobody else's is.
+    pub(super) fn make(wanted: &str) -> io::Result<Self> {
         let mut last = Errno::EXIST;
-        for _ in 0..TRIES {
+        for turn in 0..TRIES {
             let session = process().session()?;
-            let name = random_name();
+            let name = if turn == 0 { wanted.to_owned() } else { random_name() };
             match mkdirat(session.folder(), name.as_str(), Mode::RWXU) {
                 Ok(()) => {
                     let path = session.path().join(&name);
@@ -120,6 +120,33 @@ impl Scratch {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Gives it another name, so that the next one can have this one's.
+    pub(super) fn move_aside(&mut self) -> io::Result<()> {
+        let folder = self.session.folder();
+        for _ in 0..TRIES {
+            let name = random_name();
+            match renameat_with(folder, self.name.as_str(), folder, name.as_str(), RenameFlags::NOREPLACE) {
+                Ok(()) => {
+                    self.path = self.session.path().join(&name);
+                    self.name = name;
+                    return Ok(());
+                }
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(Errno::EXIST.into())
+    }
+}
+
+/// A name that is the same whenever it is made for the same purpose, and as long as any other.
+pub(super) fn name_of(purpose: &str) -> String {
+    // FNV-1a: the standard library's hashes may change from one version to the next.
+    let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    spelled(hash)
 }
 
 impl Drop for Scratch {
@@ -141,7 +168,7 @@ mod tests {
     #[test]
     fn each_run_has_its_own_and_it_is_gone_with_the_run() {
         let kept = keep();
-        let (one, two) = (Scratch::make().unwrap(), Scratch::make().unwrap());
+        let (one, two) = (Scratch::make("run").unwrap(), Scratch::make("run").unwrap());
         assert_eq!(one.path().parent(), two.path().parent());
         assert_ne!(one.path(), two.path());
         let (path, process) = (one.path().to_owned(), one.path().parent().unwrap().to_owned());
@@ -154,12 +181,27 @@ mod tests {
     }
 
     #[test]
+    fn the_next_run_of_a_scenario_lies_where_the_last_one_lay() {
+        let kept = keep();
+        let mut one = Scratch::make("same").unwrap();
+        let path = one.path().to_owned();
+        fs::write(path.join("file"), "x").unwrap();
+        one.move_aside().unwrap();
+        let two = Scratch::make("same").unwrap();
+        assert_eq!(two.path(), path);
+        assert_eq!(fs::read(one.path().join("file")).unwrap(), b"x");
+        drop((one, two, kept));
+        assert_eq!(name_of("a").len(), random_name().len());
+        assert_ne!(name_of("a"), name_of("b"));
+    }
+
+    #[test]
     fn a_folder_that_somebody_removed_is_made_again() {
         let kept = keep();
-        let path = Scratch::make().unwrap().path().parent().unwrap().to_owned();
+        let path = Scratch::make("again").unwrap().path().parent().unwrap().to_owned();
         // Another test may put something there meanwhile, and then it stays, which is as good.
         let _ = fs::remove_dir(path);
-        let made = Scratch::make().unwrap();
+        let made = Scratch::make("again").unwrap();
         assert!(made.path().is_dir());
         drop(kept);
     }

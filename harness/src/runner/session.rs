@@ -28,6 +28,8 @@ use super::remove::remove;
 const NAMES: u32 = 8;
 /// How often a folder is tried to be made: the one that it lies in may be removed meanwhile, and a name may be taken.
 const TRIES: usize = 100;
+/// So many processes at once have numbers for names.
+const ORDERLY: usize = 50;
 const LOCK: &str = ".lock";
 
 /// A temporary folder that nobody else uses, until it is dropped.
@@ -52,9 +54,11 @@ impl Session {
 
     fn make_in(among: &Path) -> io::Result<Self> {
         let mut last = Errno::EXIST;
-        for _ in 0..TRIES {
+        for turn in 0..TRIES {
             let (folder, path) = own_folder(among)?;
-            match Self::try_make(folder, &path) {
+            // One process after the other has the same: guests see it, and write it into what they make.
+            let name = if turn < ORDERLY { format!("{turn:06}") } else { random_name() };
+            match Self::try_make(folder, &path, name) {
                 Ok(made) => return Ok(made),
                 // The folder was removed meanwhile, the name is taken, or somebody who reclaims was faster.
                 Err(errno @ (Errno::NOENT | Errno::EXIST | Errno::WOULDBLOCK)) => last = errno,
@@ -64,8 +68,7 @@ impl Session {
         Err(last.into())
     }
 
-    fn try_make(folder: OwnedFd, path: &Path) -> Result<Self, Errno> {
-        let name = random_name();
+    fn try_make(folder: OwnedFd, path: &Path, name: String) -> Result<Self, Errno> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock_name = format!("{name}{LOCK}");
         let lock = openat(&folder, lock_name.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
@@ -112,9 +115,14 @@ fn remove_both(folder: &OwnedFd, name: &CStr) -> Result<(), Errno> {
 }
 
 pub(super) fn random_name() -> String {
-    const SIGNS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     // Each has keys of its own.
-    let mut rest = RandomState::new().build_hasher().finish();
+    spelled(RandomState::new().build_hasher().finish())
+}
+
+/// A number as a name of six signs.
+pub(super) fn spelled(number: u64) -> String {
+    const SIGNS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    let mut rest = number;
     let sign = |_| {
         let sign = SIGNS[(rest % SIGNS.len() as u64) as usize];
         rest /= SIGNS.len() as u64;

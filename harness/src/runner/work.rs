@@ -22,13 +22,13 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Makes it.
-    pub(super) fn make(files: &BTreeMap<WorkPath, FileSpec>) -> Result<Self, RunnerError> {
+    /// Makes it; with this name, if nobody else's has it.
+    pub(super) fn make(files: &BTreeMap<WorkPath, FileSpec>, name: &str) -> Result<Self, RunnerError> {
         let failed = |what: &str| {
             let what = what.to_owned();
             move |error| RunnerError::Work { what, error }
         };
-        let work = Self { folder: Scratch::make().map_err(failed("a temporary folder"))? };
+        let work = Self { folder: Scratch::make(name).map_err(failed("a temporary folder"))? };
         for (name, file) in files {
             work.put(name.as_path(), file).map_err(failed(&name.as_path().display().to_string()))?;
         }
@@ -64,6 +64,12 @@ impl Work {
             FileSpec::Link(_) => Ok(()),
             FileSpec::Dir { .. } => folders(&at),
         }
+    }
+
+    /// Lets the next one have its name.
+    pub(super) fn move_aside(&mut self) -> Result<(), RunnerError> {
+        let what = "a run that is over".to_owned();
+        self.folder.move_aside().map_err(|error| RunnerError::Work { what, error })
     }
 
     /// The folder.

@@ -1,0 +1,136 @@
+//! What a run left in its work folder, to be compared with what another run left there.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
+
+/// More is not looked at: nobody compares that many.
+const MOST: usize = 100_000;
+
+/// What lies at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Thing {
+    Folder,
+    File { len: u64, digest: [u8; 32] },
+    Link(PathBuf),
+    Special(&'static str),
+    Unreadable,
+}
+
+/// Everything in a folder, by its path there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Left(BTreeMap<PathBuf, (Thing, u32)>);
+
+impl Left {
+    /// What lies beneath this folder now. No link is followed.
+    pub(super) fn beneath(work: &Path) -> Self {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![PathBuf::new()];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = fs::read_dir(work.join(&folder)) else {
+                found.insert(folder, (Thing::Unreadable, 0));
+                continue;
+            };
+            for entry in entries.flatten() {
+                if found.len() >= MOST {
+                    return Self(found);
+                }
+                let path = folder.join(entry.file_name());
+                let at = work.join(&path);
+                let Ok(metadata) = fs::symlink_metadata(&at) else { continue };
+                let thing = look(&at, &metadata).unwrap_or(Thing::Unreadable);
+                if thing == Thing::Folder {
+                    folders.push(path.clone());
+                }
+                found.insert(path, (thing, metadata.permissions().mode() & 0o7777));
+            }
+        }
+        Self(found)
+    }
+
+    /// The first path at which another run left something else, and what each left.
+    pub(super) fn difference<'a>(&'a self, other: &'a Self) -> Option<(&'a Path, String, String)> {
+        let paths = self.0.keys().chain(other.0.keys().filter(|path| !self.0.contains_key(*path)));
+        let first = paths.filter(|path| self.0.get(*path) != other.0.get(*path)).min()?;
+        let words = |left: &Self| match left.0.get(first) {
+            None => "nothing".to_owned(),
+            Some((thing, mode)) => format!("{}, mode {mode:04o}", thing.words()),
+        };
+        Some((first, words(self), words(other)))
+    }
+}
+
+impl Thing {
+    fn words(&self) -> String {
+        match self {
+            Self::Folder => "a folder".to_owned(),
+            Self::File { len, digest } => {
+                let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                format!("a file of {len} bytes (SHA-256 {digest}…)")
+            }
+            Self::Link(target) => format!("a symbolic link to {}", target.display()),
+            Self::Special(kind) => (*kind).to_owned(),
+            Self::Unreadable => "something that can't be read".to_owned(),
+        }
+    }
+}
+
+fn look(at: &Path, metadata: &fs::Metadata) -> io::Result<Thing> {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        return Ok(Thing::Folder);
+    }
+    if kind.is_symlink() {
+        return Ok(Thing::Link(fs::read_link(at)?));
+    }
+    if !kind.is_file() {
+        // Opening it could wait, or do something.
+        return Ok(Thing::Special(if kind.is_fifo() { "a FIFO" } else { "a special file" }));
+    }
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut file = File::options().read(true).custom_flags(flags).open(at)?;
+    let mut hash = Sha256::new();
+    let mut buffer = [0; 1 << 16];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => hash.update(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Thing::File { len: metadata.size(), digest: hash.finalize().into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_told() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for folder in [&one, &two] {
+            fs::create_dir(folder.path().join("b")).unwrap();
+            fs::write(folder.path().join("b/same"), "same").unwrap();
+            symlink("nowhere", folder.path().join("link")).unwrap();
+        }
+        let left = |folder: &tempfile::TempDir| Left::beneath(folder.path());
+        assert_eq!(left(&one).difference(&left(&two)), None);
+        fs::write(one.path().join("b/x"), "1").unwrap();
+        fs::write(two.path().join("b/x"), "2").unwrap();
+        fs::write(two.path().join("c"), "more").unwrap();
+        let (one, two) = (left(&one), left(&two));
+        let (path, first, second) = one.difference(&two).unwrap();
+        assert_eq!(path, Path::new("b/x"));
+        assert!(first.starts_with("a file of 1 bytes (SHA-256 6b86b273"), "{first}");
+        assert!(second.starts_with("a file of 1 bytes (SHA-256 d4735e3a"), "{second}");
+    }
+}
