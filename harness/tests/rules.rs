@@ -56,7 +56,7 @@ fn every_rule_is_seen_or_excused() {
     let judge = Judge { host: Host::probe(), required: Required::default() };
     let cases = suite::all(Path::new(SCENARIOS), &judge).expect("the scenarios can be read");
     let engine = Listening::default();
-    let keep = Keep::Beneath(Path::new(env!("CARGO_TARGET_TMPDIR")).join("rules"));
+    let keep = Keep::beneath(Path::new(env!("CARGO_TARGET_TMPDIR")).join("rules"));
     let started = Started::Cargo("scenarios".to_owned());
     let mut lacking = Vec::new();
     for case in &cases {

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::Selection;
 use crate::report::{self, Counts, Started, Word};
-use crate::runner::{Keep, Kernel, scratch};
+use crate::runner::{Keep, Kernel, Which, scratch};
 use crate::suite::{self, Case, Done, Judge, State, Way};
 
 /// As libtest: some test failed.
@@ -30,6 +30,9 @@ pub(super) struct RunArgs {
     /// In another order: the same for the same number.
     #[arg(long, value_name = "SEED")]
     shuffle: Option<u64>,
+    /// Whose artefacts are kept, beneath `target/assize`: what it wrote, its verdicts, its work folder.
+    #[arg(long, value_name = "WHOSE", value_enum, default_value_t)]
+    keep: Which,
     /// Say of each run which controls were in force.
     #[arg(long, short)]
     verbose: bool,
@@ -56,7 +59,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     let colour = report::coloured(&io::stdout());
     let executable = std::env::current_exe().unwrap_or_default();
     let by_cargo = std::env::var_os("CARGO").is_some();
-    let keep = Keep::near(&std::env::current_dir().unwrap_or_default());
+    let keep = Keep::near(&std::env::current_dir().unwrap_or_default()).of(args.keep);
     let _kept = scratch::keep();
     let start = Instant::now();
     let mut counts = Counts { filtered_out, ..Counts::default() };

@@ -22,7 +22,8 @@ pub enum Fact {
     Root,
     /// `x86_64`, `aarch64`: the machine.
     Machine(&'static str),
-    /// A program in the guest's `PATH`: one that is known by its bare name, or any as `program(NAME)`.
+    /// A program in the guest's `PATH`: one that is known by its bare name, or any as `program(NAME)` or
+    /// `program(/its/path)`.
     Program(String),
 }
 
@@ -71,7 +72,11 @@ impl FromStr for Fact {
             near: nearest(name, Self::names()),
         };
         match text.strip_prefix("program(").and_then(|rest| rest.strip_suffix(')')) {
-            Some(name) if !name.is_empty() && !name.contains(['/', '\0']) => {
+            Some(name)
+                if !name.is_empty()
+                    && (name.starts_with('/') || !name.contains('/'))
+                    && !name.contains('\0') =>
+            {
                 Ok(Self::Program(name.to_owned()))
             }
             Some(_) => Err(unknown(text)),

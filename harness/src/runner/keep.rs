@@ -1,4 +1,4 @@
-//! The artefacts of a failed run.
+//! The artefacts of a run: of one that failed, if nothing else is asked for.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -14,16 +14,46 @@ use crate::scenario::TestName;
 /// More than this of a work folder is not kept.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// Where artefacts are kept.
+/// Which artefacts are kept, and where.
 #[derive(Debug, Clone)]
-pub enum Keep {
-    /// Beneath this folder, one folder for each scenario, as its last failure left it.
+pub struct Keep {
+    place: Place,
+    which: Which,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// Beneath this folder, one folder for each scenario, as its last run that was kept left it.
     Beneath(PathBuf),
     /// In a new folder among the system's temporary ones.
     Temporary,
 }
 
+/// Whose artefacts are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    /// Those of scenarios that failed.
+    #[default]
+    Failed,
+    /// Those of all.
+    All,
+    /// Nobody's.
+    None,
+}
+
 impl Keep {
+    /// Beneath this folder, those of scenarios that failed.
+    #[must_use]
+    pub fn beneath(folder: PathBuf) -> Self {
+        Self { place: Place::Beneath(folder), which: Which::Failed }
+    }
+
+    /// The same place, for others.
+    #[must_use]
+    pub fn of(self, which: Which) -> Self {
+        Self { which, ..self }
+    }
+
     /// `assize/` in the folder where Cargo builds: `CARGO_TARGET_DIR`, or the nearest `target` beside a `Cargo.toml`,
     /// from `start` upwards. Without one: a temporary folder.
     #[must_use]
@@ -34,14 +64,28 @@ impl Keep {
             let mut crates = start.ancestors().filter(|folder| folder.join("Cargo.toml").is_file());
             crates.find_map(|folder| Some(folder.join("target")).filter(|target| target.is_dir()))
         };
-        asked.or_else(built).map_or(Self::Temporary, |target| Self::Beneath(target.join("assize")))
+        let place =
+            asked.or_else(built).map_or(Place::Temporary, |target| Place::Beneath(target.join("assize")));
+        Self { place, which: Which::Failed }
+    }
+
+    /// Whether the artefacts of a scenario that passed, or failed, are wanted.
+    fn wants(&self, failed: bool) -> bool {
+        match self.which {
+            Which::Failed => failed,
+            Which::All => true,
+            Which::None => false,
+        }
     }
 
     /// Keeps runs, each beneath its name (the first has none). Returns the folder, or `None` if that failed: a full
     /// disk is no reason to lose the findings.
-    pub(super) fn run(&self, test: &TestName, takes: &[(&str, &Take)]) -> Option<PathBuf> {
-        let folder = match self {
-            Self::Beneath(root) => {
+    pub(super) fn run(&self, test: &TestName, takes: &[(&str, &Take)], failed: bool) -> Option<PathBuf> {
+        if !self.wants(failed) {
+            return None;
+        }
+        let folder = match &self.place {
+            Place::Beneath(root) => {
                 let folder = root.join(file_name(test));
                 match fs::remove_dir_all(&folder) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
@@ -49,7 +93,7 @@ impl Keep {
                 }
                 folder
             }
-            Self::Temporary => tempfile::Builder::new().prefix("assize-kept-").tempdir().ok()?.keep(),
+            Place::Temporary => tempfile::Builder::new().prefix("assize-kept-").tempdir().ok()?.keep(),
         };
         for (name, take) in takes {
             put(take, &folder.join(name)).ok()?;

@@ -25,7 +25,7 @@ use assize_core::syscall::family;
 use assize_core::trace::Memory;
 use assize_core::{Command, Outcome, Policy, RunError, Stdin};
 pub use engine::{Engine, Kernel};
-pub use keep::Keep;
+pub use keep::{Keep, Which};
 
 use crate::attempt::{self, AttemptError, Compiled};
 use crate::interrupt;
@@ -166,15 +166,18 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         let other = take(scenario, engine, Look::AsExpected)?;
         findings = matcher::judge(&scenario.expect, &other.seen);
         if let Some(mut finding) = repeat::diverges(&first, &other, nth) {
-            finding.notes.extend(part(scenario, engine));
+            // The verdict log says so itself.
+            if !finding.title.starts_with(repeat::LOG) {
+                finding.notes.extend(part(scenario, engine));
+            }
             findings.push(finding);
         }
         if !findings.is_empty() {
-            let kept = keep.run(&scenario.test, &[("", &first), (&format!("run-{nth}"), &other)]);
+            let kept = keep.run(&scenario.test, &[("", &first), (&format!("run-{nth}"), &other)], true);
             return Ok(Ran { findings, controls: first.controls, kept });
         }
     }
-    let kept = if findings.is_empty() { None } else { keep.run(&scenario.test, &[("", &first)]) };
+    let kept = keep.run(&scenario.test, &[("", &first)], !findings.is_empty());
     Ok(Ran { findings, controls: first.controls, kept })
 }
 

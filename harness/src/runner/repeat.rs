@@ -15,6 +15,9 @@ use crate::scenario::place::YamlPath;
 /// From here up a result can only be an address, which differs from run to run.
 const LEAST_ADDRESS: i64 = 1 << 32;
 
+/// How a finding begins that shows a difference between verdict logs.
+pub(super) const LOG: &str = "the verdict log";
+
 /// The first thing in which a run differs from the first one.
 pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
     let (first, other) = (&one.seen, &two.seen);
@@ -31,7 +34,7 @@ pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
         let place = one.or(two).map_or(0, |event| event.seq);
         let notes =
             vec![format!("run 1: {}", shown(one, first)), format!("run {nth}: {}", shown(two, other))];
-        return wrong(format!("the verdict log of run {nth} differs from run 1 at event {place}"), notes);
+        return wrong(format!("{LOG} of run {nth} differs from run 1 at event {place}"), notes);
     }
     let streams = [("stdout", &first.stdout, &other.stdout), ("stderr", &first.stderr, &other.stderr)];
     for (name, one, two) in streams {

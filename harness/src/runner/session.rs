@@ -55,7 +55,14 @@ impl Session {
     fn make_in(among: &Path) -> io::Result<Self> {
         let mut last = Errno::EXIST;
         for turn in 0..TRIES {
-            let (folder, path) = own_folder(among)?;
+            let (folder, path) = match own_folder(among) {
+                // Others who tidy up removed it in the moment in which it was made.
+                Err(Errno::NOENT) => {
+                    last = Errno::NOENT;
+                    continue;
+                }
+                other => other?,
+            };
             // One process after the other has the same: guests see it, and write it into what they make.
             let name = if turn < ORDERLY { format!("{turn:06}") } else { random_name() };
             match Self::try_make(folder, &path, name) {
@@ -155,12 +162,12 @@ fn open_own(path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 /// The folder for the user's runs, made where it is missing.
-fn own_folder(among: &Path) -> io::Result<(OwnedFd, PathBuf)> {
+fn own_folder(among: &Path) -> Result<(OwnedFd, PathBuf), Errno> {
     let mut last = Errno::EXIST;
     for path in names(among) {
         match rustix::fs::mkdir(&path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
         match open_own(&path) {
             Ok(folder) => return Ok((folder, path)),
@@ -168,7 +175,7 @@ fn own_folder(among: &Path) -> io::Result<(OwnedFd, PathBuf)> {
             Err(errno) => last = errno,
         }
     }
-    Err(last.into())
+    Err(last)
 }
 
 /// Removes the folders that nobody uses any more. What can't be removed stays: that is no reason not to run.

@@ -51,7 +51,7 @@ fn judged(
     fake: impl Fn(&Policy, &Path, &mut Memory) -> Outcome + Send + Sync,
 ) -> (Ran, tempfile::TempDir) {
     let kept = tempfile::tempdir().unwrap();
-    let ran = run(&scenario(yaml), &Fake(fake), &Keep::Beneath(kept.path().to_owned())).unwrap();
+    let ran = run(&scenario(yaml), &Fake(fake), &Keep::beneath(kept.path().to_owned())).unwrap();
     (ran, kept)
 }
 

@@ -203,9 +203,16 @@ pub const GUEST_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 ///
 /// `WORK` is there for scripts, whose text is left as it is.
 pub fn default_env() -> impl Iterator<Item = (&'static str, Template)> {
-    [("PATH", GUEST_PATH), ("HOME", "$WORK"), ("WORK", "$WORK"), ("LANG", "C.UTF-8")]
-        .into_iter()
-        .map(|(name, value)| (name, Template(value.to_owned())))
+    [
+        ("PATH", GUEST_PATH),
+        ("HOME", "$WORK"),
+        ("WORK", "$WORK"),
+        // A compiler that finds no place for its temporary files is of no use.
+        ("TMPDIR", "$WORK"),
+        ("LANG", "C.UTF-8"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name, Template(value.to_owned())))
 }
 
 fn calls(named: &[Calls]) -> BTreeSet<Syscall> {
@@ -271,6 +278,9 @@ mod tests {
         assert_eq!(policy.fs.exec, None);
         let env: Vec<_> =
             policy.env.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
-        assert_eq!(env, ["HOME=/w", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin", "WORK=/w"]);
+        assert_eq!(
+            env,
+            ["HOME=/w", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=/w", "WORK=/w"]
+        );
     }
 }
