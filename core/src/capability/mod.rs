@@ -11,6 +11,7 @@ mod document;
 mod fs;
 mod guard;
 mod hostname;
+mod machine;
 mod observe;
 mod random;
 
@@ -347,6 +348,8 @@ pub const ALL: &[Declared] = &[
     declared::<deny::Deny>(),
     declared::<fs::Fs>(),
     declared::<random::Random>(),
+    // Before the name alone: it answers uname whole.
+    declared::<machine::Seen>(),
     declared::<hostname::Hostname>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),

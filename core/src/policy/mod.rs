@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use determinism::{Clock, ClockMode, Machine, Schedule, Timestamp, Tsc};
+pub use determinism::{Clock, ClockMode, Kernel, Machine, Schedule, Timestamp, Tsc};
 
 use crate::Syscall;
 
