@@ -47,6 +47,14 @@ pub enum RunError {
         /// What the probe saw.
         saw: String,
     },
+    /// A control that the policy requires can't be had on this host; nothing was run.
+    #[error("the control `{control}` is required, and this host can't give it: {why}")]
+    Unavailable {
+        /// The control.
+        control: String,
+        /// Why.
+        why: String,
+    },
     /// A guest wrote more than is captured; the guests were killed.
     #[error("more than {limit} bytes were written to stdout or stderr, which are captured")]
     Output {

@@ -8,6 +8,7 @@
 mod broker;
 mod deny;
 mod document;
+mod environment;
 mod fs;
 mod guard;
 mod hostname;
@@ -23,6 +24,7 @@ use serde::Serialize;
 
 use crate::filter::Match;
 use crate::guest::{Opened, Prepared};
+pub use crate::launch::standing::Standing;
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::device::Device;
 pub use crate::supervisor::tracker::ExecStop;
@@ -45,6 +47,9 @@ pub trait Capability: Sized + Send + Sync + 'static {
     const FILES: &'static [VirtualFile<Self>] = &[];
     /// Run when a guest has executed a program, before the program's first instruction. An error kills the guest.
     const AT_EXEC: Option<AtExec<Self>> = None;
+
+    /// Run when the first guest stands ready, before its probes and its exec, on a thread that nothing confines.
+    const AT_START: Option<AtStart<Self>> = None;
 
     /// Its state, if this policy asks for it.
     ///
@@ -71,6 +76,9 @@ pub trait Capability: Sized + Send + Sync + 'static {
 
 /// See [`Capability::AT_EXEC`].
 pub type AtExec<S> = fn(&S, &mut ExecStop<'_>) -> Result<(), Errno>;
+
+/// See [`Capability::AT_START`]. What can't be had it tells by [`Standing::lacks`].
+pub type AtStart<S> = fn(&S, &mut Standing);
 
 /// In which order rules are asked: the first answer that is not [`Answer::Pass`] ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -351,6 +359,7 @@ pub const ALL: &[Declared] = &[
     // Before the name alone: it answers uname whole.
     declared::<machine::Seen>(),
     declared::<hostname::Hostname>(),
+    declared::<environment::Environment>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),
 ];
@@ -365,6 +374,8 @@ pub(crate) trait Active: Send + Sync {
     fn open(&self, file: usize, call: &mut Call) -> Answer;
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno>;
     fn follows_guests(&self) -> bool;
+    fn acts_at_start(&self) -> bool;
+    fn at_start(&self, standing: &mut Standing);
     fn prove(&self, proof: &mut Proof<'_>);
 }
 
@@ -443,6 +454,17 @@ impl<C: Capability> Active for Started<C> {
 
     fn follows_guests(&self) -> bool {
         self.0.follows_guests()
+    }
+
+    fn acts_at_start(&self) -> bool {
+        C::AT_START.is_some()
+    }
+
+    fn at_start(&self, standing: &mut Standing) {
+        standing.capability = C::NAME;
+        if let Some(at_start) = C::AT_START {
+            at_start(&self.0, standing);
+        }
     }
 
     fn prove(&self, proof: &mut Proof<'_>) {

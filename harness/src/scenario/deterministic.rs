@@ -125,6 +125,10 @@ impl Deterministic {
         policy.sorted_directories = self.dirs.unwrap_or(true);
         policy.metadata = self.metadata.unwrap_or(true);
         policy.own_proc = self.pids.unwrap_or(true);
+        policy.fixed_environment = true;
+        for (name, value) in [("LC_ALL", "C.UTF-8"), ("TZ", "UTC")] {
+            policy.env.entry(name.into()).or_insert_with(|| value.into());
+        }
         policy.fixed_addresses = self.addresses.unwrap_or(true);
         policy.machine = match (self.cpus, self.memory, &self.kernel) {
             // Nothing is named but what is to stay.
