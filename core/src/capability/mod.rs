@@ -5,6 +5,7 @@
 //! answers no call itself.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod broker;
 mod deny;
 mod document;
@@ -28,6 +29,7 @@ pub use crate::launch::standing::Standing;
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::device::Device;
 pub use crate::supervisor::tracker::ExecStop;
+pub use crate::sys::clone::Preparation;
 use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::syscall::{Family, Sysno, signature};
 use crate::trace::Grounds;
@@ -66,6 +68,11 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// Whether [`AT_EXEC`](Self::AT_EXEC) matters under this policy, so that guests must be followed.
     fn follows_guests(&self) -> bool {
         Self::AT_EXEC.is_some()
+    }
+
+    /// Says what the first guest's process is to do to itself before its filter is armed.
+    fn prepare(&self, preparation: &mut Preparation) {
+        let _ = preparation;
     }
 
     /// Adds the calls that will show, inside the sandbox and before the command, that it is in force.
@@ -360,6 +367,7 @@ pub const ALL: &[Declared] = &[
     declared::<machine::Seen>(),
     declared::<hostname::Hostname>(),
     declared::<environment::Environment>(),
+    declared::<addresses::Addresses>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),
 ];
@@ -374,6 +382,7 @@ pub(crate) trait Active: Send + Sync {
     fn open(&self, file: usize, call: &mut Call) -> Answer;
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno>;
     fn follows_guests(&self) -> bool;
+    fn prepare(&self, preparation: &mut Preparation);
     fn acts_at_start(&self) -> bool;
     fn at_start(&self, standing: &mut Standing);
     fn prove(&self, proof: &mut Proof<'_>);
@@ -454,6 +463,10 @@ impl<C: Capability> Active for Started<C> {
 
     fn follows_guests(&self) -> bool {
         self.0.follows_guests()
+    }
+
+    fn prepare(&self, preparation: &mut Preparation) {
+        self.0.prepare(preparation);
     }
 
     fn acts_at_start(&self) -> bool {

@@ -386,6 +386,7 @@ impl Keeper {
             namespaces,
             ipc_namespace: namespaces && self.may_use_ipc(),
             core_limit: (!self.policy.without.contains("guard")).then_some(CORE_LIMIT),
+            preparation: self.run.plan.preparation(),
             new_session: self.stdio == Stdio::Captured,
             fds,
             cwd,

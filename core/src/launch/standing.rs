@@ -52,7 +52,7 @@ impl Standing {
     ) -> Result<Limited, Errno> {
         let guest = Some(self.guest()?);
         let wanted = Rlimit { current: soft, maximum: hard };
-        let before = match prlimit(guest, resource, wanted.clone()) {
+        let before = match prlimit(guest, resource, wanted) {
             Ok(_) => return Ok(Limited::AsAsked),
             Err(rustix::io::Errno::PERM) => own_limit(resource),
             Err(errno) => return Err(errno.into()),

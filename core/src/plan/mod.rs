@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::capability::{Active, Answer, Check, ExecStop, Standing};
+use crate::capability::{Active, Answer, Check, ExecStop, Preparation, Standing};
 use crate::filter::{FilterError, Match, Program};
 use crate::guest::Identity;
 use crate::landlock::LandlockError;
@@ -180,6 +180,15 @@ impl Plan {
         self.capabilities
             .iter()
             .try_for_each(|capability| capability.at_exec(stop).map_err(|errno| (capability.name(), errno)))
+    }
+
+    /// What the first guest's process is to do to itself.
+    pub(crate) fn preparation(&self) -> Preparation {
+        let mut preparation = Preparation::default();
+        for capability in &self.capabilities {
+            capability.prepare(&mut preparation);
+        }
+        preparation
     }
 
     /// Whether a capability has something to do when the first guest stands ready.

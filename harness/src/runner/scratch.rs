@@ -29,6 +29,11 @@ const NAMES: u32 = 8;
 /// How often a folder is tried to be made: the one that it lies in may be removed meanwhile, and a name may be taken.
 const TRIES: usize = 100;
 const LOCK: &str = ".lock";
+/// How long a folder's path is, wherever the system's temporary folder lies, unless that alone leaves too little: the
+/// strings on a program's stack, and with them its addresses, then don't tell.
+const LENGTH: usize = 40;
+/// The shortest name.
+const SHORTEST: usize = 6;
 
 /// A temporary folder that nobody else uses, until it is dropped.
 #[derive(Debug)]
@@ -64,7 +69,7 @@ impl Scratch {
     }
 
     fn try_make(folder: OwnedFd, path: &Path) -> Result<Self, Errno> {
-        let name = random_name();
+        let name = random_name(LENGTH.saturating_sub(path.as_os_str().len() + 1).max(SHORTEST));
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock_name = format!("{name}{LOCK}");
         let lock = openat(&folder, lock_name.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
@@ -103,7 +108,8 @@ fn remove_both(folder: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     unlinkat(folder, [name.to_bytes(), LOCK.as_bytes()].concat(), AtFlags::empty())
 }
 
-fn random_name() -> String {
+/// Of so many signs, the last of which are the same in every name where there are many.
+fn random_name(len: usize) -> String {
     const SIGNS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     // Each has keys of its own.
     let mut rest = RandomState::new().build_hasher().finish();
@@ -112,7 +118,7 @@ fn random_name() -> String {
         rest /= SIGNS.len() as u64;
         char::from(sign)
     };
-    (0..6).map(sign).collect()
+    (0..len).map(sign).collect()
 }
 
 fn names(among: &Path) -> impl Iterator<Item = PathBuf> {
