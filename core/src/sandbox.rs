@@ -48,9 +48,9 @@ pub enum RunError {
         /// What the probe saw.
         saw: String,
     },
-    /// A control without which the policy wants no run ([`Policy::required`]) can't be had on this host.
-    #[error("the control `{control}` was asked for, and is not available here: {why}")]
-    Required {
+    /// A control that the policy requires can't be had on this host; nothing was run.
+    #[error("the control `{control}` is required, and this host can't give it: {why}")]
+    Unavailable {
         /// The control.
         control: String,
         /// Why.
@@ -200,7 +200,9 @@ pub(crate) fn required(policy: &Policy, controls: &[Control]) -> Result<(), RunE
         _ => None,
     });
     match missing {
-        Some((control, why)) => Err(RunError::Required { control: control.name.clone(), why: why.clone() }),
+        Some((control, why)) => {
+            Err(RunError::Unavailable { control: control.name.clone(), why: why.clone() })
+        }
         None => Ok(()),
     }
 }

@@ -3,42 +3,21 @@
 
 use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then, VirtualFile};
 use crate::supervisor::call::Call;
+use crate::supervisor::utsname::{Field, LONGEST, SIZE, Utsname};
 use crate::sys::probe::{Expect, ProbeArg};
 use crate::syscall::{Sysno, family};
 use crate::trace::Grounds;
-use crate::{NotifAction, Policy, Syscall};
+use crate::{Policy, Syscall};
 
 pub(super) struct Hostname {
     name: String,
 }
 
-/// The longest name (`__NEW_UTS_LEN`), and the size of each field of `struct new_utsname`.
-const LONGEST: usize = 64;
-const FIELD: usize = LONGEST + 1;
-const FIELDS: usize = 6;
-const NODENAME: usize = 1;
-
 impl Hostname {
-    #[allow(clippy::needless_pass_by_ref_mut)] // the shape of every handler
     fn uname(&self, call: &mut Call) -> Answer {
-        let real = rustix::system::uname();
-        let texts = [
-            real.sysname().to_bytes(),
-            self.name.as_bytes(),
-            real.release().to_bytes(),
-            real.version().to_bytes(),
-            real.machine().to_bytes(),
-            real.domainname().to_bytes(),
-        ];
-        let mut utsname = [0_u8; FIELD * FIELDS];
-        for (field, text) in utsname.chunks_exact_mut(FIELD).zip(texts) {
-            let len = text.len().min(LONGEST);
-            field[..len].copy_from_slice(&text[..len]);
-        }
-        match call.write(call.arg(0), &utsname) {
-            Ok(()) => Answer::Done(NotifAction::ReturnValue(0)),
-            Err(errno) => Answer::errno(errno),
-        }
+        let mut utsname = Utsname::of_the_kernel();
+        utsname.set(Field::Nodename, &self.name);
+        call.answer_with_utsname(&utsname)
     }
 
     fn file(&self, call: &mut Call) -> Answer {
@@ -77,12 +56,10 @@ impl Capability for Hostname {
 
     fn prove(&self, proof: &mut Proof<'_>) {
         let zero = || ProbeArg::Number(0);
-        let args = [ProbeArg::memory(&[0; FIELD * FIELDS]), zero(), zero(), zero(), zero(), zero()];
+        let args = [ProbeArg::memory(&[0; SIZE]), zero(), zero(), zero(), zero(), zero()];
         let mut name = self.name.clone().into_bytes();
         name.push(0);
-        let expect = Expect { result: 0, memory: Some((0, FIELD * NODENAME, name)) };
+        let expect = Expect { result: 0, memory: Some((0, Field::Nodename.offset(), name)) };
         proof.expect(Syscall::of(Sysno::uname), args, expect, "uname", self.name.clone());
     }
 }
-
-const _: () = assert!(FIELD * FIELDS == size_of::<libc::utsname>());

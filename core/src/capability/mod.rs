@@ -5,13 +5,16 @@
 //! answers no call itself.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod broker;
 mod deny;
 mod document;
 pub mod envelope;
+mod environment;
 mod fs;
 mod guard;
 mod hostname;
+mod machine;
 mod observe;
 mod random;
 
@@ -23,9 +26,11 @@ use serde::Serialize;
 
 use crate::filter::Match;
 use crate::guest::{Opened, Prepared};
+pub use crate::launch::standing::Standing;
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::device::Device;
 pub use crate::supervisor::tracker::ExecStop;
+pub use crate::sys::clone::Preparation;
 use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::syscall::{Family, Sysno, signature};
 use crate::trace::Grounds;
@@ -46,6 +51,9 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// Run when a guest has executed a program, before the program's first instruction. An error kills the guest.
     const AT_EXEC: Option<AtExec<Self>> = None;
 
+    /// Run when the first guest stands ready, before its probes and its exec, on a thread that nothing confines.
+    const AT_START: Option<AtStart<Self>> = None;
+
     /// Its state, if this policy asks for it.
     ///
     /// # Errors
@@ -63,6 +71,11 @@ pub trait Capability: Sized + Send + Sync + 'static {
         Self::AT_EXEC.is_some()
     }
 
+    /// Says what the first guest's process is to do to itself before its filter is armed.
+    fn prepare(&self, preparation: &mut Preparation) {
+        let _ = preparation;
+    }
+
     /// Adds the calls that will show, inside the sandbox and before the command, that it is in force.
     fn prove(&self, proof: &mut Proof<'_>) {
         let _ = proof;
@@ -71,6 +84,9 @@ pub trait Capability: Sized + Send + Sync + 'static {
 
 /// See [`Capability::AT_EXEC`].
 pub type AtExec<S> = fn(&S, &mut ExecStop<'_>) -> Result<(), Errno>;
+
+/// See [`Capability::AT_START`]. What can't be had it tells by [`Standing::lacks`].
+pub type AtStart<S> = fn(&S, &mut Standing);
 
 /// In which order rules are asked: the first answer that is not [`Answer::Pass`] ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -348,7 +364,11 @@ pub const ALL: &[Declared] = &[
     declared::<deny::Deny>(),
     declared::<fs::Fs>(),
     declared::<random::Random>(),
+    // Before the name alone: it answers uname whole.
+    declared::<machine::Seen>(),
     declared::<hostname::Hostname>(),
+    declared::<environment::Environment>(),
+    declared::<addresses::Addresses>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),
 ];
@@ -363,6 +383,9 @@ pub(crate) trait Active: Send + Sync {
     fn open(&self, file: usize, call: &mut Call) -> Answer;
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno>;
     fn follows_guests(&self) -> bool;
+    fn prepare(&self, preparation: &mut Preparation);
+    fn acts_at_start(&self) -> bool;
+    fn at_start(&self, standing: &mut Standing);
     fn prove(&self, proof: &mut Proof<'_>);
 }
 
@@ -441,6 +464,21 @@ impl<C: Capability> Active for Started<C> {
 
     fn follows_guests(&self) -> bool {
         self.0.follows_guests()
+    }
+
+    fn prepare(&self, preparation: &mut Preparation) {
+        self.0.prepare(preparation);
+    }
+
+    fn acts_at_start(&self) -> bool {
+        C::AT_START.is_some()
+    }
+
+    fn at_start(&self, standing: &mut Standing) {
+        standing.capability = C::NAME;
+        if let Some(at_start) = C::AT_START {
+            at_start(&self.0, standing);
+        }
     }
 
     fn prove(&self, proof: &mut Proof<'_>) {

@@ -144,20 +144,18 @@ impl Random {
 
     fn uuid(&self, call: &mut Call) -> Answer {
         let Ok(place) = call.place() else { return Answer::errno(Errno::EIO) };
-        let mut bytes = [0; 16];
-        draw(&mut self.next(&place, Purpose::Uuid), &mut bytes);
-        // Version 4, variant 1 (RFC 9562).
-        bytes[6] = bytes[6] & 0x0f | 0x40;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        let mut text = String::with_capacity(37);
-        for (place, byte) in bytes.iter().enumerate() {
-            if matches!(place, 4 | 6 | 8 | 10) {
-                text.push('-');
-            }
-            text.push_str(&format!("{byte:02x}"));
-        }
-        text.push('\n');
-        call.answer_with_content(text.as_bytes())
+        call.answer_with_content(uuid(&mut self.next(&place, Purpose::Uuid)).as_bytes())
+    }
+
+    /// One for the whole run, as the kernel has one from its start to its end.
+    fn boot_id(&self, call: &mut Call) -> Answer {
+        call.answer_with_content(uuid(&mut stream(self.seed, "", "boot_id", 0)).as_bytes())
+    }
+
+    /// What the kernel says once it has been seeded.
+    #[allow(clippy::unused_self)] // the shape of every handler
+    fn entropy(&self, call: &mut Call) -> Answer {
+        call.answer_with_content(b"256\n")
     }
 
     /// The sixteen bytes that the kernel gives each program, and the vDSO's generator, which draws without a call.
@@ -171,12 +169,27 @@ impl Random {
             stop.write(address, &bytes)?;
         }
         if let (Some(base), Some(offset)) = (value(libc::AT_SYSINFO_EHDR), vdso::getrandom_offset()) {
-            // mov rax, -ENOSYS; ret: libc then makes the system call.
-            const NOT_HERE: [u8; 8] = [0x48, 0xc7, 0xc0, 0xda, 0xff, 0xff, 0xff, 0xc3];
-            stop.patch(base + offset, u64::from_le_bytes(NOT_HERE))?;
+            stop.patch(base + offset, vdso::NOT_HERE)?;
         }
         Ok(())
     }
+}
+
+/// A version 4 UUID, variant 1 (RFC 9562), and the end of its line.
+fn uuid(stream: &mut ChaCha20) -> String {
+    let mut bytes = [0; 16];
+    draw(stream, &mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = String::with_capacity(37);
+    for (place, byte) in bytes.iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text.push('\n');
+    text
 }
 
 fn feed(mut stream: ChaCha20, mut device: impl Write) {
@@ -194,7 +207,7 @@ impl Capability for Random {
     const NAME: &'static str = "random";
     const STAGE: Stage = Stage::Synthesize;
     const PROMISE: &'static str = "With a seed, every random byte that the kernel gives is a function of the seed and of \
-        the place of the process in the tree: getrandom, /dev/random, /dev/urandom, random/uuid, AT_RANDOM, and the \
+        the place of the process in the tree: getrandom, /dev/random, /dev/urandom, random/uuid, random/boot_id, AT_RANDOM, and the \
         vDSO's generator, which is switched off.";
     const RULES: &'static [Rule<Self>] = &[Rule {
         calls: Calls::Family(&family::GETRANDOM),
@@ -217,6 +230,16 @@ impl Capability for Random {
             path: "/proc/sys/kernel/random/uuid",
             open: Self::uuid,
             doc: "a version 4 UUID per open",
+        },
+        VirtualFile {
+            path: "/proc/sys/kernel/random/boot_id",
+            open: Self::boot_id,
+            doc: "a version 4 UUID, the same in the whole run",
+        },
+        VirtualFile {
+            path: "/proc/sys/kernel/random/entropy_avail",
+            open: Self::entropy,
+            doc: "256, as the kernel says once it has been seeded",
         },
     ];
     const AT_EXEC: Option<super::AtExec<Self>> = Some(Self::at_exec);

@@ -16,6 +16,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use super::doing::doing;
 use super::pipes::{Capture, Feed, MOST, pipe, pump};
 use super::program::Texts;
+use super::standing::Standing;
 use super::{CORE_LIMIT, LaunchError, forbids_namespaces, tree};
 use crate::command::{Command, Program, Stdin};
 use crate::landlock::{self, Ruleset};
@@ -77,6 +78,8 @@ struct Prepared {
 struct Started {
     worker: JoinHandle<()>,
     tracker: Option<JoinHandle<()>>,
+    /// What this host can't give, by control.
+    lacking: Lacking,
     init: OwnedFd,
     init_pid: u32,
     root: u32,
@@ -94,8 +97,11 @@ struct Ready {
     init_pid: u32,
     root: u32,
     tracker: Option<JoinHandle<()>>,
+    lacking: Lacking,
     held: Option<Held>,
 }
+
+type Lacking = Vec<(&'static str, String)>;
 
 fn step(step: Step) -> impl Fn(rustix::io::Errno) -> RunError {
     move |errno| LaunchError::from(Failure { step, errno: errno.into() }).into()
@@ -178,16 +184,17 @@ impl Keeper {
         let (reply, replies) = channel();
         let performer = self.run.plan.has_handlers_before_performing();
         let run = Arc::clone(&self.run);
-        let attended = self.follows(namespaces) || self.remote.is_some();
+        let attended = self.follows(namespaces) || self.remote.is_some() || self.run.plan.acts_at_start();
         let all = Work { run, ruleset, start, descriptors, tell, replies, performer, attended };
         let worker = std::thread::Builder::new()
             .name("assize-worker".to_owned())
             .spawn(move || work(all))
             .map_err(|error| RunError::Supervisor { doing: "starting a thread", errno: Errno::of(&error) })?;
         match self.attend(&told, &reply, namespaces, attended) {
-            Ok(Ready { init, init_pid, root, tracker, held }) => Ok(Started {
+            Ok(Ready { init, init_pid, root, tracker, lacking, held }) => Ok(Started {
                 worker,
                 tracker,
+                lacking,
                 init,
                 init_pid,
                 root,
@@ -225,19 +232,37 @@ impl Keeper {
                 }
                 // The command goes on already.
                 Ok(Told::Ready { init, init_pid, root }) if !attended => {
-                    return Ok(Ready { init, init_pid, root, tracker: None, held: None });
+                    return Ok(Ready {
+                        init,
+                        init_pid,
+                        root,
+                        tracker: None,
+                        lacking: Vec::new(),
+                        held: None,
+                    });
                 }
-                Ok(Told::Ready { init, init_pid, root }) => match self.track(root, namespaces) {
-                    Ok(tracker) => {
-                        // Without it signals don't reach the command, and no more.
-                        let held = self.remote.as_ref().and_then(|remote| remote.hold(root).ok());
-                        let _ = reply.send(Reply::Go);
-                        return Ok(Ready { init, init_pid, root, tracker, held });
+                Ok(Told::Ready { init, init_pid, root }) => {
+                    let tracker = match self.track(root, namespaces) {
+                        Ok(tracker) => tracker,
+                        Err(errno) => {
+                            let _ = reply.send(Reply::Stop(Failure { step: Step::Tracker, errno }));
+                            continue;
+                        }
+                    };
+                    let mut standing = Standing::new(root, namespaces);
+                    self.run.plan.at_start(&mut standing);
+                    let lacking = standing.into_lacking();
+                    if let Some((name, why)) =
+                        lacking.iter().find(|(name, _)| self.policy.required.contains(*name))
+                    {
+                        let control = (*name).to_owned();
+                        return Err(RunError::Unavailable { control, why: why.clone() }.into());
                     }
-                    Err(errno) => {
-                        let _ = reply.send(Reply::Stop(Failure { step: Step::Tracker, errno }));
-                    }
-                },
+                    // Without it signals don't reach the command, and no more.
+                    let held = self.remote.as_ref().and_then(|remote| remote.hold(root).ok());
+                    let _ = reply.send(Reply::Go);
+                    return Ok(Ready { init, init_pid, root, tracker, lacking, held });
+                }
                 Ok(Told::Failed(failure)) => return Err(failure.into()),
                 Err(_) => return Err(Failure { step: Step::Lost, errno: Errno::ECHILD }.into()),
             }
@@ -361,6 +386,7 @@ impl Keeper {
             namespaces,
             ipc_namespace: namespaces && self.may_use_ipc(),
             core_limit: (!self.policy.without.contains("guard")).then_some(CORE_LIMIT),
+            preparation: self.run.plan.preparation(),
             new_session: self.stdio == Stdio::Captured,
             fds,
             cwd,
@@ -486,6 +512,11 @@ impl Keeper {
             End::TimedOut(_) | End::Cancelled => seen.map(Why::Doing),
         };
         let mut controls = self.run.plan.controls().to_vec();
+        for (name, why) in started.lacking {
+            if let Some(control) = controls.iter_mut().find(|control| control.name == name) {
+                control.state = ControlState::Unavailable(why);
+            }
+        }
         controls.push(Control { name: "isolation".to_owned(), state: isolation });
         controls.push(Control {
             name: "timeout".to_owned(),

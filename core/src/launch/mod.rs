@@ -8,6 +8,7 @@ mod doing;
 mod keeper;
 mod pipes;
 mod program;
+pub mod standing;
 mod tree;
 
 pub(crate) use keeper::{Keeper, Stdio};

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::capability::{Active, Answer, Check, ExecStop};
+use crate::capability::{Active, Answer, Check, ExecStop, Preparation, Standing};
 use crate::filter::{FilterError, Match, Program};
 use crate::guest::Identity;
 use crate::landlock::LandlockError;
@@ -180,6 +180,27 @@ impl Plan {
         self.capabilities
             .iter()
             .try_for_each(|capability| capability.at_exec(stop).map_err(|errno| (capability.name(), errno)))
+    }
+
+    /// What the first guest's process is to do to itself.
+    pub(crate) fn preparation(&self) -> Preparation {
+        let mut preparation = Preparation::default();
+        for capability in &self.capabilities {
+            capability.prepare(&mut preparation);
+        }
+        preparation
+    }
+
+    /// Whether a capability has something to do when the first guest stands ready.
+    pub(crate) fn acts_at_start(&self) -> bool {
+        self.capabilities.iter().any(|capability| capability.acts_at_start())
+    }
+
+    /// Lets each capability do it.
+    pub(crate) fn at_start(&self, standing: &mut Standing) {
+        for capability in &self.capabilities {
+            capability.at_start(standing);
+        }
     }
 
     /// The probes that show that the capabilities are in force: made anew for each run.

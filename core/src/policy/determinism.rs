@@ -38,16 +38,23 @@ pub enum ClockMode {
     Offset,
 }
 
-/// What the guests see of the machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What the guests see of the machine; of what is `None` they see the real one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Machine {
-    /// How many processors.
-    pub cpus: u32,
+    /// How many processors, from 1 to 1024.
+    pub cpus: Option<u32>,
     /// Bytes of memory.
-    pub memory: u64,
-    /// The kernel's release: `uname -r`.
+    pub memory: Option<u64>,
+    /// The kernel.
+    pub kernel: Option<Kernel>,
+}
+
+/// How the kernel names itself: at most 64 bytes each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kernel {
+    /// `uname -r`.
     pub release: String,
-    /// The kernel's version: `uname -v`.
+    /// `uname -v`.
     pub version: String,
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use determinism::{Clock, ClockMode, Machine, Schedule, Timestamp, Tsc};
+pub use determinism::{Clock, ClockMode, Kernel, Machine, Schedule, Timestamp, Tsc};
 
 use crate::Syscall;
 
@@ -39,6 +39,8 @@ pub struct Policy {
     pub sorted_directories: bool,
     /// The machine as the guests see it; `None` leaves the real one.
     pub machine: Option<Machine>,
+    /// Whether programs start with the same limits and the same niceness whoever runs them.
+    pub fixed_environment: bool,
     /// Whether programs lie at the same addresses in every run.
     pub fixed_addresses: bool,
     /// Whether `/proc` shows the guests alone, by the numbers that they have among themselves.

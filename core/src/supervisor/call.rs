@@ -30,11 +30,13 @@ pub struct Call {
     strings: Vec<(u64, Vec<u8>)>,
     pub(super) pin: Option<Pin>,
     pub(super) target: Option<BytesText>,
+    /// [`opened_identity`](Self::opened_identity), once it was asked for: each virtual file asks.
+    pub(super) opened: Option<Identity>,
 }
 
 impl Call {
     pub(super) fn new(run: Arc<Run>, notif: Notif, syscall: Syscall) -> Self {
-        Self { run, notif, syscall, guest: None, strings: Vec::new(), pin: None, target: None }
+        Self { run, notif, syscall, guest: None, strings: Vec::new(), pin: None, target: None, opened: None }
     }
 
     /// Which.
@@ -74,6 +76,21 @@ impl Call {
     #[must_use]
     pub fn is_guest(&self, thread: u32) -> bool {
         self.run.is_guest(thread)
+    }
+
+    /// The thread that makes it, as we number it.
+    pub(crate) fn tid(&self) -> u32 {
+        self.notif.pid
+    }
+
+    /// The guest's thread that the caller knows by this number, as we number it. For runs whose guests are followed.
+    pub(crate) fn numbered(&self, thread: u32) -> Option<u32> {
+        self.run.numbered(thread)
+    }
+
+    /// The place in the tree of a thread's process, and whether it is the process's first. `tid` is our number.
+    pub(crate) fn place_of(&self, tid: u32) -> Option<(Place, bool)> {
+        self.run.processes().of(tid).map(|(tgid, process)| (process.place.clone(), tgid == tid))
     }
 
     /// The place in the tree of the process that asks.
@@ -169,6 +186,9 @@ impl Call {
 
     /// The file that was pinned for an open, or the one that it stands in for.
     pub(crate) fn opened_identity(&mut self) -> Option<Identity> {
+        if self.opened.is_some() {
+            return self.opened;
+        }
         let Pin::Open(_, Found::Existing(pinned)) = self.pinned() else { return None };
         let identity = pinned.identity();
         let run = Arc::clone(&self.run);
@@ -176,7 +196,8 @@ impl Call {
         if let Some(path) = stand_ins.path(identity) {
             self.target = Some(path);
         }
-        Some(stand_ins.original(identity))
+        self.opened = Some(stand_ins.original(identity));
+        self.opened
     }
 
     /// Whether an open for reading wants close-on-exec; the answer to one that is not for reading.

@@ -17,6 +17,7 @@ pub(crate) mod request;
 pub(crate) mod run;
 mod stand_in;
 pub(crate) mod tracker;
+pub(crate) mod utsname;
 pub(crate) mod worker;
 
 pub(crate) use run::Run;

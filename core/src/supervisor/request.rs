@@ -192,6 +192,7 @@ impl Call {
     /// Resolves again, after somebody else created what was missing.
     pub(crate) fn pin_again(&mut self) {
         self.pin = None;
+        self.opened = None;
         self.pinned();
     }
 }

@@ -131,6 +131,25 @@ impl Run {
         }
     }
 
+    /// The guest's thread that guests know by this number, as we number it. For runs whose guests are followed.
+    pub(super) fn numbered(&self, thread: u32) -> Option<u32> {
+        if let Some(Some(init)) = self.init.get() {
+            return guest::process::descends(thread, *init).then_some(thread);
+        }
+        let tids: Vec<_> = self.processes().tids().collect();
+        // `man 5 proc_pid_status`; a guest's domain may not read it.
+        self.errand(move || {
+            tids.into_iter().find(|tid| {
+                let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+                let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+                let innermost = numbers.and_then(|numbers| numbers.split_ascii_whitespace().next_back());
+                innermost.and_then(|number| number.parse().ok()) == Some(thread)
+            })
+        })
+        .ok()
+        .flatten()
+    }
+
     pub(super) fn stand_ins(&self) -> MutexGuard<'_, StandIns> {
         self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner)
     }

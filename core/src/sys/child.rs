@@ -193,6 +193,11 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
                 give_up(shared, Step::CoreLimit, errno);
             }
         }
+        if let Some(personality) = start.preparation.personality
+            && let Some(errno) = failed(syscall1(Sysno::personality as usize, personality as usize))
+        {
+            give_up(shared, Step::Personality, errno);
+        }
         // In its own user namespace the guest has every capability(7) until here.
         let _ =
             syscall5(Sysno::prctl as usize, libc::PR_SET_SECUREBITS as usize, SECUREBITS as usize, 0, 0, 0);

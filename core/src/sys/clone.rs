@@ -35,6 +35,13 @@ impl CapHeader {
     }
 }
 
+/// What the first guest's process does to itself before its filter is armed: all that it makes inherits it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Preparation {
+    /// Its personality (`man 2 personality`), where it is not the caller's.
+    pub(crate) personality: Option<u32>,
+}
+
 /// All that a start needs, ready for children that can't allocate.
 #[derive(Debug, Default)]
 pub(crate) struct Start {
@@ -44,6 +51,8 @@ pub(crate) struct Start {
     pub(crate) ipc_namespace: bool,
     /// The hard and the soft `RLIMIT_CORE`, where it is not the caller's.
     pub(crate) core_limit: Option<u64>,
+    /// What the guest does to itself.
+    pub(crate) preparation: Preparation,
     /// A session of its own, without a terminal.
     pub(crate) new_session: bool,
     /// What becomes the guest's descriptors 0, 1, 2, 3, ...: each above [`LOWEST_FREE`].
@@ -110,6 +119,7 @@ steps! {
     Session => "making a session (setsid)",
     Folder => "entering the folder (fchdir)",
     CoreLimit => "limiting core dumps (prlimit64)",
+    Personality => "fixing where programs lie (personality)",
     Capabilities => "giving up capabilities (capset)",
     Filter => "arming the filter (seccomp)",
     Listener => "taking over the listener (pidfd_getfd)",

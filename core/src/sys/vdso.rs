@@ -9,6 +9,15 @@ pub(crate) fn getrandom_offset() -> Option<u64> {
     *OFFSET.get_or_init(|| find(c"__vdso_getrandom"))
 }
 
+/// How far into the vDSO `__vdso_getcpu` lies, if there is one.
+pub(crate) fn getcpu_offset() -> Option<u64> {
+    static OFFSET: OnceLock<Option<u64>> = OnceLock::new();
+    *OFFSET.get_or_init(|| find(c"__vdso_getcpu"))
+}
+
+/// Code for one of its functions: `mov rax, -ENOSYS; ret`. libc then makes the system call.
+pub(crate) const NOT_HERE: u64 = u64::from_le_bytes([0x48, 0xc7, 0xc0, 0xda, 0xff, 0xff, 0xff, 0xc3]);
+
 /// Looks a symbol up in our own vDSO (`man 7 vdso`).
 fn find(name: &CStr) -> Option<u64> {
     // SAFETY: reads the auxiliary vector.

@@ -127,6 +127,10 @@ families! {
     CLOCK_SET "clock_set": "changes a clock", [adjtimex, settimeofday, clock_settime, clock_adjtime];
     SLEEP "sleep": "waits for a time", [nanosleep, clock_nanosleep];
     SYSINFO "sysinfo": "asks for uptime, load and memory", [sysinfo];
+    AFFINITY_GET "affinity_get": "asks which processors a thread may run on", [sched_getaffinity];
+    AFFINITY_SET "affinity_set": "changes which processors a thread may run on", [sched_setaffinity];
+    GETCPU "getcpu": "asks which processor the caller runs on", [getcpu];
+    RSEQ "rseq": "has the kernel keep the processor's number in the caller's memory", [rseq];
     GETPID "getpid": "asks for process ids", [getpid, getppid, gettid];
     IO_URING "io_uring": "makes calls through a ring, past every filter",
         [io_uring_setup, io_uring_enter, io_uring_register];
@@ -210,8 +214,8 @@ mod tests {
         timer_gettime timer_getoverrun timer_delete clock_getres exit_group epoll_wait epoll_ctl \
         get_mempolicy mq_timedsend mq_timedreceive mq_notify mq_getsetattr inotify_init inotify_rm_watch \
         pselect6 ppoll set_robust_list sync_file_range epoll_pwait signalfd timerfd_create eventfd fallocate \
-        timerfd_settime timerfd_gettime signalfd4 eventfd2 epoll_create1 pipe2 inotify_init1 syncfs getcpu \
-        membarrier mlock2 pkey_alloc pkey_free io_pgetevents rseq uretprobe uprobe close_range epoll_pwait2 \
+        timerfd_settime timerfd_gettime signalfd4 eventfd2 epoll_create1 pipe2 inotify_init1 syncfs \
+        membarrier mlock2 pkey_alloc pkey_free io_pgetevents uretprobe uprobe close_range epoll_pwait2 \
         futex_waitv cachestat map_shadow_stack futex_wake futex_wait futex_requeue lsm_get_self_attr \
         lsm_set_self_attr lsm_list_modules mseal";
 

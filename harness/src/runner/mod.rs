@@ -94,7 +94,7 @@ impl RunnerError {
 pub fn of_policy(error: &RunError) -> Option<YamlPath> {
     match error {
         RunError::Plan(error) => Some(planned(error)),
-        RunError::Required { .. } => Some(YamlPath::from(["deterministic"])),
+        RunError::Unavailable { .. } => Some(YamlPath::from(["deterministic"])),
         RunError::NotInForce { .. } => Some(YamlPath::from(["policy"])),
         _ => None,
     }
@@ -230,8 +230,7 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);
     }
-    let name = scratch::name_of(&scenario.test.to_string());
-    let work = work::Work::make(&scenario.files, &name)?;
+    let work = work::Work::make(&scenario.files, &scenario.test.to_string())?;
     let mut policy = scenario.policy(work.path());
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
     let (outcome, events, attempts, wanted) = match &scenario.action {

@@ -13,10 +13,14 @@ use rustix::fs::{Mode, RenameFlags, mkdirat, renameat_with};
 use rustix::io::Errno;
 
 use super::remove::remove;
-use super::session::{Session, random_name, spelled};
+use super::session::{SHORTEST, Session, random, spelled};
 
 /// How often a folder is tried to be made: the process's may be removed by somebody else, and a name may be taken.
 const TRIES: usize = 100;
+
+/// How long a folder's path is, wherever the system's temporary folder lies, unless that alone leaves too little: the
+/// strings on a program's stack, and with them its addresses, then don't tell.
+const LENGTH: usize = 48;
 
 /// The folder of this process.
 static PROCESS: Mutex<Process> = Mutex::new(Process { session: Weak::new(), keepers: 0, kept: None });
@@ -87,12 +91,13 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// A fresh one: called so, if nobody else's is.
-    pub(super) fn make(wanted: &str) -> io::Result<Self> {
+    /// A fresh one: called the same for the same purpose, if nobody else's is.
+    pub(super) fn make(purpose: &str) -> io::Result<Self> {
         let mut last = Errno::EXIST;
         for turn in 0..TRIES {
             let session = process().session()?;
-            let name = if turn == 0 { wanted.to_owned() } else { random_name() };
+            let number = if turn == 0 { hash(purpose) } else { random() };
+            let name = spelled(number, session.length());
             match mkdirat(session.folder(), name.as_str(), Mode::RWXU) {
                 Ok(()) => {
                     let path = session.path().join(&name);
@@ -125,7 +130,7 @@ impl Scratch {
     pub(super) fn move_aside(&mut self) -> io::Result<()> {
         let folder = self.session.folder();
         for _ in 0..TRIES {
-            let name = random_name();
+            let name = spelled(random(), self.session.length());
             match renameat_with(folder, self.name.as_str(), folder, name.as_str(), RenameFlags::NOREPLACE) {
                 Ok(()) => {
                     self.path = self.session.path().join(&name);
@@ -140,13 +145,19 @@ impl Scratch {
     }
 }
 
-/// A name that is the same whenever it is made for the same purpose, and as long as any other.
-pub(super) fn name_of(purpose: &str) -> String {
+impl Session {
+    /// How long the names in it are.
+    fn length(&self) -> usize {
+        LENGTH.saturating_sub(self.path().as_os_str().len() + 1).max(SHORTEST)
+    }
+}
+
+/// The same for the same purpose, today and in a year.
+fn hash(purpose: &str) -> u64 {
     // FNV-1a: the standard library's hashes may change from one version to the next.
-    let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    spelled(hash)
+    purpose
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Drop for Scratch {
@@ -191,8 +202,6 @@ mod tests {
         assert_eq!(two.path(), path);
         assert_eq!(fs::read(one.path().join("file")).unwrap(), b"x");
         drop((one, two, kept));
-        assert_eq!(name_of("a").len(), random_name().len());
-        assert_ne!(name_of("a"), name_of("b"));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Session {
                 other => other?,
             };
             // One process after the other has the same: guests see it, and write it into what they make.
-            let name = if turn < ORDERLY { format!("{turn:06}") } else { random_name() };
+            let name = if turn < ORDERLY { format!("{turn:06}") } else { spelled(random(), SHORTEST) };
             match Self::try_make(folder, &path, name) {
                 Ok(made) => return Ok(made),
                 // The folder was removed meanwhile, the name is taken, or somebody who reclaims was faster.
@@ -121,13 +121,17 @@ fn remove_both(folder: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     unlinkat(folder, [name.to_bytes(), LOCK.as_bytes()].concat(), AtFlags::empty())
 }
 
-pub(super) fn random_name() -> String {
+/// A number that nobody else has.
+pub(super) fn random() -> u64 {
     // Each has keys of its own.
-    spelled(RandomState::new().build_hasher().finish())
+    RandomState::new().build_hasher().finish()
 }
 
-/// A number as a name of six signs.
-pub(super) fn spelled(number: u64) -> String {
+/// The shortest name.
+pub(super) const SHORTEST: usize = 6;
+
+/// A number as a name of so many signs, the last of which are the same in every name where there are many.
+pub(super) fn spelled(number: u64, len: usize) -> String {
     const SIGNS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     let mut rest = number;
     let sign = |_| {
@@ -135,7 +139,7 @@ pub(super) fn spelled(number: u64) -> String {
         rest /= SIGNS.len() as u64;
         char::from(sign)
     };
-    (0..6).map(sign).collect()
+    (0..len).map(sign).collect()
 }
 
 fn names(among: &Path) -> impl Iterator<Item = PathBuf> {

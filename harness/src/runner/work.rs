@@ -22,13 +22,13 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Makes it; with this name, if nobody else's has it.
-    pub(super) fn make(files: &BTreeMap<WorkPath, FileSpec>, name: &str) -> Result<Self, RunnerError> {
+    /// Makes it; for the same purpose it lies where the last one lay, if that is free.
+    pub(super) fn make(files: &BTreeMap<WorkPath, FileSpec>, purpose: &str) -> Result<Self, RunnerError> {
         let failed = |what: &str| {
             let what = what.to_owned();
             move |error| RunnerError::Work { what, error }
         };
-        let work = Self { folder: Scratch::make(name).map_err(failed("a temporary folder"))? };
+        let work = Self { folder: Scratch::make(purpose).map_err(failed("a temporary folder"))? };
         for (name, file) in files {
             work.put(name.as_path(), file).map_err(failed(&name.as_path().display().to_string()))?;
         }

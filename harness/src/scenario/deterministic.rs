@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use assize_core::Policy;
-use assize_core::policy::{Clock, ClockMode, Machine, Schedule, Timestamp, Tsc};
+use assize_core::policy::{Clock, ClockMode, Kernel, Machine, Schedule, Timestamp, Tsc};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -32,7 +32,7 @@ pub struct Deterministic {
     pub pids: Option<bool>,
     /// Whether programs lie at the same addresses.
     pub addresses: Option<bool>,
-    /// How many processors there are; `real` leaves the machine as it is.
+    /// How many processors there are; `real` leaves the machine as it is, but for what else is named.
     pub cpus: Option<Cpus>,
     /// How much memory there is.
     pub memory: Option<Size>,
@@ -125,14 +125,26 @@ impl Deterministic {
         policy.sorted_directories = self.dirs.unwrap_or(true);
         policy.metadata = self.metadata.unwrap_or(true);
         policy.own_proc = self.pids.unwrap_or(true);
+        policy.fixed_environment = true;
+        for (name, value) in [("LC_ALL", "C.UTF-8"), ("TZ", "UTC")] {
+            policy.env.entry(name.into()).or_insert_with(|| value.into());
+        }
         policy.fixed_addresses = self.addresses.unwrap_or(true);
-        policy.machine = match self.cpus.unwrap_or(Cpus::Number(1)) {
-            Cpus::Real => None,
-            Cpus::Number(cpus) => Some(Machine {
-                cpus,
-                memory: self.memory.map_or(MEMORY, |size| size.0),
-                release: self.kernel.clone().unwrap_or_else(|| RELEASE.to_owned()),
-                version: VERSION.to_owned(),
+        policy.machine = match (self.cpus, self.memory, &self.kernel) {
+            // Nothing is named but what is to stay.
+            (Some(Cpus::Real), None, None) => None,
+            (Some(Cpus::Real), memory, kernel) => Some(Machine {
+                cpus: None,
+                memory: memory.map(|size| size.0),
+                kernel: kernel.as_ref().map(|release| named(release)),
+            }),
+            (cpus, memory, kernel) => Some(Machine {
+                cpus: Some(match cpus {
+                    Some(Cpus::Number(cpus)) => cpus,
+                    _ => 1,
+                }),
+                memory: Some(memory.map_or(MEMORY, |size| size.0)),
+                kernel: Some(named(kernel.as_deref().unwrap_or(RELEASE))),
             }),
         };
         policy.tsc = match self.tsc.unwrap_or(TscSpec::Real) {
@@ -144,19 +156,27 @@ impl Deterministic {
             ScheduleSpec::Serial => Schedule::Serial,
         };
         // What is asked for by name must be in force; of what `true` asks for, the report says what is not.
-        let named = [
+        let asked = [
             ("clock", self.clock.is_some_and(|clock| clock != ClockSpec::Real)),
             ("directories", self.dirs == Some(true)),
             ("metadata", self.metadata == Some(true)),
             ("pids", self.pids == Some(true)),
             ("addresses", self.addresses == Some(true)),
-            ("machine", matches!(self.cpus, Some(Cpus::Number(_)))),
+            (
+                "machine",
+                matches!(self.cpus, Some(Cpus::Number(_))) || self.memory.is_some() || self.kernel.is_some(),
+            ),
             ("tsc", self.tsc == Some(TscSpec::Emulate)),
             ("schedule", self.schedule == Some(ScheduleSpec::Serial)),
         ];
-        let named = named.into_iter().filter(|(_, named)| *named);
-        policy.required.extend(named.map(|(name, _)| name.to_owned()));
+        let asked = asked.into_iter().filter(|(_, asked)| *asked);
+        policy.required.extend(asked.map(|(name, _)| name.to_owned()));
     }
+}
+
+/// A kernel of this release.
+fn named(release: &str) -> Kernel {
+    Kernel { release: release.to_owned(), version: VERSION.to_owned() }
 }
 
 /// A scalar or a map.

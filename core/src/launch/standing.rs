@@ -1,0 +1,117 @@
+//! A guest that stands ready: confined, and before its probes and its exec. What capabilities arrange about it from outside
+//! is done here by the keeper, whom nothing confines. Decides nothing.
+#![forbid(unsafe_code)]
+
+use rustix::process::{Pid, Resource, Rlimit, getpriority_process, prlimit, setpriority_process};
+
+use crate::Errno;
+
+/// A guest that stands ready.
+pub struct Standing {
+    guest: u32,
+    namespaces: bool,
+    /// Whose turn it is.
+    pub(crate) capability: &'static str,
+    /// What this host can't give, by capability.
+    lacking: Vec<(&'static str, String)>,
+}
+
+impl Standing {
+    pub(super) fn new(guest: u32, namespaces: bool) -> Self {
+        Self { guest, namespaces, capability: "", lacking: Vec::new() }
+    }
+
+    pub(super) fn into_lacking(self) -> Vec<(&'static str, String)> {
+        self.lacking
+    }
+
+    /// This host can't give the capability's whole promise: why.
+    pub fn lacks(&mut self, why: impl Into<String>) {
+        self.lacking.push((self.capability, why.into()));
+    }
+
+    /// Whether the guests have a pid namespace.
+    #[must_use]
+    pub fn has_namespaces(&self) -> bool {
+        self.namespaces
+    }
+
+    fn guest(&self) -> Result<Pid, Errno> {
+        Pid::from_raw(self.guest.cast_signed()).ok_or(Errno::ESRCH)
+    }
+
+    /// Sets a limit. Where the hard one is lower and can't be raised, both are as near as can be: that hard limit.
+    ///
+    /// # Errors
+    /// What the kernel gives.
+    pub(crate) fn limit(
+        &self,
+        resource: Resource,
+        soft: Option<u64>,
+        hard: Option<u64>,
+    ) -> Result<Limited, Errno> {
+        let guest = Some(self.guest()?);
+        let wanted = Rlimit { current: soft, maximum: hard };
+        let before = match prlimit(guest, resource, wanted) {
+            Ok(_) => return Ok(Limited::AsAsked),
+            Err(rustix::io::Errno::PERM) => own_limit(resource),
+            Err(errno) => return Err(errno.into()),
+        };
+        let lower = |asked: Option<u64>| match (asked, before) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (None, most) => most,
+            (asked, None) => asked,
+        };
+        let nearest = Rlimit { current: lower(soft), maximum: lower(hard) };
+        let soft_is_whole = nearest.current == soft;
+        prlimit(guest, resource, nearest)?;
+        Ok(if soft_is_whole { Limited::HardIsLower(before) } else { Limited::Lower(before) })
+    }
+
+    /// Its niceness.
+    ///
+    /// # Errors
+    /// What the kernel gives.
+    pub(crate) fn niceness(&self) -> Result<i32, Errno> {
+        Ok(getpriority_process(Some(self.guest()?))?)
+    }
+
+    /// Changes its niceness.
+    ///
+    /// # Errors
+    /// What the kernel gives.
+    pub(crate) fn set_niceness(&self, niceness: i32) -> Result<(), Errno> {
+        Ok(setpriority_process(Some(self.guest()?), niceness)?)
+    }
+
+    /// How readily the kernel ends it when memory runs out (`man 5 proc_pid_oom_score_adj`).
+    pub(crate) fn oom_score(&self) -> Option<i32> {
+        let text = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", self.guest)).ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// Changes that.
+    ///
+    /// # Errors
+    /// What the kernel gives.
+    pub(crate) fn set_oom_score(&self, score: i32) -> Result<(), Errno> {
+        std::fs::write(format!("/proc/{}/oom_score_adj", self.guest), score.to_string())
+            .map_err(|error| Errno::of(&error))
+    }
+}
+
+/// What came of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limited {
+    /// Both are as asked.
+    AsAsked,
+    /// The soft one is; the hard one is this, lower than asked.
+    HardIsLower(Option<u64>),
+    /// Both are this.
+    Lower(Option<u64>),
+}
+
+/// The caller's hard limit, which the guest has inherited.
+fn own_limit(resource: Resource) -> Option<u64> {
+    rustix::process::getrlimit(resource).maximum
+}
