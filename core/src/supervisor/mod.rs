@@ -12,10 +12,13 @@ pub(crate) mod device;
 pub(crate) mod handlers;
 pub(crate) mod perform;
 pub(crate) mod processes;
+mod quiet;
 pub(crate) mod recorder;
 pub(crate) mod request;
 pub(crate) mod run;
 mod stand_in;
+pub(crate) mod stop;
+pub(crate) mod time;
 pub(crate) mod tracker;
 pub(crate) mod worker;
 

@@ -3,10 +3,28 @@
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
+use crate::syscall::Sysno;
+
 /// How far into the vDSO `__vdso_getrandom` lies (Linux 6.11 and later), if there is one.
 pub(crate) fn getrandom_offset() -> Option<u64> {
     static OFFSET: OnceLock<Option<u64>> = OnceLock::new();
     *OFFSET.get_or_init(|| find(c"__vdso_getrandom"))
+}
+
+/// The functions of the vDSO that read clocks, each as how far into the vDSO it lies, and the number of the call that does
+/// the same.
+pub(crate) fn clock_functions() -> &'static [(u64, u32)] {
+    static FUNCTIONS: OnceLock<Vec<(u64, u32)>> = OnceLock::new();
+    const ALL: [(&CStr, Sysno); 4] = [
+        (c"__vdso_clock_gettime", Sysno::clock_gettime),
+        (c"__vdso_gettimeofday", Sysno::gettimeofday),
+        (c"__vdso_time", Sysno::time),
+        (c"__vdso_clock_getres", Sysno::clock_getres),
+    ];
+    FUNCTIONS.get_or_init(|| {
+        let number = |call: Sysno| call.id().unsigned_abs();
+        ALL.into_iter().filter_map(|(name, call)| find(name).map(|at| (at, number(call)))).collect()
+    })
 }
 
 /// Looks a symbol up in our own vDSO (`man 7 vdso`).
