@@ -33,6 +33,7 @@ enum Tried {
 enum Then {
     Allow,
     Ask,
+    Stop,
     Errno(u16),
     Kill,
 }
@@ -46,6 +47,7 @@ fn returned(action: Action) -> u32 {
     match action {
         Action::Allow => libc::SECCOMP_RET_ALLOW,
         Action::Ask => libc::SECCOMP_RET_USER_NOTIF,
+        Action::Stop => libc::SECCOMP_RET_TRACE,
         Action::Errno(errno) => libc::SECCOMP_RET_ERRNO | errno.value().unsigned_abs(),
         Action::Kill => libc::SECCOMP_RET_KILL_PROCESS,
     }
@@ -87,6 +89,7 @@ fuzz_target!(|input: Input| {
         let then = match *then {
             Then::Allow => Action::Allow,
             Then::Ask => Action::Ask,
+            Then::Stop => Action::Stop,
             Then::Errno(errno) => Action::Errno(Errno::new(errno.into())),
             Then::Kill => Action::Kill,
         };

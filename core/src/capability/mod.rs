@@ -7,6 +7,7 @@
 
 mod addresses;
 mod broker;
+mod clock;
 mod deny;
 mod document;
 pub mod envelope;
@@ -27,12 +28,14 @@ use serde::Serialize;
 use crate::filter::Match;
 use crate::guest::{Opened, Prepared};
 pub use crate::launch::standing::Standing;
+use crate::policy::Clock;
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::device::Device;
+pub use crate::supervisor::stop::{AtEnd, CallStop};
 pub use crate::supervisor::tracker::ExecStop;
 pub use crate::sys::clone::Preparation;
 use crate::sys::probe::{Expect, Probe, ProbeArg};
-use crate::syscall::{Family, Sysno, signature};
+use crate::syscall::{Family, Sysno};
 use crate::trace::Grounds;
 use crate::{Errno, NotifAction, Policy, Syscall};
 
@@ -74,6 +77,12 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// Says what the first guest's process is to do to itself before its filter is armed.
     fn prepare(&self, preparation: &mut Preparation) {
         let _ = preparation;
+    }
+
+    /// The clock that the guests read from it, if it keeps one. The run then has a time of its own, which any capability may
+    /// ask for ([`Call::virtual_now`]).
+    fn clock(&self) -> Option<Clock> {
+        None
     }
 
     /// Adds the calls that will show, inside the sandbox and before the command, that it is in force.
@@ -142,6 +151,12 @@ pub enum Then<S: 'static> {
         /// Why that answer, or letting the call pass, is sound.
         grounds: Grounds,
     },
+    /// The call runs in the kernel. The tracker stops it where it begins and, if the capability then asks for it, where it
+    /// ends: what lies in memory can be led elsewhere, and the true result is seen. Nobody else is asked about it.
+    Stop {
+        /// Who works on it.
+        by: StopFn<S>,
+    },
     /// How the call is performed once all have let it pass. In force only where a rule asks on [`Grounds::Pinned`].
     Perform {
         /// Who performs it.
@@ -151,6 +166,10 @@ pub enum Then<S: 'static> {
 
 /// Answers a call for a capability. Runs on the supervisor's own thread: it never blocks.
 pub type HandlerFn<S> = fn(&S, &mut Call) -> Answer;
+
+/// Works on a call that was stopped where it begins, for a capability. Runs on the tracker's thread: it never blocks. An
+/// error is the call's result.
+pub type StopFn<S> = fn(&S, &mut CallStop<'_>) -> Result<Option<AtEnd>, Errno>;
 
 /// "Not mine" and "this is the answer" are different words.
 #[derive(Debug)]
@@ -341,12 +360,13 @@ fn describe<S>(rule: &Rule<S>) -> Described {
     let (then, grounds) = match &rule.then {
         Then::Errno(errno) => (errno.to_string(), None),
         Then::Ask { grounds, .. } => ("asked".to_owned(), Some(*grounds)),
+        Then::Stop { .. } => ("stopped".to_owned(), Some(Grounds::NotSecurity)),
         Then::Perform { .. } => ("performed".to_owned(), Some(Grounds::Pinned)),
     };
     // The conditions read the same for every spelling that has them.
     let spelled = match rule.calls {
         Calls::Family(family) => {
-            family.syscalls().find(|call| rule.when.iter().all(|test| signature::is_scalar(*call, test.arg)))
+            family.syscalls().find(|call| rule.when.iter().all(|test| test.is_in_register(*call)))
         }
         Calls::Listed(_) => None,
     };
@@ -366,6 +386,7 @@ pub const ALL: &[Declared] = &[
     declared::<random::Random>(),
     // Before the name alone: it answers uname whole.
     declared::<machine::Seen>(),
+    declared::<clock::VirtualClock>(),
     declared::<hostname::Hostname>(),
     declared::<environment::Environment>(),
     declared::<addresses::Addresses>(),
@@ -379,6 +400,7 @@ pub(crate) trait Active: Send + Sync {
     fn stage(&self) -> Stage;
     fn rules(&self) -> Vec<ActiveRule>;
     fn ask(&self, rule: usize, call: &mut Call) -> Answer;
+    fn begin(&self, rule: usize, stop: &mut CallStop<'_>) -> Result<Option<AtEnd>, Errno>;
     fn files(&self) -> Vec<ActiveFile>;
     fn open(&self, file: usize, call: &mut Call) -> Answer;
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno>;
@@ -386,6 +408,7 @@ pub(crate) trait Active: Send + Sync {
     fn prepare(&self, preparation: &mut Preparation);
     fn acts_at_start(&self) -> bool;
     fn at_start(&self, standing: &mut Standing);
+    fn clock(&self) -> Option<Clock>;
     fn prove(&self, proof: &mut Proof<'_>);
 }
 
@@ -402,6 +425,7 @@ pub(crate) struct ActiveRule {
 pub(crate) enum ActiveThen {
     Errno(Errno),
     Ask(Grounds),
+    Stop,
     Perform,
 }
 
@@ -430,11 +454,11 @@ impl<C: Capability> Active for Started<C> {
             let then = match &rule.then {
                 Then::Errno(errno) => ActiveThen::Errno(*errno),
                 Then::Ask { grounds, .. } => ActiveThen::Ask(*grounds),
+                Then::Stop { .. } => ActiveThen::Stop,
                 Then::Perform { .. } => ActiveThen::Perform,
             };
             // A condition concerns the spellings that carry its argument in a register.
-            let in_registers =
-                |call: &Syscall| rule.when.iter().all(|test| signature::is_scalar(*call, test.arg));
+            let in_registers = |call: &Syscall| rule.when.iter().all(|test| test.is_in_register(*call));
             let calls =
                 calls.into_iter().filter(|call| in_registers(call) && self.0.applies(rule, *call)).collect();
             ActiveRule { calls, when: rule.when, then, doc: rule.doc }
@@ -446,7 +470,14 @@ impl<C: Capability> Active for Started<C> {
         match C::RULES.get(rule).map(|rule| &rule.then) {
             Some(Then::Errno(errno)) => Answer::errno(*errno),
             Some(Then::Ask { by, .. } | Then::Perform { by }) => by(&self.0, call),
-            None => Answer::Pass,
+            Some(Then::Stop { .. }) | None => Answer::Pass,
+        }
+    }
+
+    fn begin(&self, rule: usize, stop: &mut CallStop<'_>) -> Result<Option<AtEnd>, Errno> {
+        match C::RULES.get(rule).map(|rule| &rule.then) {
+            Some(Then::Stop { by }) => by(&self.0, stop),
+            _ => Ok(None),
         }
     }
 
@@ -479,6 +510,10 @@ impl<C: Capability> Active for Started<C> {
         if let Some(at_start) = C::AT_START {
             at_start(&self.0, standing);
         }
+    }
+
+    fn clock(&self) -> Option<Clock> {
+        self.0.clock()
     }
 
     fn prove(&self, proof: &mut Proof<'_>) {

@@ -97,6 +97,13 @@ impl Match {
 }
 
 impl Match {
+    /// Whether a register tells: the argument lies in one, or is an address and all that is asked is whether there is one.
+    #[must_use]
+    pub fn is_in_register(&self, call: Syscall) -> bool {
+        let known = signature::width(call, usize::from(self.arg)).is_some();
+        signature::is_scalar(call, self.arg) || known && self.test == Test::Ne(0)
+    }
+
     /// Whether it holds for this call with this register, in the bits that the kernel looks at. Not for an argument that
     /// the call doesn't have.
     #[must_use]

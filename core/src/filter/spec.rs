@@ -15,6 +15,8 @@ pub enum Action {
     Allow,
     /// The supervisor is asked.
     Ask,
+    /// It runs, and the tracker stops it when it begins. Without a tracer it fails with `ENOSYS`.
+    Stop,
     /// It fails.
     Errno(Errno),
     /// The process is killed.
@@ -27,8 +29,9 @@ impl Action {
         match self {
             Self::Allow => 0,
             Self::Ask => 1,
-            Self::Errno(_) => 2,
-            Self::Kill => 3,
+            Self::Stop => 2,
+            Self::Errno(_) => 3,
+            Self::Kill => 4,
         }
     }
 
@@ -37,6 +40,7 @@ impl Action {
         match self {
             Self::Allow => libc::SECCOMP_RET_ALLOW,
             Self::Ask => libc::SECCOMP_RET_USER_NOTIF,
+            Self::Stop => libc::SECCOMP_RET_TRACE,
             Self::Errno(errno) => {
                 libc::SECCOMP_RET_ERRNO | (errno.value().unsigned_abs() & libc::SECCOMP_RET_DATA)
             }
@@ -112,7 +116,7 @@ pub enum FilterError {
 
 /// What becomes of each call; of those not mentioned, nothing: they run.
 ///
-/// The strictest case that matches wins: kill, then errno, then ask, then allow. Among equally strict ones it is an
+/// The strictest case that matches wins: kill, then errno, then stop, then ask, then allow. Among equally strict ones it is an
 /// unconditional one, then the one that was added first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spec {

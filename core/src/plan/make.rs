@@ -47,6 +47,7 @@ impl Plan {
             spec: BTreeMap::new(),
             asks: HashMap::new(),
             performs: HashMap::new(),
+            stops: HashMap::new(),
             denied: HashMap::new(),
         };
         for (index, capability) in capabilities.iter().enumerate() {
@@ -54,6 +55,7 @@ impl Plan {
         }
         let pins = making.add_files(&capabilities);
         making.settle_performing();
+        making.settle_stops()?;
         let attached = making.attach(handlers)?;
         let tracked =
             policy.observe.processes || capabilities.iter().any(|capability| capability.follows_guests());
@@ -69,9 +71,10 @@ impl Plan {
         let program = assemble(&spec).map_err(PlanError::from)?;
         let denied = policy.syscalls.deny.clone();
         let (_, checks) = prove(&capabilities, &denied);
+        let stops = making.stops;
         let entries = entries(making.asks, making.performs, attached, &capabilities);
         let controls = shown(controls, &checks);
-        Ok(Self { capabilities, entries, program, _pins: pins, tracked, checks, denied, controls })
+        Ok(Self { capabilities, entries, stops, program, _pins: pins, tracked, checks, denied, controls })
     }
 }
 
@@ -124,6 +127,8 @@ struct Making<'a> {
     spec: BTreeMap<Syscall, Vec<Case>>,
     asks: Tables,
     performs: HashMap<Syscall, Ask>,
+    /// Calls that are stopped where they begin.
+    stops: Tables,
     /// Calls that no guest may make, whatever their arguments, and by which rule of which capability.
     denied: HashMap<Syscall, (&'static str, &'static str)>,
 }
@@ -135,6 +140,7 @@ impl Making<'_> {
                 ActiveThen::Errno(errno) => (Grounds::Registers, Action::Errno(errno)),
                 ActiveThen::Ask(grounds) => (grounds, Action::Ask),
                 ActiveThen::Perform => (Grounds::Pinned, Action::Ask),
+                ActiveThen::Stop => (Grounds::NotSecurity, Action::Stop),
             };
             for call in rule.calls {
                 let ask = Ask {
@@ -148,6 +154,11 @@ impl Making<'_> {
                 };
                 if rule.then == ActiveThen::Perform {
                     self.performs.insert(call, ask);
+                    continue;
+                }
+                if rule.then == ActiveThen::Stop {
+                    self.stops.entry(call).or_default().push(ask);
+                    self.spec.entry(call).or_default().push(Case::when(rule.when, action));
                     continue;
                 }
                 if rule.when.is_empty() && matches!(rule.then, ActiveThen::Errno(_)) {
@@ -200,6 +211,27 @@ impl Making<'_> {
         pins
     }
 
+    /// A call that is refused is not stopped, also where somebody watches and the supervisor refuses it: the filter would
+    /// stop it instead. Whoever only looks is shown the stop. Nobody else can be asked.
+    fn settle_stops(&mut self) -> Result<(), PlanError> {
+        let is_refused = |ask: &Ask| ask.denies;
+        let only_looks = |ask: &Ask| ask.grounds == Grounds::NotSecurity;
+        for (call, stops) in std::mem::take(&mut self.stops) {
+            let asks = self.asks.get(&call).map_or(&[][..], Vec::as_slice);
+            if asks.iter().any(is_refused) {
+                if let Some(cases) = self.spec.get_mut(&call) {
+                    cases.retain(|case| case.then != Action::Stop);
+                }
+            } else if asks.iter().all(only_looks) {
+                self.stops.insert(call, stops);
+            } else {
+                let capability = stops.first().map_or("", |stop| stop.name);
+                return Err(PlanError::Stopped { call, capability });
+            }
+        }
+        Ok(())
+    }
+
     /// A call is performed where a rule judges what its path led to, or where its true result is to be seen.
     fn settle_performing(&mut self) {
         let observe = &self.policy.observe;
@@ -247,6 +279,9 @@ impl Making<'_> {
             let ruled = self.denied.get(call).map(|(name, doc)| format!("{name} ({doc})"));
             if let Some(by) = ruled.or(listed) {
                 return Err(HandlerOrPlan::Handler(HandlerError::OnDenySyscall { syscall: *call, by }));
+            }
+            if let Some(stop) = self.stops.get(call).and_then(|stops| stops.first()) {
+                return Err(PlanError::Stopped { call: *call, capability: stop.name }.into());
             }
             let cases = self.spec.entry(*call).or_default();
             cases.push(Case::always(Action::Ask));

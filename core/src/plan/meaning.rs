@@ -22,6 +22,8 @@ pub enum Meaning {
     Fails(Errno),
     /// A capability looks at more than its registers, or performs it, or somebody wants to see it.
     Asked,
+    /// It runs, and is stopped where it begins and where it ends.
+    Stopped,
     /// It runs, and nobody sees it.
     Runs,
 }
@@ -39,6 +41,11 @@ impl Plan {
         Some(match verdict & libc::SECCOMP_RET_ACTION_FULL {
             libc::SECCOMP_RET_KILL_PROCESS => Meaning::Killed,
             libc::SECCOMP_RET_ALLOW => Meaning::Runs,
+            libc::SECCOMP_RET_TRACE => {
+                let call = Syscall::checked(data.nr.into()).ok()?;
+                let stop = self.stop(call, &data.args)?;
+                matches!(stop.what, What::Rule(_)).then_some(Meaning::Stopped)?
+            }
             libc::SECCOMP_RET_ERRNO => {
                 let value = i32::try_from(verdict & libc::SECCOMP_RET_DATA).ok()?;
                 (1..=4095).contains(&value).then(|| Meaning::Fails(Errno::new(value)))?
@@ -126,6 +133,7 @@ impl<'a> Meanings<'a> {
         if let Some(errno) = plain {
             return Meaning::Fails(errno);
         }
+        let mut stopped = false;
         let mut asked = self.is_performed(call) || self.may_be_virtual(call);
         for rule in self.rules(call) {
             if !rule.when.iter().all(|test| test.holds(call, register(data, test.arg))) {
@@ -135,10 +143,15 @@ impl<'a> Meanings<'a> {
                 ActiveThen::Errno(errno) => return Meaning::Fails(errno),
                 // The umask is asked about for the sake of the files that are made on a guest's behalf.
                 ActiveThen::Ask(_) => asked |= rule.capability != BROKER || self.creates,
+                ActiveThen::Stop => stopped = true,
                 ActiveThen::Perform => {}
             }
         }
-        if asked { Meaning::Asked } else { Meaning::Runs }
+        match (stopped, asked) {
+            (true, _) => Meaning::Stopped,
+            (false, true) => Meaning::Asked,
+            (false, false) => Meaning::Runs,
+        }
     }
 
     fn rules(&self, call: Syscall) -> &[RuleOf] {

@@ -18,6 +18,7 @@ use crate::guest::Identity;
 use crate::landlock::LandlockError;
 use crate::outcome::{Control, ControlState};
 use crate::supervisor::call::Call;
+use crate::supervisor::stop::{AtEnd, CallStop};
 use crate::sys::probe::Probe;
 use crate::trace::{Grounds, Origin};
 use crate::{Errno, HandlerError, RunError, Syscall};
@@ -26,6 +27,8 @@ use crate::{Errno, HandlerError, RunError, Syscall};
 pub struct Plan {
     capabilities: Vec<Box<dyn Active>>,
     entries: Vec<Option<Entry>>,
+    /// Who works on calls that are stopped where they begin.
+    stops: HashMap<Syscall, Vec<Ask>>,
     program: Program,
     /// Keeps the virtual files' inodes, so that their numbers are not used again.
     _pins: Vec<OwnedFd>,
@@ -68,9 +71,17 @@ pub enum PlanError {
     Unfiltered(Syscall),
     /// Guests are to be followed and may use ptrace: only one of the two can be.
     #[error(
-        "a run with a seed, denied paths or observed processes follows its guests by ptrace; the policy can't also allow ptrace"
+        "a run with a seed, a clock, denied paths or observed processes follows its guests by ptrace; the policy can't also allow ptrace"
     )]
     Ptrace,
+    /// A call that is stopped where it begins: nobody else can be asked about it.
+    #[error("{capability} stops {call} itself where it begins: nobody else can answer it")]
+    Stopped {
+        /// Which.
+        call: Syscall,
+        /// For whom.
+        capability: &'static str,
+    },
 }
 
 /// What becomes of one call.
@@ -134,6 +145,11 @@ impl Plan {
         self.tracked
     }
 
+    /// The clock that the guests read, if it is not the real one.
+    pub(crate) fn clock(&self) -> Option<crate::policy::Clock> {
+        self.capabilities.iter().find_map(|capability| capability.clock())
+    }
+
     /// The controls, before a run: in force if their probes succeed.
     pub(crate) fn controls(&self) -> &[Control] {
         &self.controls
@@ -172,6 +188,21 @@ impl Plan {
                 Some(opened) if opened == identity => capability.open(file, call),
                 _ => Answer::Pass,
             },
+        }
+    }
+
+    /// Who is to work on a call that was stopped where it begins.
+    pub(crate) fn stop(&self, syscall: Syscall, args: &[u64; 6]) -> Option<&Ask> {
+        let register = |test: &Match| args.get(usize::from(test.arg)).copied().unwrap_or(0);
+        let holds = |ask: &&Ask| ask.when.iter().all(|test| test.holds(syscall, register(test)));
+        self.stops.get(&syscall)?.iter().find(holds)
+    }
+
+    /// Works on it.
+    pub(crate) fn begin(&self, ask: &Ask, stop: &mut CallStop<'_>) -> Result<Option<AtEnd>, Errno> {
+        match (self.capabilities.get(ask.capability), ask.what) {
+            (Some(capability), What::Rule(rule)) => capability.begin(rule, stop),
+            _ => Ok(None),
         }
     }
 

@@ -184,6 +184,14 @@ impl Call {
         }
     }
 
+    /// Has `work`, which is short, done on a thread that is not confined, and waits for it: some 60 µs.
+    ///
+    /// # Errors
+    /// `EIO`: it was not done.
+    pub fn errand<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Errno> {
+        self.run.errand(work)
+    }
+
     /// The file that was pinned for an open, or the one that it stands in for.
     pub(crate) fn opened_identity(&mut self) -> Option<Identity> {
         if self.opened.is_some() {

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 
+use super::time::OwnTime;
 use crate::trace::{BytesText, Place};
 
 /// The guests that live.
 #[derive(Debug, Default)]
 pub(crate) struct Processes {
     by_tgid: HashMap<u32, Process>,
+    at: HashMap<Place, u32>,
     /// Threads that are not their process's first.
     threads: HashMap<u32, u32>,
 }
@@ -20,6 +22,9 @@ pub(crate) struct Processes {
 pub(crate) struct Process {
     pub(crate) place: Place,
     pub(crate) exe: Option<BytesText>,
+    /// As the guests number it.
+    pub(crate) number: u32,
+    pub(crate) time: OwnTime,
     children: u32,
     threads: Vec<u32>,
 }
@@ -27,7 +32,7 @@ pub(crate) struct Process {
 impl Processes {
     /// The command itself.
     pub(crate) fn root(&mut self, tgid: u32) -> Place {
-        self.insert(tgid, Place::root(), None);
+        self.insert(tgid, Place::root(), None, OwnTime::default());
         Place::root()
     }
 
@@ -37,8 +42,16 @@ impl Processes {
         let place = parent.place.child(parent.children);
         parent.children += 1;
         let exe = parent.exe.clone();
-        self.insert(child, place.clone(), exe);
+        let time = parent.time.newborn();
+        self.insert(child, place.clone(), exe, time);
         Some(place)
+    }
+
+    /// The guests know `tgid` by this number.
+    pub(crate) fn set_number(&mut self, tgid: u32, number: u32) {
+        if let Some(process) = self.by_tgid.get_mut(&tgid) {
+            process.number = number;
+        }
     }
 
     /// `tid` is a thread of process `tgid`.
@@ -61,6 +74,12 @@ impl Processes {
         for thread in process.threads {
             self.threads.remove(&thread);
         }
+        // Whoever takes its end may know how far it came.
+        let parent = process.place.parent().and_then(|parent| self.at.get(&parent));
+        if let Some(parent) = parent.and_then(|parent| self.by_tgid.get_mut(parent)) {
+            parent.time.child_ended(process.number, process.time.end());
+        }
+        self.at.remove(&process.place);
         Some(process.place)
     }
 
@@ -70,10 +89,15 @@ impl Processes {
         self.by_tgid.get(&tgid).map(|process| (tgid, process))
     }
 
+    /// The time of a thread's process.
+    pub(crate) fn time_of(&mut self, tid: u32) -> Option<&mut OwnTime> {
+        let tgid = self.threads.get(&tid).copied().unwrap_or(tid);
+        self.by_tgid.get_mut(&tgid).map(|process| &mut process.time)
+    }
+
     /// The command's number, while it lives.
     pub(crate) fn command(&self) -> Option<u32> {
-        let root = Place::root();
-        self.by_tgid.iter().find(|(_, process)| process.place == root).map(|(tgid, _)| *tgid)
+        self.at.get(&Place::root()).copied()
     }
 
     /// The process of this number.
@@ -84,10 +108,26 @@ impl Processes {
     /// `tgid` executed a program: its other threads are gone, and nobody says so.
     pub(crate) fn executed(&mut self, tgid: u32) {
         if let Some(process) = self.by_tgid.get_mut(&tgid) {
+            process.time.executed();
             for thread in std::mem::take(&mut process.threads) {
                 self.threads.remove(&thread);
             }
         }
+    }
+
+    /// The threads' numbers, those of each process's first among them.
+    pub(crate) fn threads(&self) -> impl Iterator<Item = u32> {
+        self.by_tgid.keys().chain(self.threads.keys()).copied()
+    }
+
+    /// The processes' times.
+    pub(crate) fn times(&mut self) -> impl Iterator<Item = &mut OwnTime> {
+        self.by_tgid.values_mut().map(|process| &mut process.time)
+    }
+
+    /// The time of the process of this number among the guests.
+    pub(crate) fn time_by_number(&mut self, number: u32) -> Option<&mut OwnTime> {
+        self.by_tgid.values_mut().find(|process| process.number == number).map(|process| &mut process.time)
     }
 
     /// The processes' numbers.
@@ -100,9 +140,11 @@ impl Processes {
         self.by_tgid.keys().chain(self.threads.keys()).copied()
     }
 
-    fn insert(&mut self, tgid: u32, place: Place, exe: Option<BytesText>) {
+    fn insert(&mut self, tgid: u32, place: Place, exe: Option<BytesText>, time: OwnTime) {
         // A number that is used again belongs to its new owner alone.
         self.gone(tgid);
-        self.by_tgid.insert(tgid, Process { place, exe, children: 0, threads: Vec::new() });
+        self.at.insert(place.clone(), tgid);
+        self.by_tgid
+            .insert(tgid, Process { place, exe, number: tgid, time, children: 0, threads: Vec::new() });
     }
 }

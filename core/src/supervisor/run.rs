@@ -11,6 +11,7 @@ use super::perform::Job;
 use super::processes::Processes;
 use super::recorder::{Held, Recorder};
 use super::stand_in::StandIns;
+use super::time::Time;
 use crate::handler::Handler;
 use crate::outcome::Why;
 use crate::plan::Plan;
@@ -26,6 +27,8 @@ pub(crate) struct Run {
     pub(super) recorder: Option<Recorder>,
     listener: OnceLock<Listener>,
     processes: Mutex<Processes>,
+    /// The guests' own time, if they have one.
+    pub(crate) time: Option<Time>,
     /// init, as we number it, unless the guests have a pid namespace.
     init: OnceLock<Option<u32>>,
     stand_ins: Mutex<StandIns>,
@@ -52,8 +55,10 @@ impl Run {
         recorder: Option<Recorder>,
         runtime: Handle,
     ) -> Self {
+        let time = plan.clock().map(Time::new);
         Self {
             plan,
+            time,
             handlers,
             runtime,
             recorder,

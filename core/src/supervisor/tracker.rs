@@ -1,14 +1,18 @@
-//! Follows every guest from birth to end, by ptrace's events alone: no call is stopped for it.
+//! Follows every guest from birth to end, by ptrace's events alone: no call is stopped for it. Calls that a capability wants
+//! stopped are stopped here (`core/src/supervisor/stop.rs`).
 //!
 //! It knows each process before that process runs its first instruction, so a place in the tree is never a guess. At
 //! each exec it lets capabilities work on the new program while it stands still. It decides no call. Runs only in runs
-//! that need it: those with a seed, with denied paths (what was executed is judged here), or with an observer.
+//! that need it: those with a seed or a clock, with denied paths (what was executed is judged here), or with an observer.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Run;
+use super::quiet::Watch;
+use super::stop::{self, Underway};
 use crate::guest::Identity;
 use crate::outcome::{Sender, Why};
 use crate::sys::{memory, ptrace};
@@ -17,6 +21,12 @@ use crate::{Errno, guest};
 
 /// How the guests of a pid namespace number the command: init is 1.
 const NAMESPACED_COMMAND: u32 = 2;
+
+/// How long the tracker waits between two looks while a guest sleeps: shortly after something has happened, and later.
+const BRIEFLY: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+/// From when on it is worth looking at all guests.
+const LOOKING: Duration = Duration::from_micros(400);
 
 /// A guest that has just executed a program and has not run its first instruction.
 pub struct ExecStop<'a> {
@@ -136,6 +146,13 @@ fn is_alive(pid: u32) -> bool {
     state.is_some_and(|state| !matches!(state, b'Z' | b'X'))
 }
 
+/// The number of a process in its own pid namespace (`man 5 proc_pid_status`).
+fn own_number(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
 /// A name of a table of mappings with its lines' ends.
 fn unescaped(path: &[u8]) -> Vec<u8> {
     const END: &[u8] = br"\012";
@@ -159,6 +176,9 @@ pub(crate) struct Tracker {
     early: HashMap<u32, ()>,
     /// Whose birth was reported before they stopped for the first time.
     awaited: HashMap<u32, ()>,
+    /// Calls between their begin and their end.
+    underway: HashMap<u32, Underway>,
+    watch: Watch,
 }
 
 impl Tracker {
@@ -169,18 +189,94 @@ impl Tracker {
         ptrace::seize(root)?;
         let place = run.root(root);
         run.record(|| Body::Start { pid: root, place: place.clone() });
-        Ok(Self { run, root, namespaces, early: HashMap::new(), awaited: HashMap::new() })
+        if namespaces {
+            run.processes().set_number(root, NAMESPACED_COMMAND);
+        }
+        Ok(Self {
+            run,
+            root,
+            namespaces,
+            early: HashMap::new(),
+            awaited: HashMap::new(),
+            underway: HashMap::new(),
+            watch: Watch::default(),
+        })
     }
 
     /// Follows all guests until none is left.
     pub(crate) fn follow(mut self) {
         loop {
-            match ptrace::wait() {
+            match self.next() {
                 Ok((tid, stop)) => self.step(tid, stop),
                 Err(Errno::EINTR) => {}
                 Err(_) => return,
             }
         }
+    }
+
+    /// The next stop. While guests sleep whose time need not pass in reality, it looks for the moment at which nobody else
+    /// can run.
+    fn next(&mut self) -> Result<(u32, ptrace::Stop), Errno> {
+        if !self.sleeps() {
+            return ptrace::wait();
+        }
+        self.watch.disturb();
+        let mut pause = BRIEFLY;
+        loop {
+            if let Some(stop) = ptrace::look()? {
+                return Ok(stop);
+            }
+            std::thread::sleep(pause);
+            pause = LONGEST_PAUSE.min(pause * 2);
+            if pause >= LOOKING && self.watch.is_quiet(&self.run) {
+                self.end_a_sleep();
+            }
+        }
+    }
+
+    /// Whether some guest sleeps, by a clock that need not run as the real one.
+    fn sleeps(&self) -> bool {
+        let virtual_time = self.run.time.as_ref().is_some_and(|time| !time.is_real());
+        virtual_time && self.underway.values().any(|call| call.waits().is_some_and(|waits| waits.sleeps))
+    }
+
+    /// Nobody can run: the earliest sleep ends now, unless something that runs in real time comes first.
+    fn end_a_sleep(&mut self) {
+        let place = |tid: u32| self.run.processes().of(tid).map(|(_, process)| process.place.clone());
+        let waiting = self.underway.iter().filter_map(|(tid, call)| call.waits().map(|waits| (*tid, waits)));
+        // Of several it is the one that is first in the tree, whatever the numbers.
+        let first = waiting.min_by_key(|(tid, waits)| (waits.until, waits.sleeps, place(*tid), *tid));
+        let Some((tid, _)) = first.filter(|(_, waits)| waits.sleeps) else { return };
+        if self.run.processes().times().any(super::time::OwnTime::has_timers) {
+            return;
+        }
+        if let Some(call) = self.underway.get_mut(&tid)
+            && ptrace::interrupt(tid).is_ok()
+        {
+            call.cut_short = true;
+        }
+    }
+
+    /// A call begins that was to be stopped.
+    fn begins(&mut self, tid: u32) -> Result<(), Errno> {
+        let known = self.underway.remove(&tid);
+        match stop::begin(&self.run, tid, known)? {
+            Some(underway) => {
+                self.underway.insert(tid, underway);
+                ptrace::resume_to_end(tid)
+            }
+            None => ptrace::resume(tid, 0),
+        }
+    }
+
+    /// It ends.
+    fn ends(&mut self, tid: u32) -> Result<(), Errno> {
+        if let Some(underway) = self.underway.remove(&tid)
+            && let Some(underway) = stop::end(&self.run, tid, underway)?
+        {
+            self.underway.insert(tid, underway);
+        }
+        ptrace::resume(tid, 0)
     }
 
     fn step(&mut self, tid: u32, stop: ptrace::Stop) {
@@ -201,6 +297,8 @@ impl Tracker {
                     Ok(())
                 }
             }
+            ptrace::Stop::Begin => self.begins(tid),
+            ptrace::Stop::End => self.ends(tid),
             ptrace::Stop::Exec => {
                 self.exec(tid);
                 ptrace::resume(tid, 0)
@@ -214,6 +312,7 @@ impl Tracker {
                 self.adopt_orphans(tid);
                 self.early.remove(&tid);
                 self.awaited.remove(&tid);
+                self.underway.remove(&tid);
                 let gone = self.run.processes().gone(tid);
                 if let Some(place) = gone {
                     let how = Some(Exit::from_wait_status(status));
@@ -266,6 +365,13 @@ impl Tracker {
         let tgid = guest::Guest::of(child).map_or(child, |guest| guest.tgid);
         if tgid == child {
             let born = self.run.processes().born(parent, child);
+            // How guests number each other is asked of a process that stands still, and only where it matters.
+            if self.namespaces
+                && self.run.time.is_some()
+                && let Some(number) = own_number(child)
+            {
+                self.run.processes().set_number(child, number);
+            }
             if let Some(place) = born {
                 self.run.record(|| Body::Start { pid: child, place });
             }
@@ -287,11 +393,15 @@ impl Tracker {
         let place = {
             let mut processes = self.run.processes();
             processes.executed(tid);
+            self.underway.retain(|thread, _| *thread != tid && processes.of(*thread).is_some());
             let Some(process) = processes.get_mut(tid) else { return };
             process.exe.clone_from(&exe);
             process.place.clone()
         };
         self.run.record(|| Body::Exec { pid: tid, place: place.clone(), exe: exe.unwrap_or_default() });
+        if let Some(time) = &self.run.time {
+            time.begin();
+        }
         let mut stop = ExecStop { tid, place: &place };
         if let Err((capability, errno)) = self.run.plan.at_exec(&mut stop) {
             // One that was killed meanwhile fails in many ways, and none of them matters any more.

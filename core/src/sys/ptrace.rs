@@ -14,6 +14,10 @@ pub(crate) enum Stop {
     },
     /// It now runs another program.
     Exec,
+    /// It makes a call, and the filter wants it stopped where it begins.
+    Begin,
+    /// A call ends after which it was to be stopped ([`resume_to_end`]).
+    End,
     /// A thread stopped for the tracer's sake: just born, or interrupted.
     Attached,
     /// It is stopped with its whole process by job control.
@@ -48,10 +52,15 @@ pub(crate) fn source(tid: u32) -> Result<Source, Errno> {
     })
 }
 
+/// What tells a stop at a call from a signal (`PTRACE_O_TRACESYSGOOD`).
+const SYSTEM_CALL: i32 = 0x80;
+
 const OPTIONS: i32 = libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_TRACESECCOMP
+    | libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_EXITKILL;
 
 /// Traces `tid` and all that it will make, without stopping it. If the tracing thread dies, they die.
@@ -62,6 +71,16 @@ pub(crate) fn seize(tid: u32) -> Result<(), Errno> {
 /// Lets a stopped thread go on, with this signal or none (0).
 pub(crate) fn resume(tid: u32, signal: i32) -> Result<(), Errno> {
     request(libc::PTRACE_CONT, tid, 0, signal as u64)
+}
+
+/// Lets a thread that has stopped at [`Stop::Begin`] go on to the end of its call.
+pub(crate) fn resume_to_end(tid: u32) -> Result<(), Errno> {
+    request(libc::PTRACE_SYSCALL, tid, 0, 0)
+}
+
+/// Ends a call of a running thread that waits, as a signal would; it stops for the tracer's sake afterwards.
+pub(crate) fn interrupt(tid: u32) -> Result<(), Errno> {
+    request(libc::PTRACE_INTERRUPT, tid, 0, 0)
 }
 
 /// Leaves a thread stopped by job control, until somebody continues it.
@@ -76,27 +95,95 @@ pub(crate) fn poke(tid: u32, address: u64, word: u64) -> Result<(), Errno> {
 
 /// A stopped thread's stack pointer.
 pub(crate) fn stack_pointer(tid: u32) -> Result<u64, Errno> {
+    registers(tid).map(|registers| registers.stack())
+}
+
+/// A stopped thread's registers.
+#[derive(Debug, Clone)]
+pub(crate) struct Registers(libc::user_regs_struct);
+
+impl Registers {
+    /// The number of the call that it makes.
+    pub(crate) fn number(&self) -> i64 {
+        self.0.orig_rax.cast_signed()
+    }
+
+    /// The call's arguments.
+    pub(crate) fn args(&self) -> [u64; 6] {
+        let of = &self.0;
+        [of.rdi, of.rsi, of.rdx, of.r10, of.r8, of.r9]
+    }
+
+    /// Gives the call other arguments.
+    pub(crate) fn set_args(&mut self, args: [u64; 6]) {
+        let of = &mut self.0;
+        [of.rdi, of.rsi, of.rdx, of.r10, of.r8, of.r9] = args;
+    }
+
+    /// The call's result, where it ends.
+    pub(crate) fn result(&self) -> i64 {
+        self.0.rax.cast_signed()
+    }
+
+    /// Gives the call another result.
+    pub(crate) fn set_result(&mut self, result: i64) {
+        self.0.rax = result.cast_unsigned();
+    }
+
+    /// Where a call begins: it does not run, and has this result.
+    pub(crate) fn leave_out(&mut self, result: i64) {
+        self.0.orig_rax = u64::MAX;
+        self.set_result(result);
+    }
+
+    /// The stack pointer.
+    pub(crate) fn stack(&self) -> u64 {
+        self.0.rsp
+    }
+}
+
+/// A stopped thread's registers.
+pub(crate) fn registers(tid: u32) -> Result<Registers, Errno> {
     // SAFETY: all-zero is a valid value of this plain C struct.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     request(libc::PTRACE_GETREGS, tid, 0, (&raw mut registers) as u64)?;
-    Ok(registers.rsp)
+    Ok(Registers(registers))
+}
+
+/// Changes them.
+pub(crate) fn set_registers(tid: u32, registers: &Registers) -> Result<(), Errno> {
+    request(libc::PTRACE_SETREGS, tid, 0, (&raw const registers.0) as u64)
 }
 
 /// Waits for the next stop of any thread that the calling thread traces. `ECHILD`: it traces none.
 pub(crate) fn wait() -> Result<(u32, Stop), Errno> {
-    let mut status = 0;
     // Only what this very thread traces: other children of the process belong to others.
+    wait_with(libc::__WALL | libc::__WNOTHREAD).and_then(|stop| stop.ok_or(Errno::EINTR))
+}
+
+/// As [`wait`], but at once: `None` if none has stopped.
+pub(crate) fn look() -> Result<Option<(u32, Stop)>, Errno> {
+    wait_with(libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG)
+}
+
+fn wait_with(options: i32) -> Result<Option<(u32, Stop)>, Errno> {
+    let mut status = 0;
     // SAFETY: the status is written to the pointer.
-    let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
+    let tid = unsafe { libc::waitpid(-1, &raw mut status, options) };
     if tid < 0 {
         return Err(Errno::of(&std::io::Error::last_os_error()));
     }
+    if tid == 0 {
+        return Ok(None);
+    }
     let tid = tid.unsigned_abs();
     if !libc::WIFSTOPPED(status) {
-        return Ok((tid, Stop::Gone(status)));
+        return Ok(Some((tid, Stop::Gone(status))));
     }
     let signal = libc::WSTOPSIG(status);
     let stop = match status >> 16 {
+        0 if signal == libc::SIGTRAP | SYSTEM_CALL => Stop::End,
+        libc::PTRACE_EVENT_SECCOMP => Stop::Begin,
         libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
             let mut message = 0_u64;
             // A thread that was killed in between has no message; its end will be reported.
@@ -110,7 +197,7 @@ pub(crate) fn wait() -> Result<(u32, Stop), Errno> {
         },
         _ => Stop::Signal(signal),
     };
-    Ok((tid, stop))
+    Ok(Some((tid, stop)))
 }
 
 fn request(what: libc::c_uint, tid: u32, address: u64, data: u64) -> Result<(), Errno> {

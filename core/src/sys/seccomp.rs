@@ -146,6 +146,15 @@ impl Listener {
         uninterrupted(|| unsafe { libc::ioctl(self.0.as_raw_fd(), ADDFD, std::ptr::from_ref(request)) })
     }
 
+    /// Whether some call was not received yet, or not answered.
+    pub(crate) fn has_calls(&self) -> bool {
+        let mut listener =
+            libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN | libc::POLLOUT, revents: 0 };
+        // SAFETY: one live struct, and no time to wait.
+        let ready = unsafe { libc::poll(&raw mut listener, 1, 0) };
+        ready > 0 && listener.revents & (libc::POLLIN | libc::POLLOUT) != 0
+    }
+
     /// Whether the call still waits. What was read from its guest before is then really its own.
     pub(crate) fn is_waiting(&self, id: u64) -> bool {
         is_waiting(self.0.as_raw_fd(), id)

@@ -108,6 +108,8 @@ families! {
     KILL "kill": "sends a signal",
         [kill, rt_sigqueueinfo, tkill, tgkill, rt_tgsigqueueinfo, pidfd_send_signal];
     WAIT "wait": "waits for a child", [wait4, waitid];
+    WAIT_BY_NUMBER "wait_by_number": "waits for a child, whose number it returns", [wait4];
+    WAIT_BY_ID "wait_by_id": "waits for a child, and tells of it in memory", [waitid];
     SOCKET "socket": "makes a socket", [socket, socketpair];
     SOCKET_ALONE "socket_alone": "makes a socket that is connected to nothing yet", [socket];
     SOCKET_PAIR "socket_pair": "makes two sockets that are connected to each other", [socketpair];
@@ -119,13 +121,41 @@ families! {
     SEND_BUFFERS "send_buffers": "sends through a socket, with flags in the fourth register", [sendto, sendmmsg];
     SEND_MESSAGE "send_message": "sends through a socket, with flags in the third register", [sendmsg];
     RECV "recv": "receives from a socket", [recvfrom, recvmsg, recvmmsg];
+    RESTART "restart": "goes on with a call that a signal has interrupted", [restart_syscall];
     UNAME "uname": "asks for the host's name and the kernel's version", [uname];
     SET_NAME "set_name": "changes the host's name", [sethostname, setdomainname];
     GETRANDOM "getrandom": "asks for random bytes", [getrandom];
     UMASK "umask": "changes the mask of permission bits", [umask];
     CLOCK_GET "clock_get": "reads a clock", [gettimeofday, time, clock_gettime];
+    CLOCK_GETTIME "clock_gettime": "reads a clock that is named", [clock_gettime];
+    GETTIMEOFDAY "gettimeofday": "reads the time of day in microseconds", [gettimeofday];
+    TIME "time": "reads the time of day in seconds", [time];
+    CLOCK_GETRES "clock_getres": "asks how fine a clock is", [clock_getres];
+    TIMES "times": "reads the processor's time of a process, in ticks", [times];
+    GETRUSAGE "getrusage": "reads what a process has used", [getrusage];
     CLOCK_SET "clock_set": "changes a clock", [adjtimex, settimeofday, clock_settime, clock_adjtime];
     SLEEP "sleep": "waits for a time", [nanosleep, clock_nanosleep];
+    NANOSLEEP "nanosleep": "waits for a length of time", [nanosleep];
+    CLOCK_NANOSLEEP "clock_nanosleep": "waits for a length of time, or until a clock shows a time", [clock_nanosleep];
+    POLL "poll": "waits for descriptors, for milliseconds", [poll];
+    PPOLL "ppoll": "waits for descriptors or a signal", [ppoll];
+    SELECT "select": "waits for descriptors by a set of bits, for microseconds", [select];
+    PSELECT "pselect": "waits for descriptors by a set of bits, or a signal", [pselect6];
+    EPOLL_WAIT "epoll_wait": "waits for a set of descriptors, for milliseconds", [epoll_wait, epoll_pwait];
+    EPOLL_PWAIT2 "epoll_pwait2": "waits for a set of descriptors, for nanoseconds", [epoll_pwait2];
+    SIGNAL_WAIT "signal_wait": "waits for a signal", [rt_sigtimedwait];
+    AIO_WAIT "aio_wait": "waits for asynchronous reads and writes", [io_getevents, io_pgetevents];
+    SEMAPHORE_WAIT "semaphore_wait": "waits for System V semaphores", [semtimedop];
+    FUTEX "futex": "waits for a word of memory, or wakes who does", [futex];
+    FUTEX_WAIT "futex_wait": "waits for a word of memory", [futex_wait];
+    FUTEX_WAITV "futex_waitv": "waits for one of several words of memory", [futex_waitv];
+    MESSAGE_WAIT "message_wait": "waits for a POSIX message queue", [mq_timedsend, mq_timedreceive];
+    ALARM "alarm": "sets the process's timer, in seconds", [alarm];
+    SETITIMER "setitimer": "sets the process's timer, in microseconds", [setitimer];
+    TIMER_CREATE "timer_create": "makes a POSIX timer", [timer_create];
+    TIMER_SETTIME "timer_settime": "sets a POSIX timer", [timer_settime];
+    TIMER_DELETE "timer_delete": "removes a POSIX timer", [timer_delete];
+    TIMERFD_SETTIME "timerfd_settime": "sets a timer that is a descriptor", [timerfd_settime];
     SYSINFO "sysinfo": "asks for uptime, load and memory", [sysinfo];
     AFFINITY_GET "affinity_get": "asks which processors a thread may run on", [sched_getaffinity];
     AFFINITY_SET "affinity_set": "changes which processors a thread may run on", [sched_setaffinity];
@@ -203,20 +233,18 @@ mod tests {
     use super::*;
 
     /// Calls that concern nobody but the caller and what it already holds, or everybody and change nothing.
-    const ORDINARY: &str = "close poll lseek munmap brk rt_sigaction rt_sigprocmask rt_sigreturn pipe select sched_yield msync \
-        mincore madvise pause getitimer alarm setitimer shutdown getsockname getpeername setsockopt \
-        getsockopt exit flock fsync fdatasync getrlimit getrusage times getuid getgid setuid setgid geteuid \
-        getegid setpgid getpgrp setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid \
-        getresgid setfsuid setfsgid capget capset rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack \
-        ustat sysfs sched_get_priority_max sched_get_priority_min mlock munlock mlockall munlockall \
-        arch_prctl sync readahead futex set_thread_area io_setup io_destroy io_getevents io_cancel \
-        get_thread_area epoll_create set_tid_address restart_syscall fadvise64 timer_create timer_settime \
-        timer_gettime timer_getoverrun timer_delete clock_getres exit_group epoll_wait epoll_ctl \
-        get_mempolicy mq_timedsend mq_timedreceive mq_notify mq_getsetattr inotify_init inotify_rm_watch \
-        pselect6 ppoll set_robust_list sync_file_range epoll_pwait signalfd timerfd_create eventfd fallocate \
-        timerfd_settime timerfd_gettime signalfd4 eventfd2 epoll_create1 pipe2 inotify_init1 syncfs \
-        membarrier mlock2 pkey_alloc pkey_free io_pgetevents uretprobe uprobe close_range epoll_pwait2 \
-        futex_waitv cachestat map_shadow_stack futex_wake futex_wait futex_requeue lsm_get_self_attr \
+    const ORDINARY: &str = "close lseek munmap brk rt_sigaction rt_sigprocmask rt_sigreturn pipe sched_yield \
+        msync mincore madvise pause getitimer shutdown getsockname getpeername setsockopt getsockopt exit \
+        flock fsync fdatasync getrlimit getuid getgid setuid setgid geteuid getegid setpgid getpgrp setsid \
+        setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid setfsuid setfsgid capget \
+        capset rt_sigpending rt_sigsuspend sigaltstack ustat sysfs sched_get_priority_max \
+        sched_get_priority_min mlock munlock mlockall munlockall arch_prctl sync readahead set_thread_area \
+        io_setup io_destroy io_cancel get_thread_area epoll_create set_tid_address fadvise64 timer_gettime \
+        timer_getoverrun exit_group epoll_ctl get_mempolicy mq_notify mq_getsetattr inotify_init \
+        inotify_rm_watch set_robust_list sync_file_range signalfd timerfd_create eventfd fallocate \
+        timerfd_gettime signalfd4 eventfd2 epoll_create1 pipe2 inotify_init1 syncfs membarrier mlock2 \
+        pkey_alloc pkey_free uretprobe uprobe close_range cachestat map_shadow_stack futex_wake futex_requeue \
+        lsm_get_self_attr \
         lsm_set_self_attr lsm_list_modules mseal";
 
     /// A call that is new in the vocabulary fails here until somebody has asked what it opens.

@@ -125,6 +125,13 @@ impl Place {
         Self(self.0.iter().copied().chain([nth]).collect())
     }
 
+    /// The process that made this one; `None`: no guest did.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let (_, steps) = self.0.split_last()?;
+        (!steps.is_empty()).then(|| Self(steps.into()))
+    }
+
     /// The steps from the root.
     #[must_use]
     pub fn steps(&self) -> &[u32] {

@@ -185,7 +185,8 @@ fn long_programs_jump_where_they_should() {
     let wide = Syscall::all().filter(|call| signature::params(*call).len() > 2);
     for (place, call) in wide.step_by(3).take(60).enumerate() {
         for value in 0..10 {
-            let then = [EPERM, Action::Ask, Action::Errno(Errno::EACCES), Action::Kill][(place + value) % 4];
+            let then = [EPERM, Action::Ask, Action::Stop, Action::Errno(Errno::EACCES), Action::Kill]
+                [(place + value) % 5];
             let value = (place * 100 + value) as u64;
             let second = Match::any_bit(1, 1 << (value % 16));
             spec.add(call, Case::when([Match::eq(0, value & 0xffff), second], then)).unwrap();

@@ -52,11 +52,12 @@ fn any_case(kinds: u8) -> impl Strategy<Value = Seed> {
 }
 
 fn any_action(pick: u8) -> Action {
-    match pick % 5 {
+    match pick % 6 {
         0 => Action::Allow,
         1 => Action::Ask,
         2 => EPERM,
-        3 => Action::Errno(Errno::new(1 + i32::from(pick % 120))),
+        3 => Action::Stop,
+        4 => Action::Errno(Errno::new(1 + i32::from(pick % 120))),
         _ => Action::Kill,
     }
 }

@@ -165,10 +165,11 @@ prop_compose! {
         denials in any::<bool>(),
         seed in prop::option::of(any::<u64>()),
         hostname in any::<bool>(),
+        clock in prop::sample::select(vec![None, Some(LOGICAL), Some(OFFSET)]),
         paths in prop::sample::subsequence(vec!["/etc/passwd", "/etc/apt", "/none/such"], 0..=3),
         without in prop::option::weighted(0.2, prop::sample::select(ALL.iter().map(|one| one.name).collect::<Vec<_>>())),
     ) -> Policy {
-        let mut policy = Policy { seed, hostname: hostname.then(|| "box".to_owned()), ..Policy::default() };
+        let mut policy = Policy { seed, hostname: hostname.then(|| "box".to_owned()), clock, ..Policy::default() };
         policy.syscalls.deny = deny.into_iter().collect();
         policy.syscalls.allow =
             allow.into_iter().filter(|call| !policy.syscalls.deny.contains(call) && call.sysno() != Sysno::ptrace).collect();

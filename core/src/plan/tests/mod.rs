@@ -3,6 +3,9 @@
 
 mod meaning;
 
+use std::time::Duration;
+
+use crate::policy::{Clock, ClockMode, Timestamp};
 use crate::sys::seccomp::NotifData;
 use crate::syscall::{Sysno, family};
 use crate::{Errno, HandlerError, Plan, Policy, RunError, Syscall};
@@ -33,7 +36,51 @@ fn policies() -> Vec<Policy> {
     denying.fs.deny.push("/etc/passwd".into());
     let mut denying_all = Policy::default();
     denying_all.syscalls.deny = filtered().collect();
-    vec![Policy::default(), seeded, observed, denying, denying_all]
+    let timed = Policy { clock: Some(LOGICAL), ..Policy::default() };
+    let timed_and_observed = Policy { clock: Some(OFFSET), ..observed.clone() };
+    let timed_and_denied = Policy { clock: Some(LOGICAL), ..denying_all.clone() };
+    let observed_and_timed = Policy { clock: Some(LOGICAL), ..observed.clone() };
+    vec![
+        Policy::default(),
+        seeded,
+        observed,
+        denying,
+        denying_all,
+        timed,
+        timed_and_observed,
+        timed_and_denied,
+        observed_and_timed,
+    ]
+}
+
+const START: Timestamp = Timestamp { seconds: 1, nanoseconds: 2 };
+const LOGICAL: Clock = Clock { start: START, mode: ClockMode::Logical { step: Duration::from_nanos(1) } };
+const OFFSET: Clock = Clock { start: START, mode: ClockMode::Offset };
+
+/// What the supervisor refuses, because somebody watches, is refused all the same; the filter would rather stop it.
+#[test]
+fn a_call_that_is_refused_is_not_stopped() {
+    let with_limit = [0, 0, 0, 1, 0, 0];
+    let mut policy = Policy { clock: Some(LOGICAL), ..Policy::default() };
+    let refused = |policy: &Policy| {
+        verdict(&Plan::of(policy).unwrap(), Sysno::semtimedop, with_limit) & libc::SECCOMP_RET_ACTION_FULL
+    };
+    assert_eq!(refused(&policy), libc::SECCOMP_RET_ERRNO);
+    policy.observe.denials = true;
+    assert_eq!(refused(&policy), libc::SECCOMP_RET_USER_NOTIF);
+    policy.syscalls.allow.insert(Syscall::of(Sysno::semtimedop));
+    assert_eq!(refused(&policy), libc::SECCOMP_RET_TRACE);
+}
+
+#[test]
+fn a_call_that_is_stopped_is_no_handlers() {
+    let nanosleep = Syscall::of(Sysno::nanosleep);
+    let policy = Policy { clock: Some(LOGICAL), ..Policy::default() };
+    let error = RunError::from(Plan::make(&policy, &[nanosleep]).unwrap_err());
+    assert_eq!(error.to_string(), "clock stops nanosleep itself where it begins: nobody else can answer it");
+    // By a clock that runs as the real one, the kernel itself sleeps.
+    let policy = Policy { clock: Some(OFFSET), ..Policy::default() };
+    assert!(Plan::make(&policy, &[nanosleep]).is_ok());
 }
 
 #[test]

@@ -1,0 +1,188 @@
+//! The guests' clock: where it stands is for the run's time (`core/src/supervisor/time.rs`); here is every way to read
+//! it, to wait for it and to set a timer by it.
+//!
+//! Readings are answered by the supervisor. The vDSO's functions, which read without a call, are made to call at each exec.
+//! Waiting runs in the kernel, between two stops: see `waiting.rs`.
+#![forbid(unsafe_code)]
+
+mod reading;
+mod timer;
+mod value;
+mod waiting;
+
+use super::{
+    AtExec, Calls, Capability, ExecStop, HandlerFn, Proof, Rule, Stage, StartError, StopFn, Then, VirtualFile,
+};
+use crate::filter::Match;
+use crate::policy::{Clock, ClockMode};
+use crate::supervisor::time::UPTIME;
+use crate::sys::probe::{Expect, ProbeArg};
+use crate::sys::vdso;
+use crate::syscall::{Family, Sysno, family};
+use crate::trace::Grounds;
+use crate::{Errno, Policy, Syscall};
+
+pub(super) struct VirtualClock {
+    clock: Clock,
+}
+
+const fn read(calls: &'static Family, by: HandlerFn<VirtualClock>, doc: &'static str) -> Rule<VirtualClock> {
+    Rule { calls: Calls::Family(calls), when: &[], then: Then::Ask { by, grounds: Grounds::Emulated }, doc }
+}
+
+const fn stop(
+    calls: &'static Family,
+    when: &'static [Match],
+    by: StopFn<VirtualClock>,
+    doc: &'static str,
+) -> Rule<VirtualClock> {
+    Rule { calls: Calls::Family(calls), when, then: Then::Stop { by }, doc }
+}
+
+// These two say of a rule that it concerns only a clock that need not run as the real one.
+const LENGTH: &str = "the caller's clock has moved on when the time is over";
+const USED: &str = "tells of the processor's virtual time";
+const CHILD: &str = "the caller's clock is then at least the child's, and tells of its virtual time";
+
+const UNTIL: &str =
+    "the time is one that the kernel doesn't know: it waits for as long as it takes until then";
+const TIMER: &str = "the timer runs in real time, from the time that the caller knows";
+const NONE: u64 = u32::MAX as u64;
+const COMMAND: u64 = 0x7f;
+
+impl Capability for VirtualClock {
+    const NAME: &'static str = "clock";
+    const STAGE: Stage = Stage::Synthesize;
+    const PROMISE: &'static str = "The guests' time begins where the policy says, and goes on as it says, for each process by \
+        itself: every clock, by the vDSO or a call, shows the same time. CLOCK_MONOTONIC and CLOCK_BOOTTIME begin at 1000 s, \
+        and CLOCK_TAI is CLOCK_REALTIME, as where nobody has set the difference. Sleeps, time limits and timers end when \
+        the guest's own clock says so; of a clock that need not run as the real one, a sleep takes no time while nobody \
+        can run and no timer is set. A frozen and a logical clock tell of a process that it used the processor for as long as \
+        its readings took, all its threads together, and of nothing else that it used.";
+    const RULES: &'static [Rule<Self>] = &[
+        read(&family::CLOCK_GETTIME, Self::clock_gettime, "every clock shows the guests' time"),
+        read(&family::GETTIMEOFDAY, Self::gettimeofday, "shows the guests' time, in Greenwich"),
+        read(&family::TIME, Self::time, "shows the guests' time"),
+        read(&family::CLOCK_GETRES, Self::clock_getres, "the same on every host"),
+        read(&family::TIMES, Self::times, "ticks of the guests' time"),
+        read(&family::GETRUSAGE, Self::getrusage, USED),
+        stop(&family::NANOSLEEP, &[], Self::nanosleep, LENGTH),
+        stop(&family::CLOCK_NANOSLEEP, &[Match::no_bit(1, 1)], Self::sleep_for, LENGTH),
+        stop(&family::CLOCK_NANOSLEEP, &[Match::any_bit(1, 1)], Self::sleep_until, UNTIL),
+        stop(&family::RESTART, &[], Self::restart, LENGTH),
+        stop(&family::POLL, &[Match::ne(2, 0), Match::ne(2, NONE)], Self::poll, LENGTH),
+        stop(&family::PPOLL, &[Match::ne(2, 0)], Self::ppoll, LENGTH),
+        stop(&family::SELECT, &[Match::ne(4, 0)], Self::select, LENGTH),
+        stop(&family::PSELECT, &[Match::ne(4, 0)], Self::pselect, LENGTH),
+        stop(&family::EPOLL_WAIT, &[Match::ne(3, 0), Match::ne(3, NONE)], Self::epoll_wait, LENGTH),
+        stop(&family::EPOLL_PWAIT2, &[Match::ne(3, 0)], Self::epoll_pwait2, LENGTH),
+        stop(&family::SIGNAL_WAIT, &[Match::ne(2, 0)], Self::signal_wait, LENGTH),
+        stop(&family::AIO_WAIT, &[Match::ne(4, 0)], Self::aio_wait, LENGTH),
+        stop(&family::SEMAPHORE_WAIT, &[Match::ne(3, 0)], Self::semaphore_wait, LENGTH),
+        stop(
+            &family::FUTEX,
+            &[Match::masked_eq(1, COMMAND, libc::FUTEX_WAIT as u64), Match::ne(3, 0)],
+            Self::futex_for,
+            LENGTH,
+        ),
+        stop(
+            &family::FUTEX,
+            &[Match::masked_eq(1, COMMAND, libc::FUTEX_WAIT_BITSET as u64), Match::ne(3, 0)],
+            Self::futex_until,
+            UNTIL,
+        ),
+        stop(
+            &family::FUTEX,
+            &[Match::masked_eq(1, COMMAND, libc::FUTEX_LOCK_PI as u64), Match::ne(3, 0)],
+            Self::futex_until,
+            "the time of a lock with an owner is one that the kernel doesn't know",
+        ),
+        stop(
+            &family::FUTEX,
+            &[Match::masked_eq(1, COMMAND, libc::FUTEX_LOCK_PI2 as u64), Match::ne(3, 0)],
+            Self::futex_until,
+            "the time of a lock with an owner, on any clock, is one that the kernel doesn't know",
+        ),
+        stop(
+            &family::FUTEX,
+            &[Match::masked_eq(1, COMMAND, libc::FUTEX_WAIT_REQUEUE_PI as u64), Match::ne(3, 0)],
+            Self::futex_until,
+            "the time of a wait for a lock with an owner is one that the kernel doesn't know",
+        ),
+        stop(&family::FUTEX_WAIT, &[Match::ne(4, 0)], Self::futex_wait, UNTIL),
+        stop(&family::FUTEX_WAITV, &[Match::ne(3, 0)], Self::futex_waitv, UNTIL),
+        stop(&family::MESSAGE_WAIT, &[Match::ne(4, 0)], Self::message_wait, UNTIL),
+        stop(&family::ALARM, &[], Self::alarm, LENGTH),
+        stop(&family::SETITIMER, &[Match::eq(0, libc::ITIMER_REAL as u64)], Self::setitimer, LENGTH),
+        stop(&family::TIMER_CREATE, &[], Self::timer_create, TIMER),
+        stop(&family::TIMER_SETTIME, &[], Self::timer_settime, TIMER),
+        stop(&family::TIMER_DELETE, &[], Self::timer_delete, TIMER),
+        stop(&family::TIMERFD_SETTIME, &[], Self::timerfd_settime, TIMER),
+        stop(&family::WAIT_BY_NUMBER, &[], Self::wait_by_number, CHILD),
+        stop(&family::WAIT_BY_ID, &[], Self::wait_by_id, CHILD),
+    ];
+    const FILES: &'static [VirtualFile<Self>] =
+        &[VirtualFile { path: "/proc/uptime", open: Self::uptime, doc: "the guests' time since 1000 s" }];
+    const AT_EXEC: Option<AtExec<Self>> = Some(Self::at_exec);
+
+    fn start(policy: &Policy) -> Result<Option<Self>, StartError> {
+        Ok(policy.clock.map(|clock| Self { clock }))
+    }
+
+    fn applies(&self, rule: &Rule<Self>, _: Syscall) -> bool {
+        !self.is_real() || ![LENGTH, USED, CHILD].contains(&rule.doc)
+    }
+
+    fn clock(&self) -> Option<Clock> {
+        Some(self.clock)
+    }
+
+    fn prove(&self, proof: &mut Proof<'_>) {
+        let step = match self.clock.mode {
+            ClockMode::Logical { step } => step,
+            ClockMode::Frozen | ClockMode::Offset => std::time::Duration::ZERO,
+        };
+        let later = UPTIME.saturating_add(step);
+        let start = self.clock.start;
+        for (clock, name, shown) in [
+            (libc::CLOCK_REALTIME, "CLOCK_REALTIME", (start.seconds, start.nanoseconds)),
+            (libc::CLOCK_MONOTONIC, "CLOCK_MONOTONIC", (later.as_secs().cast_signed(), later.subsec_nanos())),
+        ] {
+            let number = |number: i32| ProbeArg::Number(i64::from(number).cast_unsigned());
+            let args = [
+                number(clock),
+                ProbeArg::memory(&[0; value::TIME]),
+                number(0),
+                number(0),
+                number(0),
+                number(0),
+            ];
+            let bytes = value::bytes(shown.0, shown.1.into()).to_vec();
+            let expect = Expect { result: 0, memory: Some((1, 0, bytes)) };
+            let wanted = format!("{}.{:09}", shown.0, shown.1);
+            proof.expect(Syscall::of(Sysno::clock_gettime), args, expect, name, wanted);
+        }
+    }
+}
+
+impl VirtualClock {
+    fn is_real(&self) -> bool {
+        self.clock.mode == ClockMode::Offset
+    }
+
+    /// Has the vDSO's functions make the call that does the same.
+    #[allow(clippy::unused_self)] // the shape of every such function
+    fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno> {
+        let auxv = stop.auxv()?;
+        let Some((_, base)) = auxv.iter().find(|(key, _)| *key == libc::AT_SYSINFO_EHDR) else {
+            return Ok(());
+        };
+        for (offset, number) in vdso::clock_functions() {
+            let [low, high, ..] = number.to_le_bytes();
+            // mov eax, number; syscall; ret
+            let code = [0xb8, low, high, 0, 0, 0x0f, 0x05, 0xc3];
+            stop.patch(base.wrapping_add(*offset), u64::from_le_bytes(code))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,300 @@
+//! Sleeps, and waiting with a time limit: for descriptors, for words of memory, for signals, for children.
+//!
+//! All of it runs in the kernel, where a signal interrupts it as ever. A time on a clock that the kernel does not know is
+//! translated; when the time is over, the caller's clock has reached it.
+#![forbid(unsafe_code)]
+
+use super::VirtualClock;
+use super::reading::at;
+use super::value::{Counts, TIME, USAGE, bytes, counts, rusage, timespec};
+use crate::Errno;
+use crate::capability::{AtEnd, CallStop};
+use crate::supervisor::stop::Waits;
+use crate::supervisor::time::{Base, nanoseconds, real, real_since};
+
+/// What came of a stop where a call begins.
+pub(super) type Begun = Result<Option<AtEnd>, Errno>;
+
+const TIMED_OUT: i64 = -(libc::ETIMEDOUT as i64);
+const AGAIN: i64 = -(libc::EAGAIN as i64);
+/// An operation without its flags.
+const FUTEX_COMMAND: i32 = 0x7f;
+
+/// A wait that begins now.
+#[derive(Clone, Copy)]
+struct Wait {
+    /// The caller's time.
+    from: u64,
+    /// The time at which it ends.
+    until: u64,
+    /// When it began in reality.
+    began: u64,
+}
+
+impl Wait {
+    fn until(stop: &CallStop<'_>, until: impl FnOnce(u64) -> u64) -> Option<Self> {
+        let from = stop.with_time(|time, own| time.peek(own))?;
+        Some(Self { from, until: until(from), began: real() })
+    }
+
+    /// How long it is.
+    fn length(self) -> u64 {
+        self.until.saturating_sub(self.from)
+    }
+
+    /// It is over.
+    fn is_over(self, stop: &CallStop<'_>) {
+        let _ = stop.with_time(|_, own| own.reaches(self.until));
+    }
+
+    /// A signal has ended it. What was left.
+    fn is_interrupted(self, stop: &CallStop<'_>) -> u64 {
+        let now = stop.with_time(|time, own| {
+            // A timer's end is known exactly; of other signals the real time has to tell.
+            if time.peek(own) <= self.from {
+                let really = real().saturating_sub(self.began);
+                own.reaches(self.from.saturating_add(really).min(self.until));
+            }
+            time.peek(own)
+        });
+        self.until.saturating_sub(now.unwrap_or(self.from))
+    }
+}
+
+/// A wait that ends for its time's sake with the result `expired`.
+fn limited(stop: &mut CallStop<'_>, length: u64, expired: i64, keep: Option<(u64, [u8; TIME])>) -> Begun {
+    let Some(wait) = Wait::until(stop, |from| from.saturating_add(length)) else { return Ok(None) };
+    let waits = Waits { until: wait.until, sleeps: false };
+    Ok(Some(AtEnd::new(Some(waits), move |stop| {
+        if stop.result() == Some(expired) {
+            wait.is_over(stop);
+        } else if let (Some((address, limit)), false) = (keep, stop.is_interrupted()) {
+            // The kernel has written there how much of it is left in reality: for the caller no time has passed.
+            let _ = stop.write(address, &limit);
+        }
+    })))
+}
+
+/// A limit in milliseconds; less than 0 is none.
+fn milliseconds(stop: &mut CallStop<'_>, index: usize) -> Begun {
+    match u64::try_from(stop.arg(index) as i32) {
+        Ok(limit) => limited(stop, limit.saturating_mul(1_000_000), 0, None),
+        Err(_) => Ok(None),
+    }
+}
+
+/// A limit that lies in memory.
+fn in_memory(stop: &mut CallStop<'_>, index: usize, expired: i64, kept: bool) -> Begun {
+    let address = stop.arg(index);
+    // What is wrong with it, the kernel will say.
+    let Some((seconds, fraction)) = at(stop, address) else { return Ok(None) };
+    let Some(limit) = nanoseconds(seconds, fraction) else { return Ok(None) };
+    limited(stop, limit, expired, kept.then(|| (address, bytes(seconds, fraction))))
+}
+
+/// A limit that is a time on a clock; for the kernel, where nobody else sets it meanwhile, on `CLOCK_MONOTONIC`.
+fn deadline(stop: &mut CallStop<'_>, index: usize, base: Base, kernels: Base) -> Begun {
+    let Some((seconds, fraction)) = at(stop, stop.arg(index)) else { return Ok(None) };
+    if nanoseconds(seconds, fraction).is_none() {
+        return Ok(None);
+    }
+    let until = stop.with_time(|time, _| time.elapsed_at(base, seconds, fraction)).unwrap_or(0);
+    let Some(wait) = Wait::until(stop, |_| until) else { return Ok(None) };
+    let really = translated(real_since(kernels), wait.from, wait.until);
+    let address = stop.lend(&timespec(really))?;
+    stop.set_arg(index, address);
+    let waits = Waits { until, sleeps: false };
+    Ok(Some(AtEnd::new(Some(waits), move |stop| {
+        if stop.result() == Some(TIMED_OUT) {
+            wait.is_over(stop);
+        }
+    })))
+}
+
+/// A limit that is a time on the clock that another argument names.
+fn on_clock(stop: &mut CallStop<'_>, index: usize, clock: usize) -> Begun {
+    let Some(Counts::Time(base)) = counts(stop.arg(clock) as i32) else { return Ok(None) };
+    stop.set_arg(clock, libc::CLOCK_MONOTONIC as u64);
+    deadline(stop, index, base, Base::Boot)
+}
+
+/// When it really is `until`, if it now is `from`: at once, if that has passed. Not 0, which to some calls is no time.
+fn translated(really: u64, from: u64, until: u64) -> u64 {
+    match until.checked_sub(from) {
+        None | Some(0) => 1,
+        Some(length) => really.saturating_add(length).min(i64::MAX as u64),
+    }
+}
+
+/// A sleep for a length of time. Where what is left is to be written, if a signal ends it.
+fn sleep(wait: Wait, left: u64) -> AtEnd {
+    AtEnd::new(Some(Waits { until: wait.until, sleeps: true }), move |stop| {
+        if stop.is_interrupted() {
+            let rest = wait.is_interrupted(stop);
+            if left != 0 {
+                let _ = stop.write(left, &timespec(rest));
+            }
+        } else if stop.result() == Some(0) {
+            wait.is_over(stop);
+        }
+    })
+}
+
+impl VirtualClock {
+    pub(super) fn nanosleep(&self, stop: &mut CallStop<'_>) -> Begun {
+        let Some(length) = at(stop, stop.arg(0)).and_then(|(seconds, more)| nanoseconds(seconds, more))
+        else {
+            return Ok(None);
+        };
+        let wait = Wait::until(stop, |from| from.saturating_add(length));
+        Ok(wait.map(|wait| sleep(wait, stop.arg(1))))
+    }
+
+    pub(super) fn sleep_for(&self, stop: &mut CallStop<'_>) -> Begun {
+        let Some(Counts::Time(_)) = counts(stop.arg(0) as i32) else { return Ok(None) };
+        let Some(length) = at(stop, stop.arg(2)).and_then(|(seconds, more)| nanoseconds(seconds, more))
+        else {
+            return Ok(None);
+        };
+        let wait = Wait::until(stop, |from| from.saturating_add(length));
+        Ok(wait.map(|wait| sleep(wait, stop.arg(3))))
+    }
+
+    /// A sleep until a clock shows a time: for the kernel, one for as long as that takes.
+    pub(super) fn sleep_until(&self, stop: &mut CallStop<'_>) -> Begun {
+        let Some(Counts::Time(base)) = counts(stop.arg(0) as i32) else { return Ok(None) };
+        let Some((seconds, fraction)) = at(stop, stop.arg(2)) else { return Ok(None) };
+        if nanoseconds(seconds, fraction).is_none() {
+            return Ok(None);
+        }
+        let until = stop.with_time(|time, _| time.elapsed_at(base, seconds, fraction)).unwrap_or(0);
+        let Some(wait) = Wait::until(stop, |_| until) else { return Ok(None) };
+        let address = stop.lend(&timespec(wait.length()))?;
+        stop.set_arg(1, 0);
+        stop.set_arg(2, address);
+        // Such a call says nothing of what was left.
+        stop.set_arg(3, 0);
+        Ok(Some(sleep(wait, 0)))
+    }
+
+    pub(super) fn poll(&self, stop: &mut CallStop<'_>) -> Begun {
+        milliseconds(stop, 2)
+    }
+
+    pub(super) fn epoll_wait(&self, stop: &mut CallStop<'_>) -> Begun {
+        milliseconds(stop, 3)
+    }
+
+    pub(super) fn ppoll(&self, stop: &mut CallStop<'_>) -> Begun {
+        in_memory(stop, 2, 0, true)
+    }
+
+    pub(super) fn pselect(&self, stop: &mut CallStop<'_>) -> Begun {
+        in_memory(stop, 4, 0, true)
+    }
+
+    /// The one whose limit has microseconds, as many as one likes.
+    pub(super) fn select(&self, stop: &mut CallStop<'_>) -> Begun {
+        let address = stop.arg(4);
+        let Some((seconds, more)) = at(stop, address) else { return Ok(None) };
+        let (carry, rest) = (more.div_euclid(1_000_000), more.rem_euclid(1_000_000));
+        let Some(limit) = seconds.checked_add(carry).and_then(|seconds| nanoseconds(seconds, rest * 1000))
+        else {
+            return Ok(None);
+        };
+        limited(stop, limit, 0, Some((address, bytes(seconds, more))))
+    }
+
+    pub(super) fn epoll_pwait2(&self, stop: &mut CallStop<'_>) -> Begun {
+        in_memory(stop, 3, 0, false)
+    }
+
+    pub(super) fn signal_wait(&self, stop: &mut CallStop<'_>) -> Begun {
+        in_memory(stop, 2, AGAIN, false)
+    }
+
+    pub(super) fn aio_wait(&self, stop: &mut CallStop<'_>) -> Begun {
+        in_memory(stop, 4, 0, false)
+    }
+
+    pub(super) fn semaphore_wait(&self, stop: &mut CallStop<'_>) -> Begun {
+        in_memory(stop, 3, AGAIN, false)
+    }
+
+    pub(super) fn futex_for(&self, stop: &mut CallStop<'_>) -> Begun {
+        in_memory(stop, 3, TIMED_OUT, false)
+    }
+
+    pub(super) fn futex_until(&self, stop: &mut CallStop<'_>) -> Begun {
+        let operation = stop.arg(1) as i32;
+        let by_day = operation & FUTEX_COMMAND == libc::FUTEX_LOCK_PI;
+        let of_day = by_day || operation & libc::FUTEX_CLOCK_REALTIME != 0;
+        // That lock takes its time from one clock only, whatever its flags; the other spelling from any.
+        let command = if by_day { libc::FUTEX_LOCK_PI2 } else { operation & FUTEX_COMMAND };
+        let other = operation & !(FUTEX_COMMAND | libc::FUTEX_CLOCK_REALTIME) | command;
+        stop.set_arg(1, u64::from(other.cast_unsigned()));
+        deadline(stop, 3, if of_day { Base::Epoch } else { Base::Boot }, Base::Boot)
+    }
+
+    pub(super) fn futex_wait(&self, stop: &mut CallStop<'_>) -> Begun {
+        on_clock(stop, 4, 5)
+    }
+
+    pub(super) fn futex_waitv(&self, stop: &mut CallStop<'_>) -> Begun {
+        on_clock(stop, 3, 4)
+    }
+
+    pub(super) fn message_wait(&self, stop: &mut CallStop<'_>) -> Begun {
+        deadline(stop, 4, Base::Epoch, Base::Epoch)
+    }
+
+    /// It is told of the end of a child: it is then as late as that was, and hears of virtual time alone.
+    pub(super) fn wait_by_number(&self, stop: &mut CallStop<'_>) -> Begun {
+        let usage = stop.arg(3);
+        Ok(Some(AtEnd::new(None, move |stop| {
+            if let Some(number @ 1..) = stop.result() {
+                told_of(stop, number as u32, true, usage);
+            }
+        })))
+    }
+
+    /// The same, by the call that tells of it in memory.
+    pub(super) fn wait_by_id(&self, stop: &mut CallStop<'_>) -> Begun {
+        /// Of `si_pid` in `siginfo_t`.
+        const NUMBER: u64 = 16;
+        let (told, options, usage) = (stop.arg(2), stop.arg(3) as i32, stop.arg(4));
+        Ok(Some(AtEnd::new(None, move |stop| {
+            if stop.result() == Some(0) {
+                let number = stop.read::<4>(told.wrapping_add(NUMBER)).map(u32::from_ne_bytes).unwrap_or(0);
+                told_of(stop, number, options & libc::WNOWAIT == 0, usage);
+            }
+        })))
+    }
+
+    /// The kernel goes on with what was begun before.
+    pub(super) fn restart(&self, _: &mut CallStop<'_>) -> Begun {
+        Ok(None)
+    }
+}
+
+/// Nobody was told of, if nobody had ended.
+fn told_of(stop: &CallStop<'_>, number: u32, last: bool, usage: u64) {
+    let used = stop.with_time(|_, own| if last { own.waited_for(number) } else { own.was_told_of(number) });
+    if usage != 0 && number != 0 {
+        let _ = stop.write(usage, &rusage(used.unwrap_or(0)) as &[u8; USAGE]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_on_another_clock_is_as_far_away() {
+        assert_eq!(translated(1_000, 5, 7), 1_002);
+        for (from, until) in [(7, 7), (7, 5), (u64::MAX, 0)] {
+            assert_eq!(translated(1_000, from, until), 1, "{from} {until}");
+        }
+        assert_eq!(translated(u64::MAX, 0, u64::MAX), i64::MAX as u64);
+    }
+}

@@ -1,0 +1,247 @@
+//! A call that the tracker has stopped: where it begins, so that it can be given other arguments, and where it ends, so
+//! that its true result is seen.
+//!
+//! What lies in memory is led elsewhere through a copy beneath the caller's stack; the registers are the caller's own again
+//! when the call ends. Which calls stop, and what is done with them, is for the capabilities.
+#![forbid(unsafe_code)]
+
+use super::Run;
+use super::time::{OwnTime, Time};
+use crate::sys::{memory, ptrace};
+use crate::syscall::decode;
+use crate::trace::{Action, Body, Grounds, Known, Origin, Verdict};
+use crate::{Errno, Syscall};
+
+/// Beneath the stack pointer: what the ABI leaves to a function without a frame, and some room.
+const RED_ZONE: u64 = 128;
+const SCRATCH: u64 = 256;
+/// What the kernel gives inside for a call that is to be made again, or gone on with, after a signal
+/// (`include/linux/errno.h`): `ERESTARTSYS` to `ERESTART_RESTARTBLOCK`.
+const AGAIN: std::ops::RangeInclusive<i64> = -516..=-512;
+/// The one of these that goes on by a call of its own, `restart_syscall`.
+const GOES_ON: i64 = -516;
+
+/// A call that stands still, where it begins or where it ends.
+pub struct CallStop<'a> {
+    run: &'a Run,
+    tid: u32,
+    syscall: Syscall,
+    registers: ptrace::Registers,
+    /// The result, where it ends.
+    result: Option<i64>,
+}
+
+/// What is to be done where a call ends.
+pub struct AtEnd {
+    pub(super) waits: Option<Waits>,
+    pub(super) work: Box<EndFn>,
+}
+
+/// Works on a call that ends.
+type EndFn = dyn FnMut(&mut CallStop<'_>) + Send;
+
+/// Until when a call waits, in its process's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// At the latest.
+    pub(crate) until: u64,
+    /// For nothing but that.
+    pub(crate) sleeps: bool,
+}
+
+impl AtEnd {
+    /// Does this.
+    pub(crate) fn new(waits: Option<Waits>, work: impl FnMut(&mut CallStop<'_>) + Send + 'static) -> Self {
+        Self { waits, work: Box::new(work) }
+    }
+}
+
+impl std::fmt::Debug for AtEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AtEnd").field("waits", &self.waits).finish_non_exhaustive()
+    }
+}
+
+impl CallStop<'_> {
+    /// Which.
+    #[must_use]
+    pub fn syscall(&self) -> Syscall {
+        self.syscall
+    }
+
+    /// The thread, as the host numbers it.
+    #[must_use]
+    pub fn tid(&self) -> u32 {
+        self.tid
+    }
+
+    /// A register, whole.
+    #[must_use]
+    pub fn arg(&self, index: usize) -> u64 {
+        self.registers.args().get(index).copied().unwrap_or(0)
+    }
+
+    /// Gives the call another argument, where it begins.
+    pub fn set_arg(&mut self, index: usize, value: u64) {
+        let mut args = self.registers.args();
+        if let Some(arg) = args.get_mut(index) {
+            *arg = value;
+        }
+        self.registers.set_args(args);
+    }
+
+    /// The result, where it ends; of a call that a signal ends, before its handler, what the kernel will make of it.
+    #[must_use]
+    pub fn result(&self) -> Option<i64> {
+        self.result
+    }
+
+    /// Whether it ends for a signal's sake, and will be made again, or gone on with, if that has no handler.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        let interrupted = -i64::from(Errno::EINTR.value());
+        self.result.is_some_and(|result| AGAIN.contains(&result) || result == interrupted)
+    }
+
+    /// Bytes of the guest.
+    ///
+    /// # Errors
+    /// `EFAULT`: not all of them are mapped.
+    pub fn read<const LEN: usize>(&self, address: u64) -> Result<[u8; LEN], Errno> {
+        let mut bytes = [0; LEN];
+        if memory::read(self.tid, address, &mut bytes)? < LEN { Err(Errno::EFAULT) } else { Ok(bytes) }
+    }
+
+    /// Writes to the guest, where it could write itself.
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if memory::write(self.tid, address, bytes)? < bytes.len() { Err(Errno::EFAULT) } else { Ok(()) }
+    }
+
+    /// Puts bytes where nothing of the guest's lies, for this call alone. Their address.
+    ///
+    /// # Errors
+    /// `EFAULT`: its stack has no room.
+    pub fn lend(&self, bytes: &[u8]) -> Result<u64, Errno> {
+        let address = self.registers.stack().wrapping_sub(RED_ZONE + SCRATCH) & !0xf;
+        self.write(address, bytes)?;
+        Ok(address)
+    }
+
+    /// Works with the caller's own time. `None`: the guests have the real one, or nobody knows the caller.
+    pub(crate) fn with_time<T>(&self, work: impl FnOnce(&Time, &mut OwnTime) -> T) -> Option<T> {
+        let time = self.run.time.as_ref()?;
+        self.run.processes().time_of(self.tid).map(|own| work(time, own))
+    }
+
+    fn record(&mut self, by: Origin) {
+        if self.run.recorder.is_none() || self.run.is_probing() {
+            return;
+        }
+        let (syscall, registers) = (self.syscall, self.registers.args());
+        let args = decode::decode(syscall, &registers, self);
+        let (place, exe) = match self.run.processes().of(self.tid) {
+            Some((_, process)) => (Some(process.place.clone()), process.exe.clone()),
+            None => (None, None),
+        };
+        let pid = self.tid;
+        self.run.record(|| {
+            Body::Verdict(Box::new(Verdict {
+                call: syscall,
+                args,
+                target: None,
+                action: Action::Allow,
+                by,
+                grounds: Grounds::NotSecurity,
+                result: None,
+                known: Known::Unknown,
+                pid,
+                place,
+                exe,
+            }))
+        });
+    }
+}
+
+impl std::fmt::Debug for CallStop<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = (self.tid, self.syscall, self.result);
+        f.debug_tuple("CallStop").field(&shown).finish()
+    }
+}
+
+impl decode::Memory for CallStop<'_> {
+    fn cstr(&mut self, address: u64) -> Option<Vec<u8>> {
+        crate::handler::memory_cstr(self.tid, address, 4096).ok()
+    }
+
+    fn bytes(&mut self, address: u64, len: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        (memory::read(self.tid, address, &mut bytes).ok()? == len).then_some(bytes)
+    }
+}
+
+/// A call that is under way between its two stops.
+#[derive(Debug)]
+pub(super) struct Underway {
+    syscall: Syscall,
+    /// The arguments that its caller gave it.
+    args: [u64; 6],
+    at_end: AtEnd,
+    /// It was ended for its sake: its time has come.
+    pub(super) cut_short: bool,
+    /// A signal has ended it, and it may still go on.
+    pub(super) stands: bool,
+}
+
+impl Underway {
+    /// Until when it waits, if it does now.
+    pub(super) fn waits(&self) -> Option<Waits> {
+        self.at_end.waits.filter(|_| !self.stands && !self.cut_short)
+    }
+}
+
+/// A call begins. What is under way from here on; `None`: nobody wants to see its end.
+pub(super) fn begin(run: &Run, tid: u32, known: Option<Underway>) -> Result<Option<Underway>, Errno> {
+    let registers = ptrace::registers(tid)?;
+    let Ok(syscall) = Syscall::checked(registers.number()) else { return Ok(None) };
+    let args = registers.args();
+    let Some(ask) = run.plan.stop(syscall, &args) else { return Ok(None) };
+    let mut stop = CallStop { run, tid, syscall, registers, result: None };
+    stop.record(ask.origin());
+    let answer = run.plan.begin(ask, &mut stop);
+    if crate::syscall::family::RESTART.contains(syscall) {
+        // What a signal has ended goes on.
+        return Ok(known.filter(|known| known.stands).map(|known| Underway { args, stands: false, ..known }));
+    }
+    match answer {
+        Ok(at_end) => {
+            if stop.registers.args() != args {
+                ptrace::set_registers(tid, &stop.registers)?;
+            }
+            Ok(at_end.map(|at_end| Underway { syscall, args, at_end, cut_short: false, stands: false }))
+        }
+        Err(errno) => {
+            stop.registers.leave_out(-i64::from(errno.value()));
+            ptrace::set_registers(tid, &stop.registers)?;
+            Ok(None)
+        }
+    }
+}
+
+/// A call ends. What is still under way: a call that may go on.
+pub(super) fn end(run: &Run, tid: u32, mut underway: Underway) -> Result<Option<Underway>, Errno> {
+    let mut registers = ptrace::registers(tid)?;
+    if underway.cut_short && AGAIN.contains(&registers.result()) {
+        registers.set_result(0);
+    }
+    registers.set_args(underway.args);
+    let result = registers.result();
+    let mut stop = CallStop { run, tid, syscall: underway.syscall, registers, result: Some(result) };
+    (underway.at_end.work)(&mut stop);
+    ptrace::set_registers(tid, &stop.registers)?;
+    underway.stands = true;
+    Ok((result == GOES_ON).then_some(underway))
+}
