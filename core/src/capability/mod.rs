@@ -7,6 +7,7 @@
 
 mod broker;
 mod deny;
+mod directories;
 mod document;
 mod fs;
 mod guard;
@@ -152,6 +153,11 @@ impl Answer {
     #[must_use]
     pub fn errno(errno: Errno) -> Self {
         Self::Done(NotifAction::Errno(errno.value()))
+    }
+
+    /// The call fails as it would have failed in the kernel: nobody refused it.
+    pub(crate) fn kernel(errno: Errno) -> Self {
+        Self::Performed(Performed::Failed { errno, by_landlock: false })
     }
 }
 
@@ -348,6 +354,7 @@ pub const ALL: &[Declared] = &[
     declared::<fs::Fs>(),
     declared::<random::Random>(),
     declared::<hostname::Hostname>(),
+    declared::<directories::Directories>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),
 ];
