@@ -9,6 +9,7 @@ mod addresses;
 mod broker;
 mod clock;
 mod deny;
+mod directories;
 mod document;
 pub mod envelope;
 mod environment;
@@ -188,6 +189,11 @@ impl Answer {
     #[must_use]
     pub fn errno(errno: Errno) -> Self {
         Self::Done(NotifAction::Errno(errno.value()))
+    }
+
+    /// The call fails as it would have failed in the kernel: nobody refused it.
+    pub(crate) fn kernel(errno: Errno) -> Self {
+        Self::Performed(Performed::Failed { errno, by_landlock: false })
     }
 }
 
@@ -390,6 +396,7 @@ pub const ALL: &[Declared] = &[
     declared::<hostname::Hostname>(),
     declared::<environment::Environment>(),
     declared::<addresses::Addresses>(),
+    declared::<directories::Directories>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),
 ];

@@ -15,6 +15,7 @@
 pub mod attribute;
 pub mod change;
 pub mod denied;
+pub(crate) mod listing;
 pub(crate) mod mounts;
 pub mod open;
 pub mod pinned;

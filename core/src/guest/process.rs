@@ -1,6 +1,7 @@
 //! A guest's process: its numbers, its end, its descriptors. Reads no file, since a confined supervisor can't.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, statat};
@@ -88,10 +89,27 @@ pub fn descends(tid: u32, ancestor: u32) -> bool {
 /// `EBADF`: it has no such descriptor. `ESRCH`: it is gone. `EPERM`: it is not dumpable, or not in the caller's
 /// Landlock domain.
 pub fn get_fd(tid: u32, fd: i32) -> Result<OwnedFd, Errno> {
+    // Many calls of one guest follow each other. A pidfd stands for its thread alone, even if the number is given to another.
+    thread_local! {
+        static LAST: RefCell<Option<(u32, OwnedFd)>> = const { RefCell::new(None) };
+    }
     if fd < 0 {
         return Err(Errno::EBADF);
     }
-    Ok(pidfd_getfd(open(tid)?, fd, PidfdGetfdFlags::empty())?)
+    LAST.with_borrow_mut(|last| {
+        if let Some((known, pidfd)) = last
+            && *known == tid
+        {
+            match pidfd_getfd(&*pidfd, fd, PidfdGetfdFlags::empty()) {
+                Err(rustix::io::Errno::SRCH) => {}
+                found => return Ok(found?),
+            }
+        }
+        let pidfd = open(tid)?;
+        let found = pidfd_getfd(&pidfd, fd, PidfdGetfdFlags::empty());
+        *last = Some((tid, pidfd));
+        Ok(found?)
+    })
 }
 
 /// Whether the thread `tid` is in the caller's own user namespace, where ids mean the same. Two kernel calls.

@@ -8,7 +8,7 @@ use super::Run;
 use super::device::{Device, device};
 use super::request::Pin;
 use crate::capability::Answer;
-use crate::guest::{Found, Guest, Identity, OpenRequest};
+use crate::guest::{Found, Guest, Identity, OpenRequest, process};
 use crate::handler::memory_cstr;
 use crate::sys::seccomp::Notif;
 use crate::sys::{memfd, memory};
@@ -139,6 +139,29 @@ impl Call {
             return Err(Errno::ESRCH);
         }
         if memory::write(self.notif.pid, address, bytes)? < bytes.len() { Err(Errno::EFAULT) } else { Ok(()) }
+    }
+
+    /// Writes to the guest as [`write`](Self::write) does, as much as there is room for. How much that was.
+    pub(crate) fn write_some(&self, address: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        if !self.run.listener()?.is_waiting(self.notif.id) {
+            return Err(Errno::ESRCH);
+        }
+        memory::write(self.notif.pid, address, bytes)
+    }
+
+    /// The file that the guest has open as `fd`: its own, with its position.
+    ///
+    /// # Errors
+    /// `EBADF`; `EACCES` if the guest can't be helped, since it isn't dumpable; `ESRCH` if it is gone.
+    pub(crate) fn descriptor(&self, fd: i32) -> Result<OwnedFd, Errno> {
+        let found = process::get_fd(self.notif.pid, fd);
+        if !self.run.listener()?.is_waiting(self.notif.id) {
+            return Err(Errno::ESRCH);
+        }
+        found.map_err(|errno| if errno == Errno::EPERM { Errno::EACCES } else { errno })
     }
 
     /// The answer to an open: a file with this content.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use assize_core::Event;
 use assize_core::capability::envelope;
 use assize_core::outcome::{ControlState, Report};
-use assize_core::trace::{Arg, Body, BytesText, Place};
+use assize_core::trace::{Action, Arg, Body, BytesText, Known, Origin, Place};
 
 use super::Take;
 use crate::matcher::{self, Finding, Observation};
@@ -106,7 +106,7 @@ type Guests<'a> = BTreeMap<Option<Place>, Vec<&'a Event>>;
 
 fn by_guest(run: &Observation) -> Guests<'_> {
     let mut guests = Guests::new();
-    for event in &run.events {
+    for event in run.events.iter().filter(|event| !is_bookkeeping(&event.body)) {
         let place = match &event.body {
             Body::Verdict(verdict) => verdict.place.clone(),
             Body::Start { place, .. } | Body::Exec { place, .. } | Body::Exit { place, .. } => {
@@ -117,6 +117,16 @@ fn by_guest(run: &Observation) -> Guests<'_> {
         guests.entry(place).or_default().push(event);
     }
     guests
+}
+
+/// Whether a call was only noted, for the clock, say, and then ran as it was: how often a guest asks whether a child has
+/// ended is the scheduler's affair, and decides nothing.
+fn is_bookkeeping(body: &Body) -> bool {
+    let Body::Verdict(verdict) = body else { return false };
+    let Origin::Rule { capability, .. } = &verdict.by else { return false };
+    verdict.action == Action::Allow
+        && verdict.known == Known::Unknown
+        && envelope::controls().any(|control| control == capability)
 }
 
 /// An event without what differs from run to run whatever a guest does: the host's numbers for processes, addresses in

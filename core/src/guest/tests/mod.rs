@@ -6,6 +6,7 @@ mod change;
 mod denied;
 mod domain;
 mod doors;
+mod listing;
 mod open;
 mod process;
 mod races;
