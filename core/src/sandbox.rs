@@ -207,6 +207,17 @@ pub(crate) fn required(policy: &Policy, controls: &[Control]) -> Result<(), RunE
     }
 }
 
+/// Whether all that the policy requires is a control at all.
+pub(crate) fn known(policy: &Policy, controls: &[Control]) -> Result<(), RunError> {
+    let known = |name: &&String| controls.iter().any(|control| control.name == **name);
+    match policy.required.iter().find(|name| !known(name)) {
+        Some(name) => {
+            Err(RunError::Unavailable { control: name.clone(), why: "there is no such control".to_owned() })
+        }
+        None => Ok(()),
+    }
+}
+
 fn failed(doing: &'static str) -> impl Fn(std::io::Error) -> RunError {
     move |error| RunError::Supervisor { doing, errno: Errno::of(&error) }
 }

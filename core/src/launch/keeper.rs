@@ -523,6 +523,7 @@ impl Keeper {
             state: limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}"))),
         });
         crate::sandbox::required(&self.policy, &controls)?;
+        crate::sandbox::known(&self.policy, &controls)?;
         let report = crate::outcome::Report { controls, events_lost };
         let (stdout, stderr) = (started.stdout.bytes, started.stderr.bytes);
         Ok(Outcome { end, why, stdout, stderr, report, took })

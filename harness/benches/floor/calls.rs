@@ -13,7 +13,7 @@ use crate::start::{largest, system};
 
 const ROUNDS: usize = 9;
 
-fn executable() -> PathBuf {
+pub(crate) fn executable() -> PathBuf {
     std::env::current_exe().unwrap()
 }
 
@@ -24,7 +24,7 @@ fn guests() -> Policy {
     policy
 }
 
-fn figure(output: &[u8]) -> f64 {
+pub(crate) fn figure(output: &[u8]) -> f64 {
     let text = String::from_utf8_lossy(output);
     text.trim().parse::<f64>().unwrap_or_else(|_| panic!("a guest said {text:?}")) / 1e3
 }

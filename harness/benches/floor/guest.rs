@@ -16,6 +16,24 @@ pub(crate) fn work(words: &[String]) {
             let path = words[2].clone();
             Box::new(move || drop(openat(CWD, path.as_str(), OFlags::CLOEXEC, Mode::empty()).unwrap()))
         }
+        "clock" => Box::new(|| {
+            let _ = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        }),
+        "stat" => {
+            let path = words[2].clone();
+            Box::new(move || drop(rustix::fs::stat(path.as_str()).unwrap()))
+        }
+        "list" => {
+            let path = words[2].clone();
+            Box::new(move || {
+                let folder = openat(CWD, path.as_str(), OFlags::CLOEXEC, Mode::empty()).unwrap();
+                let mut buffer = Vec::with_capacity(32 << 10);
+                let mut entries = rustix::fs::RawDir::new(&folder, buffer.spare_capacity_mut());
+                while let Some(entry) = entries.next() {
+                    let _ = entry.unwrap();
+                }
+            })
+        }
         "getppid" => Box::new(|| {
             let _ = rustix::process::getppid();
         }),

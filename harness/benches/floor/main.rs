@@ -6,6 +6,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod calls;
+mod deterministic;
 mod guest;
 mod harness;
 mod measure;
@@ -32,6 +33,7 @@ fn main() {
     calls::rows(&mut table);
     start::rows(&mut table);
     programs::rows(&mut table);
+    deterministic::rows(&mut table);
     harness::rows(&mut table);
     memory::rows(&mut table);
     if !on_one_core {

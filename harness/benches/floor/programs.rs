@@ -13,6 +13,9 @@ use crate::start::system;
 
 const ROUNDS: usize = 5;
 const FILES: usize = 21;
+pub(crate) const TWENTY_STARTS: &str =
+    "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do python3 -c 0; done";
+pub(crate) const MAKE: &str = "rm -f *.o program; make -j2";
 const OPENS: [Sysno; 4] = [Sysno::open, Sysno::openat, Sysno::openat2, Sysno::creat];
 
 fn observed(work: &Path, in_passing: bool) -> Policy {
@@ -27,7 +30,7 @@ fn observed(work: &Path, in_passing: bool) -> Policy {
     policy
 }
 
-fn bare(script: &str, work: &Path) -> f64 {
+pub(crate) fn bare(script: &str, work: &Path) -> f64 {
     milliseconds(|| {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]).current_dir(work).env_clear().env("PATH", "/usr/bin:/bin");
@@ -47,7 +50,7 @@ fn raw(script: &str, work: &Path, policy: &Policy) -> f64 {
     })
 }
 
-fn boxed(script: &str, work: &Path, policy: &Policy) -> f64 {
+pub(crate) fn boxed(script: &str, work: &Path, policy: &Policy) -> f64 {
     let command = assize_core::Command::new("/bin/sh").args(["-c", script]).cwd(work);
     let sandbox = Sandbox::new(policy.clone(), command).trace(Memory::default());
     milliseconds(|| {
@@ -59,7 +62,7 @@ fn boxed(script: &str, work: &Path, policy: &Policy) -> f64 {
 }
 
 /// A program of so many C files, and how to make it.
-fn sources(work: &Path) {
+pub(crate) fn sources(work: &Path) {
     let mut objects = String::new();
     for nth in 0..FILES {
         let body: String = (0..40)
@@ -84,12 +87,7 @@ pub(crate) fn rows(table: &mut Table) {
     let work = work.path().canonicalize().unwrap();
     sources(&work);
     let rows: [(&str, &str, &[&str], f64); 4] = [
-        (
-            "20 starts of python3",
-            "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do python3 -c 0; done",
-            &["/usr/bin/python3"],
-            1.15,
-        ),
+        ("20 starts of python3", TWENTY_STARTS, &["/usr/bin/python3"], 1.15),
         ("find /usr/share/doc", "find /usr/share/doc > /dev/null", &["/usr/bin/find", "/usr/share/doc"], 1.5),
         (
             "grep -r over /usr/include",
@@ -97,7 +95,7 @@ pub(crate) fn rows(table: &mut Table) {
             &["/usr/bin/grep", "/usr/include"],
             1.6,
         ),
-        ("make of 21 C files, -j2", "rm -f *.o program; make -j2", &["/usr/bin/make", "/usr/bin/cc"], 1.15),
+        ("make of 21 C files, -j2", MAKE, &["/usr/bin/make", "/usr/bin/cc"], 1.15),
     ];
     for (name, script, needs, most) in rows {
         if let Some(missing) = needs.iter().find(|path| !Path::new(path).exists()) {

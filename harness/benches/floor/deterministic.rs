@@ -1,0 +1,125 @@
+//! What a deterministic run costs, against the bare command and, where it is installed, against libfaketime.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use assize_core::{Policy, Sandbox};
+use assize_harness::scenario::deterministic::Deterministic;
+
+use crate::calls::{executable, figure};
+use crate::measure::{Row, Table, Target, Way, milliseconds};
+use crate::programs::{MAKE, TWENTY_STARTS, bare, boxed, sources};
+use crate::start::system;
+
+const ROUNDS: usize = 5;
+const ENTRIES: usize = 1000;
+
+/// As `deterministic: true` has it, but for the schedule: that takes a processor away.
+fn policy(work: &Path) -> Policy {
+    let mut policy = system();
+    for path in ["/sys", "/dev/urandom"] {
+        policy.fs.read.push(path.into());
+    }
+    policy.fs.read.push(executable());
+    policy.fs.write.push(work.to_owned());
+    policy.env.insert("PATH".into(), "/usr/bin:/bin".into());
+    policy.env.insert("TMPDIR".into(), work.into());
+    Deterministic::default().apply(&mut policy);
+    policy.schedule = assize_core::policy::Schedule::Any;
+    policy
+}
+
+/// The library that does the same to clocks from within, where it is installed.
+fn libfaketime() -> Option<String> {
+    let places = ["/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/faketime", "/usr/lib64/faketime"];
+    places.iter().map(|place| format!("{place}/libfaketime.so.1")).find(|path| Path::new(path).exists())
+}
+
+fn outside(words: &[&str], preload: Option<&str>) -> f64 {
+    let mut command = Command::new(executable());
+    command.arg("guest").args(words).env_clear().stdin(Stdio::null());
+    if let Some(library) = preload {
+        command.env("LD_PRELOAD", library).env("FAKETIME", "@2000-01-01 00:00:00");
+    }
+    figure(&command.output().unwrap().stdout)
+}
+
+fn inside(words: &[&str], policy: &Policy) -> f64 {
+    let command = assize_core::Command::new(executable()).args(["guest"]).args(words);
+    let outcome = Sandbox::new(policy.clone(), command).run_blocking().unwrap();
+    // The guest's own clock is the virtual one: what a call takes is told from outside, by all of them together.
+    assert!(outcome.stderr.is_empty(), "{}", String::from_utf8_lossy(&outcome.stderr));
+    outcome.took.as_secs_f64()
+}
+
+/// The cost of one call, from two runs of different lengths: a start and its end cancel out.
+fn call(name: &str, count: u32, path: &str, policy: &Policy) -> f64 {
+    let few = (count / 10).max(1);
+    let run = |count: u32| inside(&[name, &count.to_string(), path], policy);
+    let (short, long) = (run(few), run(few + count));
+    // A tenth more than what is measured is made to warm up.
+    (long - short) / (f64::from(count) * 1.1) * 1e6
+}
+
+pub(crate) fn rows(table: &mut Table) {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path().canonicalize().unwrap();
+    sources(&work);
+    let folder = work.join("entries");
+    std::fs::create_dir(&folder).unwrap();
+    for nth in 0..ENTRIES {
+        std::fs::write(folder.join(format!("entry-{nth}")), "").unwrap();
+    }
+    let policy = policy(&work);
+    let (policy, work) = (&policy, work.as_path());
+    let folder = folder.to_str().unwrap().to_owned();
+    let preload = libfaketime();
+    let calls: [(&str, &str, u32, &str, Target); 4] = [
+        ("clock_gettime", "clock", 100_000, "", Target::Times(1.0)),
+        ("getrandom", "getrandom", 20_000, "", Target::None),
+        ("stat", "stat", 20_000, "/usr/bin/env", Target::None),
+        ("a listing of 1,000 entries", "list", 200, &folder, Target::Times(2.0)),
+    ];
+    for (title, name, count, path, target) in calls {
+        let mut ways: Vec<(&str, Way<'_>)> = Vec::new();
+        if let (Some(library), "clock") = (&preload, name) {
+            ways.push((
+                "libfaketime",
+                Box::new(move || outside(&[name, &count.to_string(), path], Some(library)) / 1e3),
+            ));
+        }
+        ways.push(("bare", Box::new(move || outside(&[name, &count.to_string(), path], None) / 1e3)));
+        ways.push(("Assize", Box::new(move || call(name, count, path, policy))));
+        table
+            .row(Row { name: &format!("deterministic: {title}"), unit: "µs", rounds: ROUNDS, ways, target });
+    }
+    let programs = [
+        ("start and end of /bin/true", "exec /bin/true", None, 20, Target::None),
+        ("20 starts of python3", TWENTY_STARTS, Some("/usr/bin/python3"), ROUNDS, Target::Times(1.3)),
+        ("make of 21 C files, -j2", MAKE, Some("/usr/bin/make"), ROUNDS, Target::Times(1.3)),
+    ];
+    for (title, script, needs, rounds, target) in programs {
+        let name = format!("deterministic: {title}");
+        if let Some(missing) = needs.filter(|path| !Path::new(path).exists()) {
+            table.leave_out(&name, &format!("there is no {missing}"));
+            continue;
+        }
+        let mut ways: Vec<(&str, Way<'_>)> = Vec::new();
+        if let Some(library) = &preload {
+            ways.push(("libfaketime", Box::new(move || faked(script, work, library))));
+        }
+        ways.push(("bare", Box::new(move || bare(script, work))));
+        ways.push(("Assize", Box::new(move || boxed(script, work, policy))));
+        table.row(Row { name: &name, unit: "ms", rounds, ways, target });
+    }
+}
+
+fn faked(script: &str, work: &Path, library: &str) -> f64 {
+    milliseconds(|| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).current_dir(work).env_clear().env("PATH", "/usr/bin:/bin");
+        command.env("LD_PRELOAD", library).env("FAKETIME", "@2000-01-01 00:00:00");
+        let output = command.env("TMPDIR", work).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    })
+}
