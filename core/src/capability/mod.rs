@@ -16,6 +16,7 @@ mod hostname;
 mod machine;
 mod observe;
 mod random;
+mod schedule;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -367,6 +368,7 @@ pub const ALL: &[Declared] = &[
     declared::<machine::Seen>(),
     declared::<hostname::Hostname>(),
     declared::<environment::Environment>(),
+    declared::<schedule::Schedule>(),
     declared::<addresses::Addresses>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),
