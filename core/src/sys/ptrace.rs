@@ -76,10 +76,40 @@ pub(crate) fn poke(tid: u32, address: u64, word: u64) -> Result<(), Errno> {
 
 /// A stopped thread's stack pointer.
 pub(crate) fn stack_pointer(tid: u32) -> Result<u64, Errno> {
+    Ok(registers(tid)?.rsp)
+}
+
+/// Whether the signal that `tid` has stopped for says that the processor refused an instruction (`#GP`).
+pub(crate) fn is_refusal(tid: u32) -> bool {
+    // `SI_KERNEL` of `asm-generic/siginfo.h`.
+    const SI_KERNEL: i32 = 0x80;
+    // SAFETY: all zero is a valid value of this plain struct.
+    let mut info = unsafe { std::mem::zeroed::<libc::siginfo_t>() };
+    request(libc::PTRACE_GETSIGINFO, tid, 0, (&raw mut info) as u64).is_ok() && info.si_code == SI_KERNEL
+}
+
+/// Where a stopped thread stands in its code.
+pub(crate) fn instruction_pointer(tid: u32) -> Result<u64, Errno> {
+    Ok(registers(tid)?.rip)
+}
+
+/// Carries an instruction of `len` bytes out that reads a counter: into `edx:eax`, and `aux` into `ecx`.
+pub(crate) fn answer_counter(tid: u32, counter: u64, aux: Option<u32>, len: u64) -> Result<(), Errno> {
+    let mut registers = registers(tid)?;
+    registers.rax = counter & 0xffff_ffff;
+    registers.rdx = counter >> 32;
+    if let Some(aux) = aux {
+        registers.rcx = aux.into();
+    }
+    registers.rip = registers.rip.wrapping_add(len);
+    request(libc::PTRACE_SETREGS, tid, 0, (&raw mut registers) as u64)
+}
+
+fn registers(tid: u32) -> Result<libc::user_regs_struct, Errno> {
     // SAFETY: all-zero is a valid value of this plain C struct.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     request(libc::PTRACE_GETREGS, tid, 0, (&raw mut registers) as u64)?;
-    Ok(registers.rsp)
+    Ok(registers)
 }
 
 /// Waits for the next stop of any thread that the calling thread traces. `ECHILD`: it traces none.

@@ -18,6 +18,23 @@ pub(crate) fn getcpu_offset() -> Option<u64> {
 /// Code for one of its functions: `mov rax, -ENOSYS; ret`. libc then makes the system call.
 pub(crate) const NOT_HERE: u64 = u64::from_le_bytes([0x48, 0xc7, 0xc0, 0xda, 0xff, 0xff, 0xff, 0xc3]);
 
+/// Where it has the functions that read a clock by the processor's counter, and code for each that makes the system call
+/// instead: `mov eax, NUMBER; syscall; ret`.
+pub(crate) fn clocks() -> &'static [(u64, u64)] {
+    static CLOCKS: OnceLock<Vec<(u64, u64)>> = OnceLock::new();
+    CLOCKS.get_or_init(|| {
+        let functions = [
+            (c"__vdso_clock_gettime", libc::SYS_clock_gettime),
+            (c"__vdso_gettimeofday", libc::SYS_gettimeofday),
+        ];
+        let code = |number: i64| {
+            let [a, b, c, d, ..] = number.to_le_bytes();
+            u64::from_le_bytes([0xb8, a, b, c, d, 0x0f, 0x05, 0xc3])
+        };
+        functions.into_iter().filter_map(|(name, number)| Some((find(name)?, code(number)))).collect()
+    })
+}
+
 /// Looks a symbol up in our own vDSO (`man 7 vdso`).
 fn find(name: &CStr) -> Option<u64> {
     // SAFETY: reads the auxiliary vector.
