@@ -15,6 +15,7 @@ mod guard;
 mod hostname;
 mod machine;
 mod observe;
+mod pids;
 mod random;
 mod schedule;
 mod tsc;
@@ -376,6 +377,7 @@ pub const ALL: &[Declared] = &[
     declared::<environment::Environment>(),
     declared::<schedule::Schedule>(),
     declared::<tsc::Tsc>(),
+    declared::<pids::Pids>(),
     declared::<addresses::Addresses>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),

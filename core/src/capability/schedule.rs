@@ -19,6 +19,8 @@ use crate::{Errno, NotifAction, Policy};
 #[derive(Default)]
 pub(super) struct Schedule {
     claim: OnceLock<Claim>,
+    /// The processors that guests might run on if they did not share one.
+    allowed: OnceLock<Vec<usize>>,
 }
 
 /// The processors of this process's serial runs, and how many runs each has.
@@ -56,11 +58,13 @@ impl Schedule {
         let allowed = standing.processors();
         let Some(claim) = Claim::of(&allowed) else { return standing.lacks("no processor is allowed") };
         let done = standing.run_serially(claim.0, allowed.len() > 1);
-        let _ = self.claim.set(claim);
-        if let Err(errno) = done {
-            standing.lacks(format!(
+        match done {
+            Ok(()) => {
+                let _ = (self.claim.set(claim), self.allowed.set(allowed));
+            }
+            Err(errno) => standing.lacks(format!(
                 "no real-time priority: {errno} (root has it, and who has a limit RTPRIO of 3 or more)"
-            ));
+            )),
         }
     }
 
@@ -102,6 +106,25 @@ impl Schedule {
         }
     }
 
+    /// As many processors as there would be without this capability: how many threads a program makes follows from it.
+    #[allow(clippy::needless_pass_by_ref_mut)] // the shape of every handler
+    fn affinity(&self, call: &mut Call) -> Answer {
+        let Some(allowed) = self.allowed.get() else { return Answer::Pass };
+        let mask = mask(allowed);
+        let len = call.arg(1) as u32 as usize;
+        if len < mask.len() || !len.is_multiple_of(8) {
+            return Answer::errno(Errno::EINVAL);
+        }
+        let pid = call.arg(0) as u32;
+        if pid != 0 && call.numbered(pid).is_none() {
+            return Answer::Pass;
+        }
+        match call.write(call.arg(2), &mask) {
+            Ok(()) => Answer::Done(NotifAction::ReturnValue(mask.len() as i64)),
+            Err(errno) => Answer::errno(errno),
+        }
+    }
+
     /// A guest sees what it would see if it had no special priority, as on a host that can't give it.
     #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut)]
     fn get(&self, call: &mut Call) -> Answer {
@@ -132,6 +155,16 @@ impl Schedule {
     }
 }
 
+/// A set of processors as `man 2 sched_getaffinity` has it: words of 64 bits.
+fn mask(cpus: &[usize]) -> Vec<u8> {
+    let most = cpus.iter().max().copied().unwrap_or(0);
+    let mut bytes = vec![0; (most / 64 + 1) * 8];
+    for cpu in cpus {
+        bytes[cpu / 8] |= 1 << (cpu % 8);
+    }
+    bytes
+}
+
 impl Capability for Schedule {
     const NAME: &'static str = "schedule";
     const STAGE: Stage = Stage::Filter;
@@ -153,6 +186,12 @@ impl Capability for Schedule {
             doc: "all guests stay on one processor; a choice of others is granted in words",
         },
         Rule {
+            calls: Calls::Family(&family::AFFINITY_GET),
+            when: &[],
+            then: Then::Ask { by: Self::affinity, grounds: Grounds::Emulated },
+            doc: "a guest sees all processors that it would have without this",
+        },
+        Rule {
             calls: Calls::Family(&family::SCHEDULE_GET),
             when: &[],
             then: Then::Ask { by: Self::get, grounds: Grounds::Emulated },
@@ -169,6 +208,12 @@ impl Capability for Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_has_a_bit_for_each_processor() {
+        assert_eq!(mask(&[0, 1]), [3, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(mask(&[9, 64]), [0, 2, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    }
 
     #[test]
     fn runs_are_spread_over_the_processors() {
