@@ -12,6 +12,7 @@ use crate::handler::Handler;
 use crate::launch::{Keeper, Stdio};
 use crate::outcome::{Control, ControlState};
 use crate::plan::Plan;
+use crate::policy::Schedule;
 use crate::remote::Remote;
 use crate::supervisor::Run;
 use crate::supervisor::recorder::Recorder;
@@ -159,7 +160,8 @@ impl Sandbox {
     /// Keeps the run on the calling thread, which waits anyway: a thread less to make and to wake.
     fn wait(self, stdio: Stdio) -> Result<Outcome, RunError> {
         // A pipe that nobody reads must not end the caller by a signal.
-        if matches!(self.command.stdin, Stdin::Bytes(_)) {
+        // And a serial run's keeper has a priority, which is not the caller's.
+        if matches!(self.command.stdin, Stdin::Bytes(_)) || self.policy.schedule == Schedule::Serial {
             return self.start(Vec::new(), stdio)?.wait();
         }
         let keeper = self.keeper(Vec::new(), stdio, None)?;

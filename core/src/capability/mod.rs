@@ -18,7 +18,10 @@ mod guard;
 mod hostname;
 mod machine;
 mod observe;
+mod pids;
 mod random;
+mod schedule;
+mod tsc;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,7 +36,7 @@ use crate::policy::Clock;
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::device::Device;
 pub use crate::supervisor::stop::{AtEnd, CallStop};
-pub use crate::supervisor::tracker::ExecStop;
+pub use crate::supervisor::tracker::{ExecStop, FaultStop};
 pub use crate::sys::clone::Preparation;
 use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::syscall::{Family, Sysno};
@@ -55,6 +58,8 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// Run when a guest has executed a program, before the program's first instruction. An error kills the guest.
     const AT_EXEC: Option<AtExec<Self>> = None;
 
+    /// Run when a guest's own instruction was refused by the processor: whether that is dealt with, and the guest goes on.
+    const AT_FAULT: Option<AtFault<Self>> = None;
     /// Run when the first guest stands ready, before its probes and its exec, on a thread that nothing confines.
     const AT_START: Option<AtStart<Self>> = None;
 
@@ -94,6 +99,9 @@ pub trait Capability: Sized + Send + Sync + 'static {
 
 /// See [`Capability::AT_EXEC`].
 pub type AtExec<S> = fn(&S, &mut ExecStop<'_>) -> Result<(), Errno>;
+
+/// See [`Capability::AT_FAULT`].
+pub type AtFault<S> = fn(&S, &mut FaultStop<'_>) -> Result<bool, Errno>;
 
 /// See [`Capability::AT_START`]. What can't be had it tells by [`Standing::lacks`].
 pub type AtStart<S> = fn(&S, &mut Standing);
@@ -395,6 +403,9 @@ pub const ALL: &[Declared] = &[
     declared::<clock::VirtualClock>(),
     declared::<hostname::Hostname>(),
     declared::<environment::Environment>(),
+    declared::<schedule::Schedule>(),
+    declared::<tsc::Tsc>(),
+    declared::<pids::Pids>(),
     declared::<addresses::Addresses>(),
     declared::<directories::Directories>(),
     declared::<observe::Observed>(),
@@ -411,6 +422,7 @@ pub(crate) trait Active: Send + Sync {
     fn files(&self) -> Vec<ActiveFile>;
     fn open(&self, file: usize, call: &mut Call) -> Answer;
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno>;
+    fn at_fault(&self, stop: &mut FaultStop<'_>) -> Result<bool, Errno>;
     fn follows_guests(&self) -> bool;
     fn prepare(&self, preparation: &mut Preparation);
     fn acts_at_start(&self) -> bool;
@@ -498,6 +510,10 @@ impl<C: Capability> Active for Started<C> {
 
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno> {
         C::AT_EXEC.map_or(Ok(()), |at_exec| at_exec(&self.0, stop))
+    }
+
+    fn at_fault(&self, stop: &mut FaultStop<'_>) -> Result<bool, Errno> {
+        C::AT_FAULT.map_or(Ok(false), |at_fault| at_fault(&self.0, stop))
     }
 
     fn follows_guests(&self) -> bool {

@@ -103,6 +103,9 @@ struct Ready {
 
 type Lacking = Vec<(&'static str, String)>;
 
+/// The tracker, and the number of its thread.
+type Followed = (JoinHandle<()>, u32);
+
 fn step(step: Step) -> impl Fn(rustix::io::Errno) -> RunError {
     move |errno| LaunchError::from(Failure { step, errno: errno.into() }).into()
 }
@@ -231,7 +234,7 @@ impl Keeper {
                     let _ = reply.send(answer);
                 }
                 // The command goes on already.
-                Ok(Told::Ready { init, init_pid, root }) if !attended => {
+                Ok(Told::Ready { init, init_pid, root, .. }) if !attended => {
                     return Ok(Ready {
                         init,
                         init_pid,
@@ -241,16 +244,23 @@ impl Keeper {
                         held: None,
                     });
                 }
-                Ok(Told::Ready { init, init_pid, root }) => {
+                Ok(Told::Ready { init, init_pid, root, worker }) => {
+                    let mut servants = vec![worker];
                     let tracker = match self.track(root, namespaces) {
-                        Ok(tracker) => tracker,
+                        Ok(followed) => followed.map(|(tracker, id)| {
+                            servants.push(id);
+                            tracker
+                        }),
                         Err(errno) => {
                             let _ = reply.send(Reply::Stop(Failure { step: Step::Tracker, errno }));
                             continue;
                         }
                     };
-                    let mut standing = Standing::new(root, namespaces);
+                    let mut standing = Standing::new(root, servants, namespaces);
                     self.run.plan.at_start(&mut standing);
+                    if standing.is_serial() {
+                        self.run.runs_serially();
+                    }
                     let lacking = standing.into_lacking();
                     if let Some((name, why)) =
                         lacking.iter().find(|(name, _)| self.policy.required.contains(*name))
@@ -271,7 +281,7 @@ impl Keeper {
 
     /// Follows the guests where the plan needs it, and where nothing else would end them if this process is killed:
     /// without a pid namespace only their tracer's end does (`PTRACE_O_EXITKILL`).
-    fn track(&self, root: u32, namespaces: bool) -> Result<Option<JoinHandle<()>>, Errno> {
+    fn track(&self, root: u32, namespaces: bool) -> Result<Option<Followed>, Errno> {
         if self.follows(namespaces) {
             match self.follow(root, namespaces) {
                 Ok(tracker) => return Ok(Some(tracker)),
@@ -288,7 +298,7 @@ impl Keeper {
         self.run.plan.is_tracked() || !namespaces && !self.policy.syscalls.allow.contains(&ptrace)
     }
 
-    fn follow(&self, root: u32, namespaces: bool) -> Result<JoinHandle<()>, Errno> {
+    fn follow(&self, root: u32, namespaces: bool) -> Result<Followed, Errno> {
         let (tell, told) = channel();
         let run = Arc::clone(&self.run);
         let tracker = std::thread::Builder::new()
@@ -297,7 +307,7 @@ impl Keeper {
                 thread::block_signals();
                 match Tracker::seize(run, root, namespaces) {
                     Ok(tracker) => {
-                        let _ = tell.send(Ok(()));
+                        let _ = tell.send(Ok(thread::id()));
                         tracker.follow();
                     }
                     Err(errno) => {
@@ -306,7 +316,7 @@ impl Keeper {
                 }
             })
             .map_err(|error| Errno::of(&error))?;
-        told.recv().unwrap_or(Err(Errno::EIO)).map(|()| tracker)
+        told.recv().unwrap_or(Err(Errno::EIO)).map(|id| (tracker, id))
     }
 
     fn prepare(&mut self, namespaces: bool) -> Result<Prepared, RunError> {

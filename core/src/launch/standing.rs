@@ -3,12 +3,17 @@
 #![forbid(unsafe_code)]
 
 use rustix::process::{Pid, Resource, Rlimit, getpriority_process, prlimit, setpriority_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Errno;
+use crate::sys::{schedule, thread};
 
 /// A guest that stands ready.
 pub struct Standing {
     guest: u32,
+    /// The threads that serve it: the keeper, which calls, and these.
+    servants: Vec<u32>,
+    serial: bool,
     namespaces: bool,
     /// Whose turn it is.
     pub(crate) capability: &'static str,
@@ -17,8 +22,13 @@ pub struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(guest: u32, namespaces: bool) -> Self {
-        Self { guest, namespaces, capability: "", lacking: Vec::new() }
+    pub(super) fn new(guest: u32, servants: Vec<u32>, namespaces: bool) -> Self {
+        Self { guest, servants, serial: false, namespaces, capability: "", lacking: Vec::new() }
+    }
+
+    /// Whether the worker may keep the processor while others do its errands.
+    pub(super) fn is_serial(&self) -> bool {
+        self.serial
     }
 
     pub(super) fn into_lacking(self) -> Vec<(&'static str, String)> {
@@ -68,6 +78,42 @@ impl Standing {
         Ok(if soft_is_whole { Limited::HardIsLower(before) } else { Limited::Lower(before) })
     }
 
+    /// The processors that the keeper may run on.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn processors(&self) -> Vec<usize> {
+        let set = sched_getaffinity(None);
+        (0..CpuSet::MAX_CPU).filter(|cpu| set.as_ref().is_ok_and(|set| set.is_set(*cpu))).collect()
+    }
+
+    /// Lets the guest, and all that it makes, run on this processor alone, each until it waits, and those that serve it at
+    /// once. `others`: there are further processors, on which errands are done.
+    ///
+    /// # Errors
+    /// What the kernel gives; then all is as before.
+    pub(crate) fn run_serially(&mut self, cpu: usize, others: bool) -> Result<(), Errno> {
+        let keeper = thread::id();
+        let all = [(keeper, KEEPER)].into_iter();
+        let all =
+            all.chain(self.servants.iter().map(|servant| (*servant, SERVANT))).chain([(self.guest, GUEST)]);
+        let mut only = CpuSet::new();
+        only.set(cpu);
+        let done = all.clone().try_for_each(|(tid, priority)| schedule::first_in_first_out(tid, priority));
+        let done = done.and_then(|()| {
+            all.clone()
+                .try_for_each(|(tid, _)| Ok(sched_setaffinity(Pid::from_raw(tid.cast_signed()), &only)?))
+        });
+        match done {
+            Ok(()) => self.serial = others,
+            // Back to the ordinary one always goes.
+            Err(_) => {
+                for (tid, _) in all {
+                    let _ = schedule::ordinary(tid);
+                }
+            }
+        }
+        done
+    }
+
     /// Its niceness.
     ///
     /// # Errors
@@ -99,6 +145,11 @@ impl Standing {
             .map_err(|error| Errno::of(&error))
     }
 }
+
+/// Real-time priorities: a guest's, that of the threads that answer it, and of the one that ends it when its time is up.
+const GUEST: i32 = 1;
+const SERVANT: i32 = 2;
+const KEEPER: i32 = schedule::HIGHEST;
 
 /// What came of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::capability::{Active, Answer, Check, ExecStop, Preparation, Standing};
+use crate::capability::{Active, Answer, Check, ExecStop, FaultStop, Preparation, Standing};
 use crate::filter::{FilterError, Match, Program};
 use crate::guest::Identity;
 use crate::landlock::LandlockError;
@@ -211,6 +211,16 @@ impl Plan {
         self.capabilities
             .iter()
             .try_for_each(|capability| capability.at_exec(stop).map_err(|errno| (capability.name(), errno)))
+    }
+
+    /// Whether a capability deals with what the processor has refused a guest.
+    pub(crate) fn at_fault(&self, stop: &mut FaultStop<'_>) -> Result<bool, Errno> {
+        for capability in &self.capabilities {
+            if capability.at_fault(stop)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What the first guest's process is to do to itself.

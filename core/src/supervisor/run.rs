@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::TryRecvError;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -18,6 +20,9 @@ use crate::plan::Plan;
 use crate::sys::seccomp::Listener;
 use crate::trace::{Body, Place};
 use crate::{Errno, RunError, guest};
+
+/// How long a serial run's worker keeps the processor while it waits for an errand, which takes some 60 µs.
+const LONGEST_SPIN: Duration = Duration::from_millis(20);
 
 /// One run.
 pub(crate) struct Run {
@@ -36,6 +41,8 @@ pub(crate) struct Run {
     probing: AtomicBool,
     /// A guest has changed its umask, so it must be asked for.
     pub(super) umask_changed: AtomicBool,
+    /// While somebody else does an errand, no guest is to run on.
+    serial: AtomicBool,
     /// Answers that were deferred and are not given yet.
     pub(super) pending: AtomicUsize,
     /// Takes calls that must be performed, from threads that stand outside of the guests' domain.
@@ -68,6 +75,7 @@ impl Run {
             stand_ins: Mutex::default(),
             probing: AtomicBool::new(true),
             umask_changed: AtomicBool::new(false),
+            serial: AtomicBool::new(false),
             pending: AtomicUsize::new(0),
             performer: OnceLock::new(),
             calling: watch::Sender::new(0),
@@ -167,6 +175,11 @@ impl Run {
         self.probing.store(false, Ordering::Release);
     }
 
+    /// The guests run one at a time, and there are processors besides theirs.
+    pub(crate) fn runs_serially(&self) {
+        self.serial.store(true, Ordering::Release);
+    }
+
     /// Records an event, if anybody listens.
     pub(crate) fn record(&self, body: impl FnOnce() -> Body) {
         if let Some(recorder) = &self.recorder {
@@ -246,6 +259,18 @@ impl Run {
             // The one who asked may have died meanwhile.
             let _ = give.send(work());
         });
+        if self.serial.load(Ordering::Acquire) {
+            // How far others come meanwhile would depend on how long it takes: so the processor is not given away. Not for
+            // ever, since the errand may wait for this very processor.
+            let since = Instant::now();
+            while since.elapsed() < LONGEST_SPIN {
+                match take.try_recv() {
+                    Ok(done) => return Ok(done),
+                    Err(TryRecvError::Empty) => std::hint::spin_loop(),
+                    Err(TryRecvError::Disconnected) => return Err(Errno::EIO),
+                }
+            }
+        }
         take.recv().map_err(|_| Errno::EIO)
     }
 }

@@ -34,6 +34,46 @@ pub struct ExecStop<'a> {
     pub(super) place: &'a Place,
 }
 
+/// A guest whose instruction the processor has refused.
+pub struct FaultStop<'a> {
+    tid: u32,
+    place: &'a Place,
+    code: [u8; LONGEST_CODE],
+    known: usize,
+}
+
+/// As much of the code as tells which instruction it is.
+const LONGEST_CODE: usize = 3;
+
+impl<'a> FaultStop<'a> {
+    fn at(tid: u32, place: &'a Place) -> Result<Self, Errno> {
+        let mut code = [0; LONGEST_CODE];
+        // At the end of a mapping there may be less.
+        let known = memory::read(tid, ptrace::instruction_pointer(tid)?, &mut code)?;
+        Ok(Self { tid, place, code, known })
+    }
+
+    /// Its process's place in the tree.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        self.place
+    }
+
+    /// The first bytes of the instruction.
+    #[must_use]
+    pub fn code(&self) -> &[u8] {
+        self.code.get(..self.known).unwrap_or_default()
+    }
+
+    /// Carries out an instruction of `len` bytes that reads a counter, and what `aux` says with it.
+    ///
+    /// # Errors
+    /// What the kernel gives.
+    pub fn answer_counter(&self, counter: u64, aux: Option<u32>, len: usize) -> Result<(), Errno> {
+        ptrace::answer_counter(self.tid, counter, aux, len as u64)
+    }
+}
+
 /// A file that a program was mapped from: its own, its interpreter's.
 #[derive(Debug)]
 pub(crate) struct Mapped {
@@ -304,6 +344,7 @@ impl Tracker {
                 ptrace::resume(tid, 0)
             }
             ptrace::Stop::Group => ptrace::listen(tid),
+            ptrace::Stop::Signal(libc::SIGSEGV) if self.is_dealt_with(tid) => ptrace::resume(tid, 0),
             ptrace::Stop::Signal(signal) => {
                 self.signalled(tid, signal);
                 ptrace::resume(tid, signal)
@@ -321,6 +362,17 @@ impl Tracker {
                 Ok(())
             }
         };
+    }
+
+    /// Whether a capability has dealt with the fault that a guest's own instruction raised.
+    fn is_dealt_with(&self, tid: u32) -> bool {
+        if !ptrace::is_refusal(tid) {
+            return false;
+        }
+        let Some(place) = self.run.processes().of(tid).map(|(_, process)| process.place.clone()) else {
+            return false;
+        };
+        FaultStop::at(tid, &place).is_ok_and(|mut stop| self.run.plan.at_fault(&mut stop).unwrap_or(false))
     }
 
     /// The command may be killed by it: who sent it is then worth knowing.

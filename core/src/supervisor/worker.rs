@@ -29,6 +29,8 @@ pub(crate) enum Told {
         init_pid: u32,
         /// The first guest, as we number it.
         root: u32,
+        /// The worker's own thread.
+        worker: u32,
     },
     /// The start failed.
     Failed(Failure),
@@ -107,7 +109,8 @@ fn begin(work: &mut Work) -> Result<Starting, Failure> {
         perform::start_performer(&work.run).map_err(failure(Step::Domain))?;
     }
     // From here on nothing fails.
-    let ready = Told::Ready { init, init_pid: starting.init_pid, root };
+    let worker = thread::id();
+    let ready = Told::Ready { init, init_pid: starting.init_pid, root, worker };
     if work.attended {
         ask(work, ready)?;
     } else {

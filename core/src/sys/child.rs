@@ -198,6 +198,13 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
         {
             give_up(shared, Step::Personality, errno);
         }
+        if start.preparation.tsc_faults {
+            let how = libc::PR_TSC_SIGSEGV as usize;
+            let taken = syscall5(Sysno::prctl as usize, libc::PR_SET_TSC as usize, how, 0, 0, 0);
+            if let Some(errno) = failed(taken) {
+                give_up(shared, Step::Tsc, errno);
+            }
+        }
         // In its own user namespace the guest has every capability(7) until here.
         let _ =
             syscall5(Sysno::prctl as usize, libc::PR_SET_SECUREBITS as usize, SECUREBITS as usize, 0, 0, 0);

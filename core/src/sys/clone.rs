@@ -40,6 +40,8 @@ impl CapHeader {
 pub struct Preparation {
     /// Its personality (`man 2 personality`), where it is not the caller's.
     pub(crate) personality: Option<u32>,
+    /// Whether reading the time stamp counter is a fault (`man 2 prctl`, `PR_SET_TSC`).
+    pub(crate) tsc_faults: bool,
 }
 
 /// All that a start needs, ready for children that can't allocate.
@@ -120,6 +122,7 @@ steps! {
     Folder => "entering the folder (fchdir)",
     CoreLimit => "limiting core dumps (prlimit64)",
     Personality => "fixing where programs lie (personality)",
+    Tsc => "taking the time stamp counter away (prctl)",
     Capabilities => "giving up capabilities (capset)",
     Filter => "arming the filter (seccomp)",
     Listener => "taking over the listener (pidfd_getfd)",

@@ -140,6 +140,16 @@ impl Registers {
     pub(crate) fn stack(&self) -> u64 {
         self.0.rsp
     }
+
+    /// As after an instruction of `len` bytes that reads a counter: into `edx:eax`, and `aux` into `ecx`.
+    fn count(&mut self, counter: u64, aux: Option<u32>, len: u64) {
+        self.0.rax = counter & 0xffff_ffff;
+        self.0.rdx = counter >> 32;
+        if let Some(aux) = aux {
+            self.0.rcx = aux.into();
+        }
+        self.0.rip = self.0.rip.wrapping_add(len);
+    }
 }
 
 /// A stopped thread's registers.
@@ -153,6 +163,27 @@ pub(crate) fn registers(tid: u32) -> Result<Registers, Errno> {
 /// Changes them.
 pub(crate) fn set_registers(tid: u32, registers: &Registers) -> Result<(), Errno> {
     request(libc::PTRACE_SETREGS, tid, 0, (&raw const registers.0) as u64)
+}
+
+/// Whether the signal that `tid` has stopped for says that the processor refused an instruction (`#GP`).
+pub(crate) fn is_refusal(tid: u32) -> bool {
+    // `SI_KERNEL` of `asm-generic/siginfo.h`.
+    const SI_KERNEL: i32 = 0x80;
+    // SAFETY: all zero is a valid value of this plain struct.
+    let mut info = unsafe { std::mem::zeroed::<libc::siginfo_t>() };
+    request(libc::PTRACE_GETSIGINFO, tid, 0, (&raw mut info) as u64).is_ok() && info.si_code == SI_KERNEL
+}
+
+/// Where a stopped thread stands in its code.
+pub(crate) fn instruction_pointer(tid: u32) -> Result<u64, Errno> {
+    Ok(registers(tid)?.0.rip)
+}
+
+/// Carries an instruction of `len` bytes out that reads a counter: into `edx:eax`, and `aux` into `ecx`.
+pub(crate) fn answer_counter(tid: u32, counter: u64, aux: Option<u32>, len: u64) -> Result<(), Errno> {
+    let mut registers = registers(tid)?;
+    registers.count(counter, aux, len);
+    set_registers(tid, &registers)
 }
 
 /// Waits for the next stop of any thread that the calling thread traces. `ECHILD`: it traces none.

@@ -2,6 +2,11 @@
 
 use crate::Errno;
 
+/// The calling thread's number.
+pub(crate) fn id() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+}
+
 /// Gives the calling thread its own working folder and umask (`man 2 unshare`, `CLONE_FS`).
 pub(crate) fn unshare_fs() -> Result<(), Errno> {
     // SAFETY: no memory is involved.

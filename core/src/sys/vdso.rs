@@ -20,20 +20,22 @@ pub(crate) fn getcpu_offset() -> Option<u64> {
 /// Code for one of its functions: `mov rax, -ENOSYS; ret`. libc then makes the system call.
 pub(crate) const NOT_HERE: u64 = u64::from_le_bytes([0x48, 0xc7, 0xc0, 0xda, 0xff, 0xff, 0xff, 0xc3]);
 
-/// The functions of the vDSO that read clocks, each as how far into the vDSO it lies, and the number of the call that does
-/// the same.
-pub(crate) fn clock_functions() -> &'static [(u64, u32)] {
-    static FUNCTIONS: OnceLock<Vec<(u64, u32)>> = OnceLock::new();
+/// The functions of the vDSO that read clocks, each as how far into the vDSO it lies, and code for it that makes the call
+/// which does the same: `mov eax, NUMBER; syscall; ret`.
+pub(crate) fn clocks() -> &'static [(u64, u64)] {
+    static CLOCKS: OnceLock<Vec<(u64, u64)>> = OnceLock::new();
     const ALL: [(&CStr, Sysno); 4] = [
         (c"__vdso_clock_gettime", Sysno::clock_gettime),
         (c"__vdso_gettimeofday", Sysno::gettimeofday),
         (c"__vdso_time", Sysno::time),
         (c"__vdso_clock_getres", Sysno::clock_getres),
     ];
-    FUNCTIONS.get_or_init(|| {
-        let number = |call: Sysno| call.id().unsigned_abs();
-        ALL.into_iter().filter_map(|(name, call)| find(name).map(|at| (at, number(call)))).collect()
-    })
+    let code = |call: Sysno| {
+        let [a, b, c, d] = call.id().to_le_bytes();
+        u64::from_le_bytes([0xb8, a, b, c, d, 0x0f, 0x05, 0xc3])
+    };
+    CLOCKS
+        .get_or_init(|| ALL.into_iter().filter_map(|(name, call)| Some((find(name)?, code(call)))).collect())
 }
 
 /// Looks a symbol up in our own vDSO (`man 7 vdso`).

@@ -196,6 +196,10 @@ families! {
     SETRLIMIT "setrlimit": "sets limits of one's own", [setrlimit];
     SCHEDULE "schedule": "changes when and where a thread runs",
         [sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr];
+    SCHEDULE_SET "schedule_set": "changes by which policy a thread runs",
+        [sched_setparam, sched_setscheduler, sched_setattr];
+    SCHEDULE_GET "schedule_get": "asks by which policy a thread runs",
+        [sched_getparam, sched_getscheduler, sched_getattr];
     SETPRIORITY "setpriority": "changes the priority of a process, a group or all of a user's", [setpriority];
     IOPRIO "ioprio": "changes the I/O priority of a thread, a group or all of a user's", [ioprio_set];
     PERSONALITY "personality": "changes how programs are laid out and run", [personality];

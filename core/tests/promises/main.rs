@@ -12,6 +12,7 @@ mod handlers;
 mod launch;
 mod lifetime;
 mod memory;
+mod required;
 mod signals;
 mod sockets;
 mod stress;

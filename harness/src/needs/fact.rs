@@ -18,6 +18,8 @@ pub enum Fact {
     Userns,
     /// `seccomp`: filters, and a supervisor that answers for them.
     Seccomp,
+    /// `realtime`: the process may give threads real-time priorities.
+    Realtime,
     /// `root`: the tests run as user 0.
     Root,
     /// `x86_64`, `aarch64`: the machine.
@@ -33,6 +35,7 @@ pub(super) const NAMED: &[(&str, Fact, &str)] = &[
     ("seccomp", Fact::Seccomp, "every rule over a system call"),
     ("userns", Fact::Userns, "isolation: no guest outlives its run"),
     ("kernel", Fact::Kernel, "6.13 is the oldest that the supervisor runs on"),
+    ("realtime", Fact::Realtime, "deterministic.schedule: serial"),
     ("root", Fact::Root, "as root a guest passes the permissions that a test may rely on"),
     ("x86_64", Fact::Machine("x86_64"), "the machine that filters and the prober are written for"),
     ("aarch64", Fact::Machine("aarch64"), "not supported yet"),

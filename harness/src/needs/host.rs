@@ -32,6 +32,7 @@ pub struct Host {
     path: OsString,
     // Making a process is the one costly look: only where somebody asks.
     userns: OnceLock<Result<(), String>>,
+    realtime: OnceLock<Result<(), String>>,
 }
 
 /// A fact as it is on this host.
@@ -59,6 +60,7 @@ impl Host {
             // The guest's, not the harness's own: a program that the guest can't find is none.
             path: GUEST_PATH.into(),
             userns: OnceLock::new(),
+            realtime: OnceLock::new(),
         }
     }
 
@@ -101,6 +103,15 @@ impl Host {
                 Ok(()) => plain(true, "namespaces can be made here".into()),
                 Err(why) => plain(false, format!("no user namespace can be made here: {why}")),
             },
+            Fact::Realtime => {
+                match self
+                    .realtime
+                    .get_or_init(|| assize_core::host::try_realtime().map_err(|error| error.to_string()))
+                {
+                    Ok(()) => plain(true, "real-time priorities can be given here".into()),
+                    Err(why) => plain(false, format!("no real-time priority can be given here: {why}")),
+                }
+            }
             Fact::Seccomp if self.seccomp => plain(true, "filters can ask a supervisor here".into()),
             Fact::Seccomp => plain(false, "this kernel's seccomp can't ask a supervisor".into()),
             Fact::Root if self.root => plain(true, "the tests run as root".into()),
@@ -184,6 +195,7 @@ mod tests {
             root: false,
             path: "relative:/bin:/usr/bin".into(),
             userns: OnceLock::from(Err("EPERM".to_owned())),
+            realtime: OnceLock::from(Err("EPERM".to_owned())),
         }
     }
 

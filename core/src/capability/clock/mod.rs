@@ -177,11 +177,8 @@ impl VirtualClock {
         let Some((_, base)) = auxv.iter().find(|(key, _)| *key == libc::AT_SYSINFO_EHDR) else {
             return Ok(());
         };
-        for (offset, number) in vdso::clock_functions() {
-            let [low, high, ..] = number.to_le_bytes();
-            // mov eax, number; syscall; ret
-            let code = [0xb8, low, high, 0, 0, 0x0f, 0x05, 0xc3];
-            stop.patch(base.wrapping_add(*offset), u64::from_le_bytes(code))?;
+        for (offset, code) in vdso::clocks() {
+            stop.patch(base.wrapping_add(*offset), *code)?;
         }
         Ok(())
     }
