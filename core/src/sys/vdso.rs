@@ -12,19 +12,20 @@ pub(crate) fn getrandom_offset() -> Option<u64> {
 }
 
 /// The functions of the vDSO that read clocks, each as how far into the vDSO it lies, and the number of the call that does
-/// the same.
-pub(crate) fn clock_functions() -> &'static [(u64, u32)] {
-    static FUNCTIONS: OnceLock<Vec<(u64, u32)>> = OnceLock::new();
+/// the same. `None`: one of them is not to be found.
+pub(crate) fn clock_functions() -> Option<&'static [(u64, u32)]> {
+    static FUNCTIONS: OnceLock<Option<Vec<(u64, u32)>>> = OnceLock::new();
     const ALL: [(&CStr, Sysno); 4] = [
         (c"__vdso_clock_gettime", Sysno::clock_gettime),
         (c"__vdso_gettimeofday", Sysno::gettimeofday),
         (c"__vdso_time", Sysno::time),
         (c"__vdso_clock_getres", Sysno::clock_getres),
     ];
-    FUNCTIONS.get_or_init(|| {
+    let found = FUNCTIONS.get_or_init(|| {
         let number = |call: Sysno| call.id().unsigned_abs();
-        ALL.into_iter().filter_map(|(name, call)| find(name).map(|at| (at, number(call)))).collect()
-    })
+        ALL.into_iter().map(|(name, call)| find(name).map(|at| (at, number(call)))).collect()
+    });
+    found.as_deref()
 }
 
 /// Looks a symbol up in our own vDSO (`man 7 vdso`).

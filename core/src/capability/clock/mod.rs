@@ -177,7 +177,8 @@ impl VirtualClock {
         let Some((_, base)) = auxv.iter().find(|(key, _)| *key == libc::AT_SYSINFO_EHDR) else {
             return Ok(());
         };
-        for (offset, number) in vdso::clock_functions() {
+        let functions = vdso::clock_functions().ok_or(Errno::ENOSYS)?;
+        for (offset, number) in functions {
             let [low, high, ..] = number.to_le_bytes();
             // mov eax, number; syscall; ret
             let code = [0xb8, low, high, 0, 0, 0x0f, 0x05, 0xc3];
