@@ -62,7 +62,7 @@ impl Tsc {
         let Some((_, base)) = auxv.iter().find(|(key, _)| *key == libc::AT_SYSINFO_EHDR) else {
             return Ok(());
         };
-        for (offset, code) in vdso::clocks().iter().copied() {
+        for (offset, code) in vdso::clocks().ok_or(Errno::ENOSYS)?.iter().copied() {
             stop.patch(base + offset, code)?;
         }
         Ok(())

@@ -205,10 +205,16 @@ impl Underway {
 
 /// A call begins. What is under way from here on; `None`: nobody wants to see its end.
 pub(super) fn begin(run: &Run, tid: u32, known: Option<Underway>) -> Result<Option<Underway>, Errno> {
-    let registers = ptrace::registers(tid)?;
-    let Ok(syscall) = Syscall::checked(registers.number()) else { return Ok(None) };
+    let mut registers = ptrace::registers(tid)?;
+    let syscall = Syscall::checked(registers.number()).ok();
     let args = registers.args();
-    let Some(ask) = run.plan.stop(syscall, &args) else { return Ok(None) };
+    let Some((syscall, ask)) = syscall.and_then(|call| run.plan.stop(call, &args).map(|ask| (call, ask)))
+    else {
+        // A filter of the guest's own wants it stopped, by a tracer that it has not: the kernel's answer to that.
+        registers.leave_out(-i64::from(Errno::ENOSYS.value()));
+        ptrace::set_registers(tid, &registers)?;
+        return Ok(None);
+    };
     let mut stop = CallStop { run, tid, syscall, registers, result: None };
     stop.record(ask.origin());
     let answer = run.plan.begin(ask, &mut stop);
@@ -234,14 +240,19 @@ pub(super) fn begin(run: &Run, tid: u32, known: Option<Underway>) -> Result<Opti
 /// A call ends. What is still under way: a call that may go on.
 pub(super) fn end(run: &Run, tid: u32, mut underway: Underway) -> Result<Option<Underway>, Errno> {
     let mut registers = ptrace::registers(tid)?;
-    if underway.cut_short && AGAIN.contains(&registers.result()) {
+    let mut result = registers.result();
+    let is_its_time = underway.cut_short && AGAIN.contains(&result);
+    if is_its_time {
+        result = 0;
         registers.set_result(0);
     }
+    let was_led_elsewhere = registers.args() != underway.args;
     registers.set_args(underway.args);
-    let result = registers.result();
     let mut stop = CallStop { run, tid, syscall: underway.syscall, registers, result: Some(result) };
     (underway.at_end.work)(&mut stop);
-    ptrace::set_registers(tid, &stop.registers)?;
+    if is_its_time || was_led_elsewhere {
+        ptrace::set_registers(tid, &stop.registers)?;
+    }
     underway.stands = true;
     Ok((result == GOES_ON).then_some(underway))
 }

@@ -17,6 +17,9 @@ use crate::policy::{Clock, ClockMode, Timestamp};
 /// How long the machine has been up when the run begins: what `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME` then show.
 pub(crate) const UPTIME: Duration = Duration::from_secs(1000);
 
+/// Later than the kernel can count.
+pub(crate) const NEVER: u64 = i64::MAX as u64;
+
 const SECOND: i128 = 1_000_000_000;
 /// How many timers and ends of children are kept for a process at most: its oldest ones are of no use any more.
 const KEPT: usize = 1024;
@@ -207,7 +210,7 @@ pub(crate) fn real_since(base: Base) -> u64 {
 pub(crate) fn nanoseconds(seconds: i64, nanoseconds: i64) -> Option<u64> {
     let valid = seconds >= 0 && (0..SECOND).contains(&i128::from(nanoseconds));
     let whole = i128::from(seconds) * SECOND + i128::from(nanoseconds);
-    valid.then(|| u64::try_from(whole.min(i128::from(i64::MAX))).unwrap_or(0))
+    valid.then(|| u64::try_from(whole.min(i128::from(NEVER))).unwrap_or(0))
 }
 
 impl Time {
@@ -260,7 +263,7 @@ impl Time {
     pub(crate) fn elapsed_at(&self, base: Base, seconds: i64, nanoseconds: i64) -> u64 {
         let whole = i128::from(seconds) * SECOND + i128::from(nanoseconds);
         let elapsed = whole - self.origin(base);
-        u64::try_from(elapsed.clamp(0, i128::from(i64::MAX))).unwrap_or(0)
+        u64::try_from(elapsed.clamp(0, i128::from(NEVER))).unwrap_or(0)
     }
 
     fn origin(&self, base: Base) -> i128 {

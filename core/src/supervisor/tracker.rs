@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use super::Run;
 use super::quiet::Watch;
-use super::stop::{self, Underway};
+use super::stop::{self, Underway, Waits};
+use super::time;
 use crate::guest::Identity;
 use crate::outcome::{Sender, Why};
 use crate::sys::{memory, ptrace};
@@ -286,8 +287,10 @@ impl Tracker {
         let waiting = self.underway.iter().filter_map(|(tid, call)| call.waits().map(|waits| (*tid, waits)));
         // Of several it is the one that is first in the tree, whatever the numbers.
         let first = waiting.min_by_key(|(tid, waits)| (waits.until, waits.sleeps, place(*tid), *tid));
-        let Some((tid, _)) = first.filter(|(_, waits)| waits.sleeps) else { return };
-        if self.run.processes().times().any(super::time::OwnTime::has_timers) {
+        // Who sleeps for ever is not woken.
+        let ends = |waits: &Waits| waits.sleeps && waits.until < time::NEVER;
+        let Some((tid, _)) = first.filter(|(_, waits)| ends(waits)) else { return };
+        if self.run.processes().times().any(time::OwnTime::has_timers) {
             return;
         }
         if let Some(call) = self.underway.get_mut(&tid)

@@ -21,9 +21,9 @@ pub(crate) fn getcpu_offset() -> Option<u64> {
 pub(crate) const NOT_HERE: u64 = u64::from_le_bytes([0x48, 0xc7, 0xc0, 0xda, 0xff, 0xff, 0xff, 0xc3]);
 
 /// The functions of the vDSO that read clocks, each as how far into the vDSO it lies, and code for it that makes the call
-/// which does the same: `mov eax, NUMBER; syscall; ret`.
-pub(crate) fn clocks() -> &'static [(u64, u64)] {
-    static CLOCKS: OnceLock<Vec<(u64, u64)>> = OnceLock::new();
+/// which does the same: `mov eax, NUMBER; syscall; ret`. `None`: one of them is not to be found.
+pub(crate) fn clocks() -> Option<&'static [(u64, u64)]> {
+    static CLOCKS: OnceLock<Option<Vec<(u64, u64)>>> = OnceLock::new();
     const ALL: [(&CStr, Sysno); 4] = [
         (c"__vdso_clock_gettime", Sysno::clock_gettime),
         (c"__vdso_gettimeofday", Sysno::gettimeofday),
@@ -34,8 +34,8 @@ pub(crate) fn clocks() -> &'static [(u64, u64)] {
         let [a, b, c, d] = call.id().to_le_bytes();
         u64::from_le_bytes([0xb8, a, b, c, d, 0x0f, 0x05, 0xc3])
     };
-    CLOCKS
-        .get_or_init(|| ALL.into_iter().filter_map(|(name, call)| Some((find(name)?, code(call)))).collect())
+    let found = || ALL.into_iter().map(|(name, call)| Some((find(name)?, code(call)))).collect();
+    CLOCKS.get_or_init(found).as_deref()
 }
 
 /// Looks a symbol up in our own vDSO (`man 7 vdso`).

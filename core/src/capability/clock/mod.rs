@@ -177,7 +177,7 @@ impl VirtualClock {
         let Some((_, base)) = auxv.iter().find(|(key, _)| *key == libc::AT_SYSINFO_EHDR) else {
             return Ok(());
         };
-        for (offset, code) in vdso::clocks() {
+        for (offset, code) in vdso::clocks().ok_or(Errno::ENOSYS)? {
             stop.patch(base.wrapping_add(*offset), *code)?;
         }
         Ok(())
