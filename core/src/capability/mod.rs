@@ -12,6 +12,7 @@ mod document;
 mod fs;
 mod guard;
 mod hostname;
+mod metadata;
 mod observe;
 mod random;
 
@@ -25,6 +26,7 @@ use crate::filter::Match;
 use crate::guest::{Opened, Prepared};
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::device::Device;
+pub use crate::supervisor::files::Files;
 pub use crate::supervisor::tracker::ExecStop;
 use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::syscall::{Family, Sysno, signature};
@@ -61,6 +63,11 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// Whether [`AT_EXEC`](Self::AT_EXEC) matters under this policy, so that guests must be followed.
     fn follows_guests(&self) -> bool {
         Self::AT_EXEC.is_some()
+    }
+
+    /// The files that guests have seen, if it shows them with numbers of their own.
+    fn files(&self) -> Option<Files> {
+        None
     }
 
     /// Adds the calls that will show, inside the sandbox and before the command, that it is in force.
@@ -355,6 +362,7 @@ pub const ALL: &[Declared] = &[
     declared::<random::Random>(),
     declared::<hostname::Hostname>(),
     declared::<directories::Directories>(),
+    declared::<metadata::Metadata>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),
 ];
@@ -369,6 +377,7 @@ pub(crate) trait Active: Send + Sync {
     fn open(&self, file: usize, call: &mut Call) -> Answer;
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno>;
     fn follows_guests(&self) -> bool;
+    fn seen_files(&self) -> Option<Files>;
     fn prove(&self, proof: &mut Proof<'_>);
 }
 
@@ -447,6 +456,10 @@ impl<C: Capability> Active for Started<C> {
 
     fn follows_guests(&self) -> bool {
         self.0.follows_guests()
+    }
+
+    fn seen_files(&self) -> Option<Files> {
+        self.0.files()
     }
 
     fn prove(&self, proof: &mut Proof<'_>) {

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::capability::{Active, Answer, Check, ExecStop};
+use crate::capability::{Active, Answer, Check, ExecStop, Files};
 use crate::filter::{FilterError, Match, Program};
 use crate::guest::Identity;
 use crate::landlock::LandlockError;
@@ -180,6 +180,11 @@ impl Plan {
         self.capabilities
             .iter()
             .try_for_each(|capability| capability.at_exec(stop).map_err(|errno| (capability.name(), errno)))
+    }
+
+    /// The files that guests have seen, where they are shown with numbers of their own: none yet.
+    pub(crate) fn files(&self) -> Option<Files> {
+        self.capabilities.iter().find_map(|capability| capability.seen_files())
     }
 
     /// The probes that show that the capabilities are in force: made anew for each run.

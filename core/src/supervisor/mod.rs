@@ -9,6 +9,7 @@ pub(crate) mod answer;
 mod attribute;
 pub(crate) mod call;
 pub(crate) mod device;
+pub(crate) mod files;
 pub(crate) mod handlers;
 pub(crate) mod perform;
 pub(crate) mod processes;
@@ -16,6 +17,7 @@ pub(crate) mod recorder;
 pub(crate) mod request;
 pub(crate) mod run;
 mod stand_in;
+pub(crate) mod touch;
 pub(crate) mod tracker;
 pub(crate) mod worker;
 

@@ -12,7 +12,7 @@ mod scratch;
 mod work;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assize_core::capability::StartError;
@@ -194,7 +194,9 @@ fn take(scenario: &Scenario, engine: &dyn Engine, denials: bool) -> Result<Take,
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);
     }
-    let work = work::Work::make(&scenario.files)?;
+    // Which folder it is to be has no say in what time it is.
+    let clock = scenario.policy(Path::new("/")).clock;
+    let work = work::Work::make(&scenario.files, clock.map(|clock| clock.start))?;
     let mut policy = scenario.policy(work.path());
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
     let (outcome, events, attempts, wanted) = match &scenario.action {
