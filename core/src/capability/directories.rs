@@ -227,7 +227,13 @@ impl Directories {
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         let found = folders.at(identity, born, at, || Listing::of(&folder));
         let (listing, base, first) = found.inspect_err(|_| back(&folder, at))?;
-        let bytes = listing.encode(layout, first, room, |index| base + index as u64, |ino| ino);
+        let bytes = listing.encode(
+            layout,
+            first,
+            room,
+            |index| base + index as u64,
+            |ino| call.number_of_listed(Identity { dev, ino }),
+        );
         if bytes.is_empty() && first < listing.len() {
             back(&folder, at);
             return Err(Errno::EINVAL);

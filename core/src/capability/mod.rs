@@ -17,6 +17,7 @@ mod fs;
 mod guard;
 mod hostname;
 mod machine;
+mod metadata;
 mod observe;
 mod pids;
 mod random;
@@ -35,6 +36,7 @@ pub use crate::launch::standing::Standing;
 use crate::policy::Clock;
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::device::Device;
+pub use crate::supervisor::files::Files;
 pub use crate::supervisor::stop::{AtEnd, CallStop};
 pub use crate::supervisor::tracker::{ExecStop, FaultStop};
 pub use crate::sys::clone::Preparation;
@@ -88,6 +90,11 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// The clock that the guests read from it, if it keeps one. The run then has a time of its own, which any capability may
     /// ask for ([`Call::virtual_now`]).
     fn clock(&self) -> Option<Clock> {
+        None
+    }
+
+    /// The files that guests have seen, if it shows them with numbers of their own.
+    fn files(&self) -> Option<Files> {
         None
     }
 
@@ -408,6 +415,7 @@ pub const ALL: &[Declared] = &[
     declared::<pids::Pids>(),
     declared::<addresses::Addresses>(),
     declared::<directories::Directories>(),
+    declared::<metadata::Metadata>(),
     declared::<observe::Observed>(),
     declared::<broker::Broker>(),
 ];
@@ -428,6 +436,7 @@ pub(crate) trait Active: Send + Sync {
     fn acts_at_start(&self) -> bool;
     fn at_start(&self, standing: &mut Standing);
     fn clock(&self) -> Option<Clock>;
+    fn seen_files(&self) -> Option<Files>;
     fn prove(&self, proof: &mut Proof<'_>);
 }
 
@@ -537,6 +546,10 @@ impl<C: Capability> Active for Started<C> {
 
     fn clock(&self) -> Option<Clock> {
         self.0.clock()
+    }
+
+    fn seen_files(&self) -> Option<Files> {
+        self.0.files()
     }
 
     fn prove(&self, proof: &mut Proof<'_>) {

@@ -142,6 +142,12 @@ impl Attributed {
         &self.file
     }
 
+    /// What is to be done.
+    #[must_use]
+    pub fn work(&self) -> &Attribute {
+        &self.work
+    }
+
     /// Does it.
     ///
     /// # Errors

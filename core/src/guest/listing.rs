@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 
@@ -38,6 +39,8 @@ pub(crate) enum Layout {
 
 /// What the kernel fills in one go.
 const BUFFER: usize = 32 << 10;
+/// What is asked of the kernel in one go, however much room a guest has.
+const MOST: usize = 1 << 20;
 /// Number and position, before the length.
 const LENGTH_AT: usize = 16;
 
@@ -86,6 +89,33 @@ impl Listing {
         }
         listing.sort();
         listing
+    }
+
+    /// What the kernel gives next, in its own order, as much as there is room for; with the position after each entry.
+    ///
+    /// # Errors
+    /// What the kernel gives.
+    pub(crate) fn next(folder: impl AsFd, room: usize) -> Result<(Self, Vec<u64>), Errno> {
+        let mut listing = Self { names: Vec::new(), entries: Vec::new() };
+        let mut positions = Vec::new();
+        let mut buffer = vec![MaybeUninit::uninit(); room.min(MOST)];
+        let mut raw = RawDir::new(folder, &mut buffer);
+        while let Some(entry) = raw.next() {
+            let entry = entry?;
+            listing.push(entry.file_name().to_bytes(), entry.ino(), kind(entry.file_type()));
+            positions.push(entry.next_entry_cookie());
+            if raw.is_buffer_empty() {
+                break;
+            }
+        }
+        Ok((listing, positions))
+    }
+
+    /// What `number` says of the number of each entry, asked in the order of their names.
+    pub(crate) fn in_order(&self, mut number: impl FnMut(u64) -> u64) -> HashMap<u64, u64> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_unstable_by_key(|entry| (entry.rank, named(&self.names, entry)));
+        entries.into_iter().map(|entry| (entry.ino, number(entry.ino))).collect()
     }
 
     fn push(&mut self, name: &[u8], ino: u64, kind: u8) {

@@ -22,6 +22,7 @@ pub mod pinned;
 pub mod process;
 mod procfs;
 pub mod resolve;
+pub(crate) mod stat;
 mod walk;
 
 pub use attribute::{Attribute, AttributeRequest, Attributed, Empty, Told};

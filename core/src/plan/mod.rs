@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::capability::{Active, Answer, Check, ExecStop, FaultStop, Preparation, Standing};
+use crate::capability::{Active, Answer, Check, ExecStop, FaultStop, Files, Preparation, Standing};
 use crate::filter::{FilterError, Match, Program};
 use crate::guest::Identity;
 use crate::landlock::LandlockError;
@@ -242,6 +242,11 @@ impl Plan {
         for capability in &self.capabilities {
             capability.at_start(standing);
         }
+    }
+
+    /// The files that guests have seen, where they are shown with numbers of their own: none yet.
+    pub(crate) fn files(&self) -> Option<Files> {
+        self.capabilities.iter().find_map(|capability| capability.seen_files())
     }
 
     /// The probes that show that the capabilities are in force: made anew for each run.

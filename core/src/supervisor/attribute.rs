@@ -166,7 +166,7 @@ impl Call {
     }
 
     /// The two times, as `utimensat` takes them. Without any, both are now.
-    fn times(&self) -> Result<[(i64, i64); 2], Errno> {
+    pub(crate) fn times(&self) -> Result<[(i64, i64); 2], Errno> {
         let address = self.named("times").unwrap_or(0);
         if address == 0 {
             return Ok([(0, libc::UTIME_NOW); 2]);

@@ -8,6 +8,7 @@ use super::Run;
 use super::device::{Device, device};
 use super::request::Pin;
 use crate::capability::Answer;
+use crate::guest::stat::Stat;
 use crate::guest::{Found, Guest, Identity, OpenRequest, process};
 use crate::handler::memory_cstr;
 use crate::sys::seccomp::Notif;
@@ -190,11 +191,15 @@ impl Call {
             Ok(cloexec) => cloexec,
         };
         let Some(original) = self.opened_identity() else { return Answer::errno(Errno::EIO) };
+        let stat = match &self.pin {
+            Some(Pin::Open(_, Found::Existing(pinned))) => Stat::of(pinned, 0).ok(),
+            _ => None,
+        };
         let path = self.target.clone();
         let run = Arc::clone(&self.run);
         // A descriptor of it can be opened again by its number, which must lead here again.
         match self.run.errand(move || {
-            device(|slave| run.stand_ins().add(slave, original, path), {
+            device(|slave| run.stand_ins().add(slave, original, stat, path), {
                 let run = Arc::clone(&run);
                 move |device, stand_in| {
                     feed(device);
@@ -229,6 +234,30 @@ impl Call {
         }
         self.opened = Some(stand_ins.original(identity));
         self.opened
+    }
+
+    /// What the file says of itself that this one stands in for, if it does.
+    pub(crate) fn stands_in_for(&self, stat: &Stat) -> Option<Stat> {
+        self.run.stand_ins().stat(stat.identity)
+    }
+
+    /// The same file with the numbers and times that guests are shown; or if it `keeps` it, with the time that it had
+    /// before the run.
+    pub(crate) fn show(&self, stat: Stat, keeps: bool) -> Stat {
+        let now = self.own_time();
+        let Some(mut files) = self.run.files() else { return stat };
+        let stat = files.show(stat, now, keeps);
+        let seen = files.has_years().then(|| stat.modified.max(stat.changed));
+        drop(files);
+        if let Some(seen) = seen {
+            self.has_seen(seen);
+        }
+        stat
+    }
+
+    /// The number that a file is shown with which is listed, and not looked at.
+    pub(crate) fn number_of_listed(&self, file: Identity) -> u64 {
+        self.run.files().map_or(file.ino, |mut files| files.number_of_listed(file))
     }
 
     /// Whether an open for reading wants close-on-exec; the answer to one that is not for reading.

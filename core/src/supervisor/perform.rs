@@ -59,6 +59,7 @@ impl Call {
                 return failed(Errno::EMFILE.into());
             }
             let cloexec = request.flags & libc::O_CLOEXEC as u64 != 0;
+            let folder = self.note_folder(&found);
             match request.perform(found, umask) {
                 Ok(Opened::Again) => {
                     self.pin_again();
@@ -69,7 +70,12 @@ impl Call {
                 }
                 // Such a call runs in the kernel. Flags that lie in memory could be others by then, and give content.
                 Ok(Opened::Path) if self.flags_in_memory() => return Answer::errno(Errno::ENOSYS),
-                Ok(opened) => return Answer::Performed(Performed::Opened(opened, cloexec)),
+                Ok(opened) => {
+                    if let Opened::File(fd) = &opened {
+                        self.note_open(fd, folder, request.flags);
+                    }
+                    return Answer::Performed(Performed::Opened(opened, cloexec));
+                }
                 Err(refusal) => return failed(refusal),
             }
         }
@@ -122,6 +128,7 @@ impl Call {
             }
             match self.pin.take() {
                 Some(Pin::Change(prepared)) if prepared.may_block() => {
+                    self.note_change(&prepared);
                     return Answer::Performed(Performed::Waiting(prepared));
                 }
                 Some(Pin::Change(prepared)) => match prepared.perform() {
@@ -129,6 +136,7 @@ impl Call {
                         if changed.rebound {
                             self.run.note(format!("{} met another file than was judged", self.syscall()));
                         }
+                        self.note_change(&prepared);
                         return Answer::Performed(Performed::Value(0));
                     }
                     // Another guest's change came between. What is there now was not judged yet.
@@ -159,7 +167,11 @@ impl Call {
             Some(Pin::Failed(errno)) => return failed(errno.into()),
             _ => return Answer::Pass,
         };
-        let told = work.perform().and_then(|told| self.write(room, &told.bytes).map(|()| told.value));
+        let told = work.perform();
+        if told.is_ok() {
+            self.note_attribute(work.file(), work.work());
+        }
+        let told = told.and_then(|told| self.write(room, &told.bytes).map(|()| told.value));
         match told {
             Ok(value) => Answer::Performed(Performed::Value(value)),
             Err(errno) => failed(errno.into()),

@@ -37,7 +37,7 @@ pub(super) const PAGE: usize = 4096;
 
 impl Call {
     /// The register of the argument with this name.
-    pub(super) fn named(&self, name: &str) -> Option<u64> {
+    pub(crate) fn named(&self, name: &str) -> Option<u64> {
         let place = signature::params(self.syscall()).iter().position(|param| param.name == name)?;
         Some(self.arg(place))
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::files::Files;
 use super::perform::Job;
 use super::processes::Processes;
 use super::recorder::{Held, Recorder};
@@ -37,6 +38,7 @@ pub(crate) struct Run {
     /// init, as we number it, unless the guests have a pid namespace.
     init: OnceLock<Option<u32>>,
     stand_ins: Mutex<StandIns>,
+    files: Option<Mutex<Files>>,
     /// The guest still runs our own code: its probes, and the exec of the command.
     probing: AtomicBool,
     /// A guest has changed its umask, so it must be asked for.
@@ -63,6 +65,7 @@ impl Run {
         runtime: Handle,
     ) -> Self {
         let time = plan.clock().map(Time::new);
+        let files = plan.files().map(Mutex::new);
         Self {
             plan,
             time,
@@ -73,6 +76,7 @@ impl Run {
             processes: Mutex::default(),
             init: OnceLock::new(),
             stand_ins: Mutex::default(),
+            files,
             probing: AtomicBool::new(true),
             umask_changed: AtomicBool::new(false),
             serial: AtomicBool::new(false),
@@ -165,6 +169,11 @@ impl Run {
 
     pub(super) fn stand_ins(&self) -> MutexGuard<'_, StandIns> {
         self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files that guests have seen, where they are shown with numbers of their own.
+    pub(super) fn files(&self) -> Option<MutexGuard<'_, Files>> {
+        self.files.as_ref().map(|files| files.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn is_probing(&self) -> bool {

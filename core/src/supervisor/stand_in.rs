@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::guest::Identity;
+use crate::guest::stat::Stat;
 use crate::trace::BytesText;
 
 /// The stand-ins that live.
@@ -18,6 +19,7 @@ pub(super) struct StandIns {
 #[derive(Debug)]
 struct Original {
     identity: Identity,
+    stat: Option<Stat>,
     path: Option<BytesText>,
     nth: u64,
 }
@@ -31,9 +33,15 @@ pub(super) struct StandIn {
 
 impl StandIns {
     /// From now on `identity` stands in for `original`, whose path is shown in its place.
-    pub(super) fn add(&mut self, identity: Identity, original: Identity, path: Option<BytesText>) -> StandIn {
+    pub(super) fn add(
+        &mut self,
+        identity: Identity,
+        original: Identity,
+        stat: Option<Stat>,
+        path: Option<BytesText>,
+    ) -> StandIn {
         self.made += 1;
-        self.by_identity.insert(identity, Original { identity: original, path, nth: self.made });
+        self.by_identity.insert(identity, Original { identity: original, stat, path, nth: self.made });
         StandIn { identity, nth: self.made }
     }
 
@@ -47,6 +55,11 @@ impl StandIns {
     /// What this file stands in for: mostly itself.
     pub(super) fn original(&self, identity: Identity) -> Identity {
         self.by_identity.get(&identity).map_or(identity, |original| original.identity)
+    }
+
+    /// What the file says of itself that this one stands in for.
+    pub(super) fn stat(&self, identity: Identity) -> Option<Stat> {
+        self.by_identity.get(&identity)?.stat.clone()
     }
 
     /// The path of what this file stands in for.

@@ -14,7 +14,7 @@ mod session;
 mod work;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assize_core::capability::StartError;
@@ -230,7 +230,9 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);
     }
-    let work = work::Work::make(&scenario.files, &scenario.test.to_string())?;
+    // Which folder it is to be has no say in what time it is.
+    let clock = scenario.policy(Path::new("/")).clock;
+    let work = work::Work::make(&scenario.files, &scenario.test.to_string(), clock.map(|clock| clock.start))?;
     let mut policy = scenario.policy(work.path());
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
     let (outcome, events, attempts, wanted) = match &scenario.action {

@@ -7,6 +7,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use assize_core::policy::Timestamp;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+
 use super::RunnerError;
 use super::scratch::Scratch;
 use crate::matcher::FileSeen;
@@ -22,8 +25,13 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Makes it; for the same purpose it lies where the last one lay, if that is free.
-    pub(super) fn make(files: &BTreeMap<WorkPath, FileSpec>, purpose: &str) -> Result<Self, RunnerError> {
+    /// Makes it; for the same purpose it lies where the last one lay, if that is free. Where guests have a clock of their own,
+    /// all that lies in it, and the folder itself, is as old as that clock.
+    pub(super) fn make(
+        files: &BTreeMap<WorkPath, FileSpec>,
+        purpose: &str,
+        start: Option<Timestamp>,
+    ) -> Result<Self, RunnerError> {
         let failed = |what: &str| {
             let what = what.to_owned();
             move |error| RunnerError::Work { what, error }
@@ -38,6 +46,9 @@ impl Work {
                 fs::hard_link(work.path().join(other.as_path()), work.path().join(name.as_path()))
                     .map_err(failed(&name.as_path().display().to_string()))?;
             }
+        }
+        if let Some(start) = start {
+            date(work.path(), start).map_err(failed("a file's time"))?;
         }
         // A folder that may not be written to gets its mode when all that lies in it is there.
         for (name, file) in files.iter().rev() {
@@ -96,6 +107,18 @@ impl Work {
             Err(error) => FileSeen::Unreadable(error.to_string()),
         }
     }
+}
+
+/// Gives a file this time, and before it all that lies in it.
+fn date(at: &Path, time: Timestamp) -> io::Result<()> {
+    if fs::symlink_metadata(at)?.is_dir() {
+        for entry in fs::read_dir(at)? {
+            date(&entry?.path(), time)?;
+        }
+    }
+    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() };
+    let times = Timestamps { last_access: time, last_modification: time };
+    Ok(utimensat(CWD, at, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 fn look(at: &Path) -> io::Result<FileSeen> {
