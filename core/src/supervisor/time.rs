@@ -51,6 +51,8 @@ pub(crate) struct OwnTime {
     used: u64,
     /// What the children that it waited for have taken, and theirs.
     used_by_children: u64,
+    /// When it last touched a file.
+    touched: u64,
     /// Timers that run in real time.
     timers: Vec<(Timer, Armed)>,
     /// The clocks of its POSIX timers.
@@ -64,6 +66,7 @@ pub(crate) struct OwnTime {
 pub(crate) struct Ended {
     elapsed: u64,
     used: u64,
+    touched: u64,
 }
 
 /// A timer of a process.
@@ -102,12 +105,13 @@ pub(crate) struct Reading {
 impl OwnTime {
     /// A process that this one makes.
     pub(super) fn newborn(&self) -> Self {
-        Self { elapsed: self.elapsed, ..Self::default() }
+        Self { elapsed: self.elapsed, touched: self.touched, ..Self::default() }
     }
 
     /// Its end.
     pub(super) fn end(&self) -> Ended {
-        Ended { elapsed: self.elapsed, used: self.used.saturating_add(self.used_by_children) }
+        let used = self.used.saturating_add(self.used_by_children);
+        Ended { elapsed: self.elapsed, used, touched: self.touched }
     }
 
     /// A child has ended, which its own number is for.
@@ -119,8 +123,9 @@ impl OwnTime {
 
     /// It was told of the end of this child, and may be told again. What the child had used.
     pub(crate) fn was_told_of(&mut self, number: u32) -> u64 {
-        let Some(Ended { elapsed, used }) = self.ended.get(&number).copied() else { return 0 };
+        let Some(Ended { elapsed, used, touched }) = self.ended.get(&number).copied() else { return 0 };
         self.reaches(elapsed);
+        self.touched = self.touched.max(touched);
         used
     }
 
@@ -135,6 +140,12 @@ impl OwnTime {
     /// It is at least so late.
     pub(crate) fn reaches(&mut self, elapsed: u64) {
         self.elapsed = self.elapsed.max(elapsed);
+    }
+
+    /// It touches a file, at this time or, where it has touched another at the same one, a nanosecond after that.
+    fn touches(&mut self, elapsed: u64) -> u64 {
+        self.touched = elapsed.max(self.touched.saturating_add(1));
+        self.touched
     }
 
     /// Sets a timer, or stops it.
@@ -301,6 +312,15 @@ impl Call {
     #[must_use]
     pub fn virtual_now(&self) -> Option<Timestamp> {
         self.with_time(|time, own| time.shown(Base::Epoch, time.peek(own)))
+    }
+
+    /// The time at which the caller touches a file, which moves no clock on: after all that it, and whoever it has waited
+    /// for, has touched before. `None`: the guests have the real time.
+    pub(crate) fn time_of_touch(&self) -> Option<Timestamp> {
+        self.with_time(|time, own| {
+            let elapsed = time.peek(own);
+            time.shown(Base::Epoch, own.touches(elapsed))
+        })
     }
 
     /// How long the machine has been up for the caller, which moves no clock on; `None`: as long as it really has.

@@ -202,9 +202,11 @@ impl Call {
 
     /// All of these at one time.
     fn note(&self, touched: &[(Option<Stat>, Touch)]) {
+        let at = self.time_of_touch();
         let now = self.own_time();
         let Some(mut files) = self.run.files() else { return };
-        let at = files.stamp(now);
+        // Without a clock of the run's, touches follow each other as they come.
+        let at = at.unwrap_or_else(|| files.stamp(now));
         for (stat, touch) in touched {
             if let Some(stat) = stat {
                 files.touch(stat, *touch, at);
