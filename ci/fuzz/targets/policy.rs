@@ -6,6 +6,7 @@ use arbitrary::Arbitrary;
 use assize_core::capability::ALL;
 use assize_core::fuzzing::Meanings;
 use assize_core::handler::NotifData;
+use assize_core::policy::{Clock, ClockMode, Timestamp};
 use assize_core::{Plan, Policy, Syscall};
 use libfuzzer_sys::fuzz_target;
 
@@ -21,6 +22,8 @@ struct Input {
     processes: bool,
     seed: Option<u64>,
     hostname: Option<String>,
+    /// Whether it goes on as the real one.
+    clock: Option<bool>,
     denied_paths: u8,
     without: Vec<u8>,
     made: Vec<Made>,
@@ -51,6 +54,10 @@ fn calls(numbers: &[u16]) -> impl Iterator<Item = Syscall> + '_ {
 
 fuzz_target!(|input: Input| {
     let mut policy = Policy { seed: input.seed, hostname: input.hostname, ..Policy::default() };
+    policy.clock = input.clock.map(|real| Clock {
+        start: Timestamp { seconds: 0, nanoseconds: 0 },
+        mode: if real { ClockMode::Offset } else { ClockMode::Frozen },
+    });
     policy.syscalls.deny = calls(&input.deny).collect();
     if let Some(not) = input.all_denied_but {
         policy.syscalls.deny = Syscall::all().filter(|call| call.is_filtered()).collect();

@@ -329,6 +329,14 @@ impl Call {
         self.with_time(|time, own| UPTIME.saturating_add(Duration::from_nanos(time.peek(own))))
     }
 
+    /// When the machine was started, for the caller, and no earlier than 1970; `None`: when it really was.
+    #[must_use]
+    pub fn virtual_boot(&self) -> Option<Timestamp> {
+        let time = self.run.time.as_ref()?;
+        let Timestamp { seconds, nanoseconds } = time.shown(Base::Epoch, 0);
+        Some(Timestamp { seconds: seconds.saturating_sub_unsigned(UPTIME.as_secs()).max(0), nanoseconds })
+    }
+
     /// The caller has seen that something happened at this time: its own clock must not show an earlier one. A clock that
     /// goes on as the real one is left alone.
     pub fn has_seen(&self, when: Timestamp) {
