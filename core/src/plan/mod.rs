@@ -68,7 +68,7 @@ pub enum PlanError {
     Unfiltered(Syscall),
     /// Guests are to be followed and may use ptrace: only one of the two can be.
     #[error(
-        "a run with a seed, denied paths or observed processes follows its guests by ptrace; the policy can't also allow ptrace"
+        "a run with a seed, denied paths, processors of its own, an emulated counter or observed processes follows its guests by ptrace; the policy can't also allow ptrace"
     )]
     Ptrace,
 }
