@@ -108,12 +108,15 @@ fn remove_both(folder: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     unlinkat(folder, [name.to_bytes(), LOCK.as_bytes()].concat(), AtFlags::empty())
 }
 
-/// Of so many signs, the last of which are the same in every name where there are many.
 fn random_name(len: usize) -> String {
     const SIGNS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     // Each has keys of its own.
-    let mut rest = RandomState::new().build_hasher().finish();
+    let fresh = || RandomState::new().build_hasher().finish();
+    let mut rest = 0;
     let sign = |_| {
+        if rest == 0 {
+            rest = fresh();
+        }
         let sign = SIGNS[(rest % SIGNS.len() as u64) as usize];
         rest /= SIGNS.len() as u64;
         char::from(sign)
