@@ -58,9 +58,11 @@ impl Schedule {
         let allowed = standing.processors();
         let Some(claim) = Claim::of(&allowed) else { return standing.lacks("no processor is allowed") };
         let done = standing.run_serially(claim.0, allowed.len() > 1);
+        // Guests see the same whether it can be had or not.
+        let _ = self.allowed.set(allowed);
         match done {
             Ok(()) => {
-                let _ = (self.claim.set(claim), self.allowed.set(allowed));
+                let _ = self.claim.set(claim);
             }
             Err(errno) => standing.lacks(format!(
                 "no real-time priority: {errno} (root has it, and who has a limit RTPRIO of 3 or more)"

@@ -71,7 +71,7 @@ pub enum PlanError {
     Unfiltered(Syscall),
     /// Guests are to be followed and may use ptrace: only one of the two can be.
     #[error(
-        "a run with a seed, a clock, denied paths or observed processes follows its guests by ptrace; the policy can't also allow ptrace"
+        "a run with a seed, a clock, denied paths, processors of its own, an emulated counter or observed processes follows its guests by ptrace; the policy can't also allow ptrace"
     )]
     Ptrace,
     /// A call that is stopped where it begins: nobody else can be asked about it.

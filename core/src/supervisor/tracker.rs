@@ -2,8 +2,9 @@
 //! stopped are stopped here (`core/src/supervisor/stop.rs`).
 //!
 //! It knows each process before that process runs its first instruction, so a place in the tree is never a guess. At
-//! each exec it lets capabilities work on the new program while it stands still. It decides no call. Runs only in runs
-//! that need it: those with a seed or a clock, with denied paths (what was executed is judged here), or with an observer.
+//! each exec it lets capabilities work on the new program while it stands still, and so it does where the processor has
+//! refused a guest's instruction. It decides no call. Runs only in runs that need it: those with a seed or a clock, with
+//! denied paths (what was executed is judged here), with processors or a counter of the policy's, or with an observer.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;

@@ -105,7 +105,8 @@ fn shown(path: &Path) -> &Path {
 /// The controls of a run, a line each: what was in force, and what was not.
 #[must_use]
 pub fn controls(report: &Report) -> String {
-    let width = report.controls.iter().map(|control| control.name.len()).max().unwrap_or(0);
+    let shown = report.controls.iter().filter(|control| control.state != ControlState::NotAsked);
+    let width = shown.map(|control| control.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for control in &report.controls {
         let state = match &control.state {
