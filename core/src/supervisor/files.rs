@@ -10,6 +10,17 @@ use crate::guest::Identity;
 use crate::guest::stat::Stat;
 use crate::policy::Timestamp;
 
+/// How a guest has looked at a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// By a descriptor that it holds.
+    AtDescriptor,
+    /// By its name.
+    AtName,
+    /// By its name, which is that of a module that shows the time that it had before the run.
+    AtModule,
+}
+
 /// The files that guests have seen.
 #[derive(Debug)]
 pub struct Files {
@@ -55,14 +66,14 @@ impl Files {
         Self { devices: HashMap::new(), mounts: HashMap::new(), by_identity: HashMap::new(), files: 0, years }
     }
 
-    /// How a file is shown to whoever's clock says `now`. One that `keeps` its time from before the run does so from now on.
-    pub(crate) fn show(&mut self, stat: Stat, now: Timestamp, keeps: bool) -> Stat {
+    /// How a file is shown to whoever's clock says `now`.
+    pub(crate) fn show(&mut self, stat: Stat, now: Timestamp, looked: Looked) -> Stat {
         let known = known(&mut self.by_identity, &stat);
         let ino = known.number(&mut self.files);
         let stat = match &mut self.years {
             Some(years) => {
-                known.touched.keeps |= keeps;
-                known.touched.show(stat, years, now)
+                known.touched.keeps |= looked == Looked::AtModule;
+                known.touched.show(stat, years, now, looked != Looked::AtDescriptor)
             }
             None => stat,
         };
@@ -141,7 +152,7 @@ mod tests {
     }
 
     fn number(files: &mut Files, file: &Stat) -> u64 {
-        files.show(file.clone(), file.accessed, false).identity.ino
+        files.show(file.clone(), file.accessed, Looked::AtName).identity.ino
     }
 
     #[test]
@@ -149,7 +160,7 @@ mod tests {
         let mut files = Files::new(None);
         let seen = [file(900, 1), file(5, 1), file(900, 1), file(70, 1)];
         assert_eq!(seen.each_ref().map(|file| number(&mut files, file)), [2, 3, 2, 4]);
-        let shown = files.show(file(5, 1), seen[0].accessed, false);
+        let shown = files.show(file(5, 1), seen[0].accessed, Looked::AtName);
         assert_eq!((shown.identity.dev, shown.mount), (1, 1));
         assert_eq!(files.number_of_listed(Identity { dev: 77, ino: 70 }), 4);
         assert_eq!(files.number_of_listed(Identity { dev: 77, ino: 71 }), 5);
