@@ -128,9 +128,9 @@ impl Metadata {
         let stat = call.stands_in_for(&stat).unwrap_or(stat);
         let stat = self.ids(call, stat).of_no_file_system();
         let looked = match look.file {
-            File::Descriptor(_) | File::Path { empty: true, .. } => Looked::AtDescriptor,
-            File::Path { path, .. } if call.cstr(path).is_ok_and(|path| is_module(&path)) => Looked::AtModule,
-            File::Path { .. } => Looked::AtName,
+            File::Descriptor(_) | File::Path { empty: true, .. } => Looked::Descriptor,
+            File::Path { path, .. } if call.cstr(path).is_ok_and(|path| is_module(&path)) => Looked::Module,
+            File::Path { .. } => Looked::Name,
         };
         let stat = call.show(stat, looked);
         match look.mask {

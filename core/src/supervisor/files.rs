@@ -14,11 +14,11 @@ use crate::policy::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Looked {
     /// By a descriptor that it holds.
-    AtDescriptor,
+    Descriptor,
     /// By its name.
-    AtName,
+    Name,
     /// By its name, which is that of a module that shows the time that it had before the run.
-    AtModule,
+    Module,
 }
 
 /// The files that guests have seen.
@@ -72,8 +72,8 @@ impl Files {
         let ino = known.number(&mut self.files);
         let stat = match &mut self.years {
             Some(years) => {
-                known.touched.keeps |= looked == Looked::AtModule;
-                known.touched.show(stat, years, now, looked != Looked::AtDescriptor)
+                known.touched.keeps |= looked == Looked::Module;
+                known.touched.show(stat, years, now, looked != Looked::Descriptor)
             }
             None => stat,
         };
@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn number(files: &mut Files, file: &Stat) -> u64 {
-        files.show(file.clone(), file.accessed, Looked::AtName).identity.ino
+        files.show(file.clone(), file.accessed, Looked::Name).identity.ino
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
         let mut files = Files::new(None);
         let seen = [file(900, 1), file(5, 1), file(900, 1), file(70, 1)];
         assert_eq!(seen.each_ref().map(|file| number(&mut files, file)), [2, 3, 2, 4]);
-        let shown = files.show(file(5, 1), seen[0].accessed, Looked::AtName);
+        let shown = files.show(file(5, 1), seen[0].accessed, Looked::Name);
         assert_eq!((shown.identity.dev, shown.mount), (1, 1));
         assert_eq!(files.number_of_listed(Identity { dev: 77, ino: 70 }), 4);
         assert_eq!(files.number_of_listed(Identity { dev: 77, ino: 71 }), 5);
