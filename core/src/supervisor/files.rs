@@ -37,7 +37,7 @@ struct Known {
     /// Given when a guest sees it.
     number: Option<u64>,
     /// When it was made, once it was looked at: the host gives the number of a file that is gone to another.
-    born: Option<Timestamp>,
+    generation: Option<Timestamp>,
     /// Whether its last name was taken away. What is then found under a name is another file.
     gone: bool,
     touched: Touched,
@@ -47,8 +47,8 @@ struct Known {
 const FIRST: u64 = 2;
 
 impl Known {
-    fn new(born: Option<Timestamp>) -> Self {
-        Self { number: None, born, gone: false, touched: Touched::default() }
+    fn new(generation: Option<Timestamp>) -> Self {
+        Self { number: None, generation, gone: false, touched: Touched::default() }
     }
 
     /// Its number, one that `files` has given or now gives.
@@ -113,15 +113,18 @@ impl Files {
 
 fn known<'a>(by_identity: &'a mut HashMap<Identity, Known>, stat: &Stat) -> &'a mut Known {
     match by_identity.entry(stat.identity) {
-        Entry::Vacant(place) => place.insert(Known::new(stat.born)),
+        Entry::Vacant(place) => place.insert(Known::new(stat.generation)),
         Entry::Occupied(place) => {
             let known = place.into_mut();
             // One that was only listed so far is the one that is looked at now.
-            let same = known.born == stat.born || known.born.is_none() && !known.gone;
+            let same = match (known.generation, stat.generation) {
+                (Some(known), Some(now)) => known == now,
+                _ => !known.gone || stat.nlink == 0,
+            };
             if !same {
-                *known = Known::new(stat.born);
+                *known = Known::new(stat.generation);
             }
-            known.born = stat.born;
+            known.generation = stat.generation;
             known
         }
     }
@@ -148,6 +151,7 @@ mod tests {
             modified: born,
             changed: born,
             born: Some(born),
+            generation: Some(born),
         }
     }
 

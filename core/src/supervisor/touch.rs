@@ -264,6 +264,7 @@ mod tests {
             modified,
             changed: time(6000),
             born: Some(time(900)),
+            generation: Some(time(900)),
         }
     }
 
