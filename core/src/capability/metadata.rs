@@ -3,6 +3,15 @@
 //!
 //! It shows each guest what the kernel would have shown it, found as the kernel would have found it; only then is it
 //! rewritten. It decides nothing about who may see what.
+//!
+//! It does not reach everything:
+//!
+//! * `/proc/PID/maps`, `mountinfo` and `fdinfo` have the host's numbers.
+//! * Which terminal one is, and which device a block device, is the host's (`st_rdev`).
+//! * Of what is written without an open that could be seen, the time is known as well as the file system can tell one
+//!   change from the next: those whose times are only as fine as the clock's tick tell it by chance.
+//! * A socket that `bind` makes is as old as the start, and its folder does not grow younger by it.
+//! * A guest that isn't dumpable can't be helped: looking at its descriptors gives `EACCES`.
 #![forbid(unsafe_code)]
 
 use std::os::fd::AsFd;
