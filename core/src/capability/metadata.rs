@@ -35,8 +35,8 @@ use crate::{Errno, NotifAction, Policy, Syscall};
 
 pub(super) struct Metadata {
     clock: Option<Clock>,
-    /// Whether guests have ids of their own, in a user namespace.
-    own_ids: OnceLock<bool>,
+    /// The user and the group that guests have a name for, if they are in a user namespace.
+    own_ids: OnceLock<Option<(u32, u32)>>,
 }
 
 /// What a guest is shown in place of an id that its user namespace does not have (`/proc/sys/kernel/overflowuid`).
@@ -153,13 +153,11 @@ impl Metadata {
     fn ids(&self, call: &mut Call, stat: Stat) -> Stat {
         let own = self.own_ids.get_or_init(|| {
             let tid = call.guest().map(|guest| guest.tid);
-            !tid.and_then(process::shares_user_namespace).unwrap_or(true)
+            let shared = tid.and_then(process::shares_user_namespace).unwrap_or(true);
+            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+            (!shared).then(|| (user.as_raw(), group.as_raw()))
         });
-        if !own {
-            return stat;
-        }
-        let user = rustix::process::geteuid().as_raw();
-        let group = rustix::process::getegid().as_raw();
+        let Some((user, group)) = *own else { return stat };
         let uid = if stat.uid == user { user } else { NOBODY };
         let gid = if stat.gid == group { group } else { NOBODY };
         Stat { uid, gid, ..stat }
