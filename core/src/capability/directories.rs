@@ -10,11 +10,13 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, SeekFrom, StatxFlags, seek, statx};
+use rustix::fs::{FileType, SeekFrom, seek};
 
 use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then};
 use crate::guest::Identity;
 use crate::guest::listing::{Layout, Listing, ask_for_nothing, whole};
+use crate::guest::stat::Stat;
+use crate::policy::Timestamp;
 use crate::supervisor::call::Call;
 use crate::sys::probe::{Expect, ProbeArg};
 use crate::syscall::{Sysno, family};
@@ -44,7 +46,7 @@ struct Folder {
     next: u64,
 }
 
-type Born = Option<(i64, u32)>;
+type Born = Option<Timestamp>;
 
 /// A listing whose first entry has the position `base`.
 #[derive(Debug)]
@@ -211,17 +213,13 @@ impl Directories {
             return call.write_some(call.arg(1), &bytes).map(|written| written as i64);
         }
         let folder = call.descriptor(call.arg(0) as i32)?;
-        let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::BTIME;
-        let stat = statx(&folder, c"", AtFlags::EMPTY_PATH, wanted)?;
-        let is_folder = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
-        if !is_folder || stat.stx_nlink == 0 {
+        let stat = Stat::of(&folder, 0)?;
+        if stat.kind() != FileType::Directory || stat.nlink == 0 {
             // Something else, or a folder that was removed.
             return ask_for_nothing(&folder).map(|()| 0);
         }
-        let dev = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
-        let identity = Identity { dev, ino: stat.stx_ino };
-        let has_born = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
-        let born = has_born.then_some((stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec));
+        let (identity, born) = (stat.identity, stat.generation);
+        let dev = identity.dev;
         let at = seek(&folder, SeekFrom::Current(0))?;
 
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -291,7 +289,11 @@ mod tests {
     use super::*;
 
     const FOLDER: Identity = Identity { dev: 1, ino: 2 };
-    const BORN: Born = Some((1, 0));
+    const BORN: Born = born(1);
+
+    const fn born(seconds: i64) -> Born {
+        Some(Timestamp { seconds, nanoseconds: 0 })
+    }
 
     fn listing(names: &[&str]) -> Listing {
         let entries: Vec<_> = names.iter().map(|name| (name.as_bytes(), 1, libc::DT_REG)).collect();
@@ -355,10 +357,10 @@ mod tests {
         let mut folders = Folders::default();
         let mut at = 0;
         read(&mut folders, &mut at, 9, &["a", "b"]);
-        let (_, base, first) = folders.at(FOLDER, Some((2, 0)), 0, || Ok(listing(&["c"]))).unwrap();
+        let (_, base, first) = folders.at(FOLDER, born(2), 0, || Ok(listing(&["c"]))).unwrap();
         assert_eq!((base, first), (0, 0));
         // A position that no listing of it has is the end.
-        let (listing, _, first) = folders.at(FOLDER, Some((2, 0)), 77, || Ok(listing(&["c"]))).unwrap();
+        let (listing, _, first) = folders.at(FOLDER, born(2), 77, || Ok(listing(&["c"]))).unwrap();
         assert_eq!(first, listing.len());
     }
 

@@ -3,6 +3,15 @@
 //!
 //! It shows each guest what the kernel would have shown it, found as the kernel would have found it; only then is it
 //! rewritten. It decides nothing about who may see what.
+//!
+//! It does not reach everything:
+//!
+//! * `/proc/PID/maps`, `mountinfo` and `fdinfo` have the host's numbers.
+//! * Which terminal one is, and which device a block device, is the host's (`st_rdev`).
+//! * Of what is written without an open that could be seen, the time is known as well as the file system can tell one
+//!   change from the next: those whose times are only as fine as the clock's tick tell it by chance.
+//! * A socket that `bind` makes is as old as the start, and its folder does not grow younger by it.
+//! * A guest that isn't dumpable can't be helped: looking at its descriptors gives `EACCES`.
 #![forbid(unsafe_code)]
 
 use std::os::fd::AsFd;
@@ -16,6 +25,7 @@ use crate::guest::stat::{Stat, encode_file_system};
 use crate::guest::{Attribute, Found, Identity, Lookup, process, resolve};
 use crate::policy::Clock;
 use crate::supervisor::call::Call;
+use crate::supervisor::files::Looked;
 use crate::supervisor::request::Pin;
 use crate::supervisor::touch::Years;
 use crate::sys::probe::{Expect, ProbeArg};
@@ -25,8 +35,8 @@ use crate::{Errno, NotifAction, Policy, Syscall};
 
 pub(super) struct Metadata {
     clock: Option<Clock>,
-    /// Whether guests have ids of their own, in a user namespace.
-    own_ids: OnceLock<bool>,
+    /// The user and the group that guests have a name for, if they are in a user namespace.
+    own_ids: OnceLock<Option<(u32, u32)>>,
 }
 
 /// What a guest is shown in place of an id that its user namespace does not have (`/proc/sys/kernel/overflowuid`).
@@ -39,7 +49,7 @@ const SYNC: u32 = libc::AT_STATX_SYNC_TYPE as u32;
 
 /// One of these calls, whatever its spelling.
 struct Look {
-    file: Looked,
+    file: File,
     /// Where the guest wants to have it.
     room: u64,
     /// The flags on how fresh it must be.
@@ -48,7 +58,7 @@ struct Look {
     mask: Option<u32>,
 }
 
-enum Looked {
+enum File {
     Descriptor(i32),
     Path { dirfd: i32, path: u64, follow: bool, empty: bool },
 }
@@ -65,7 +75,7 @@ impl Look {
         // Only `statx` looks at these.
         let sync = if mask.is_some() { flags & SYNC } else { 0 };
         let Some(path) = path else {
-            let file = Looked::Descriptor(fd.unwrap_or(0) as i32);
+            let file = File::Descriptor(fd.unwrap_or(0) as i32);
             return Ok(Self { file, room, sync: 0, mask: None });
         };
         let empty = flags & libc::AT_EMPTY_PATH as u32 != 0;
@@ -74,14 +84,14 @@ impl Look {
             return Err(Errno::EINVAL);
         }
         if nothing && dirfd >= 0 {
-            return Ok(Self { file: Looked::Descriptor(dirfd), room, sync, mask });
+            return Ok(Self { file: File::Descriptor(dirfd), room, sync, mask });
         }
         if flags & !AT_FLAGS != 0 {
             return Err(Errno::EINVAL);
         }
         let follow = flags & libc::AT_SYMLINK_NOFOLLOW as u32 == 0 && call.syscall().name() != "lstat";
         let path = if nothing { 0 } else { path };
-        Ok(Self { file: Looked::Path { dirfd, path, follow, empty: nothing }, room, sync, mask })
+        Ok(Self { file: File::Path { dirfd, path, follow, empty: nothing }, room, sync, mask })
     }
 
     /// Finds the file, and does this with it.
@@ -91,8 +101,8 @@ impl Look {
         work: impl FnOnce(&dyn AsFdOf) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         match self.file {
-            Looked::Descriptor(fd) => work(&call.descriptor(fd)?),
-            Looked::Path { dirfd, path, follow, empty } => {
+            File::Descriptor(fd) => work(&call.descriptor(fd)?),
+            File::Path { dirfd, path, follow, empty } => {
                 let path = if empty { Vec::new() } else { call.cstr(path)? };
                 let guest = call.guest()?;
                 let lookup = Lookup { follow, empty, ..Lookup::new(guest, dirfd, &path) };
@@ -126,8 +136,12 @@ impl Metadata {
         let stat = look.with(call, |file| Stat::of(file.fd(), look.sync))?;
         let stat = call.stands_in_for(&stat).unwrap_or(stat);
         let stat = self.ids(call, stat).of_no_file_system();
-        let keeps = matches!(look.file, Looked::Path { path, .. } if call.cstr(path).is_ok_and(|path| is_module(&path)));
-        let stat = call.show(stat, keeps);
+        let looked = match look.file {
+            File::Descriptor(_) | File::Path { empty: true, .. } => Looked::Descriptor,
+            File::Path { path, .. } if call.cstr(path).is_ok_and(|path| is_module(&path)) => Looked::Module,
+            File::Path { .. } => Looked::Name,
+        };
+        let stat = call.show(stat, looked);
         match look.mask {
             Some(mask) => call.write(look.room, &stat.encode_x(mask))?,
             None => call.write(look.room, &stat.encode())?,
@@ -139,13 +153,11 @@ impl Metadata {
     fn ids(&self, call: &mut Call, stat: Stat) -> Stat {
         let own = self.own_ids.get_or_init(|| {
             let tid = call.guest().map(|guest| guest.tid);
-            !tid.and_then(process::shares_user_namespace).unwrap_or(true)
+            let shared = tid.and_then(process::shares_user_namespace).unwrap_or(true);
+            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+            (!shared).then(|| (user.as_raw(), group.as_raw()))
         });
-        if !own {
-            return stat;
-        }
-        let user = rustix::process::geteuid().as_raw();
-        let group = rustix::process::getegid().as_raw();
+        let Some((user, group)) = *own else { return stat };
         let uid = if stat.uid == user { user } else { NOBODY };
         let gid = if stat.gid == group { group } else { NOBODY };
         Stat { uid, gid, ..stat }

@@ -2,9 +2,11 @@
 //! `struct statfs`. It looks no file up by a path.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, FileType, StatFs, Statx, StatxFlags, StatxTimestamp, makedev, statx};
+use rustix::fs::{AtFlags, FileType, StatFs, Statx, StatxFlags, StatxTimestamp, fstatfs, makedev, statx};
 
 use super::pinned::Identity;
 use crate::Errno;
@@ -29,10 +31,14 @@ pub(crate) struct Stat {
     pub(crate) changed: Timestamp,
     /// When it was made, where the file system knows.
     pub(crate) born: Option<Timestamp>,
+    /// The same, if it tells the file from one that has its number later.
+    pub(crate) generation: Option<Timestamp>,
 }
 
 /// `STATX_MNT_ID_UNIQUE`, of Linux 6.8.
 pub(crate) const MOUNT_ID: u32 = 0x4000;
+/// `OVERLAYFS_SUPER_MAGIC`.
+const OVERLAYFS: i64 = 0x794c_7630;
 /// The size of a page, of a block, and of a folder.
 const BLOCK: u64 = 4096;
 /// The attributes that are the file's and not its file system's: those that `chattr` sets, and whether it is mounted on.
@@ -48,7 +54,8 @@ impl Stat {
     pub(crate) fn of(file: impl AsFd, sync: u32) -> Result<Self, Errno> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::from_bits_retain(sync);
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::from_bits_retain(MOUNT_ID);
-        Ok(Self::from(&statx(file, c"", flags, wanted)?))
+        let stat = Self::from(&statx(&file, c"", flags, wanted)?);
+        Ok(if is_overlay(file, stat.identity.dev) { Self { generation: None, ..stat } } else { stat })
     }
 
     pub(crate) fn kind(&self) -> FileType {
@@ -122,8 +129,21 @@ impl Stat {
     }
 }
 
+/// Whether a file lies on an overlay, where it is made anew when it is written to for the first time, and stays the same.
+fn is_overlay(file: impl AsFd, dev: u64) -> bool {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<u64, bool>> = RefCell::default();
+    }
+    // It is no block device's.
+    rustix::fs::major(dev) == 0
+        && KNOWN.with_borrow_mut(|known| {
+            *known.entry(dev).or_insert_with(|| fstatfs(file).is_ok_and(|of| of.f_type == OVERLAYFS))
+        })
+}
+
 impl From<&Statx> for Stat {
     fn from(stat: &Statx) -> Self {
+        let has_born = stat.stx_mask & libc::STATX_BTIME != 0;
         let time = |time: StatxTimestamp| Timestamp { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
         Self {
             identity: Identity { dev: makedev(stat.stx_dev_major, stat.stx_dev_minor), ino: stat.stx_ino },
@@ -139,7 +159,8 @@ impl From<&Statx> for Stat {
             accessed: time(stat.stx_atime),
             modified: time(stat.stx_mtime),
             changed: time(stat.stx_ctime),
-            born: (stat.stx_mask & libc::STATX_BTIME != 0).then(|| time(stat.stx_btime)),
+            born: has_born.then(|| time(stat.stx_btime)),
+            generation: has_born.then(|| time(stat.stx_btime)),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Run;
 use super::device::{Device, device};
+use super::files::Looked;
 use super::request::Pin;
 use crate::capability::Answer;
 use crate::guest::stat::Stat;
@@ -241,12 +242,11 @@ impl Call {
         self.run.stand_ins().stat(stat.identity)
     }
 
-    /// The same file with the numbers and times that guests are shown; or if it `keeps` it, with the time that it had
-    /// before the run.
-    pub(crate) fn show(&self, stat: Stat, keeps: bool) -> Stat {
+    /// The same file with the numbers and times that guests are shown.
+    pub(crate) fn show(&self, stat: Stat, looked: Looked) -> Stat {
         let now = self.own_time();
         let Some(mut files) = self.run.files() else { return stat };
-        let stat = files.show(stat, now, keeps);
+        let stat = files.show(stat, now, looked);
         let seen = files.has_years().then(|| stat.modified.max(stat.changed));
         drop(files);
         if let Some(seen) = seen {

@@ -10,6 +10,17 @@ use crate::guest::Identity;
 use crate::guest::stat::Stat;
 use crate::policy::Timestamp;
 
+/// How a guest has looked at a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// By a descriptor that it holds.
+    Descriptor,
+    /// By its name.
+    Name,
+    /// By its name, which is that of a module that shows the time that it had before the run.
+    Module,
+}
+
 /// The files that guests have seen.
 #[derive(Debug)]
 pub struct Files {
@@ -26,7 +37,7 @@ struct Known {
     /// Given when a guest sees it.
     number: Option<u64>,
     /// When it was made, once it was looked at: the host gives the number of a file that is gone to another.
-    born: Option<Timestamp>,
+    generation: Option<Timestamp>,
     /// Whether its last name was taken away. What is then found under a name is another file.
     gone: bool,
     touched: Touched,
@@ -36,8 +47,8 @@ struct Known {
 const FIRST: u64 = 2;
 
 impl Known {
-    fn new(born: Option<Timestamp>) -> Self {
-        Self { number: None, born, gone: false, touched: Touched::default() }
+    fn new(generation: Option<Timestamp>) -> Self {
+        Self { number: None, generation, gone: false, touched: Touched::default() }
     }
 
     /// Its number, one that `files` has given or now gives.
@@ -55,14 +66,14 @@ impl Files {
         Self { devices: HashMap::new(), mounts: HashMap::new(), by_identity: HashMap::new(), files: 0, years }
     }
 
-    /// How a file is shown to whoever's clock says `now`. One that `keeps` its time from before the run does so from now on.
-    pub(crate) fn show(&mut self, stat: Stat, now: Timestamp, keeps: bool) -> Stat {
+    /// How a file is shown to whoever's clock says `now`.
+    pub(crate) fn show(&mut self, stat: Stat, now: Timestamp, looked: Looked) -> Stat {
         let known = known(&mut self.by_identity, &stat);
         let ino = known.number(&mut self.files);
         let stat = match &mut self.years {
             Some(years) => {
-                known.touched.keeps |= keeps;
-                known.touched.show(stat, years, now)
+                known.touched.keeps |= looked == Looked::Module;
+                known.touched.show(stat, years, now, looked != Looked::Descriptor)
             }
             None => stat,
         };
@@ -102,15 +113,18 @@ impl Files {
 
 fn known<'a>(by_identity: &'a mut HashMap<Identity, Known>, stat: &Stat) -> &'a mut Known {
     match by_identity.entry(stat.identity) {
-        Entry::Vacant(place) => place.insert(Known::new(stat.born)),
+        Entry::Vacant(place) => place.insert(Known::new(stat.generation)),
         Entry::Occupied(place) => {
             let known = place.into_mut();
             // One that was only listed so far is the one that is looked at now.
-            let same = known.born == stat.born || known.born.is_none() && !known.gone;
+            let same = match (known.generation, stat.generation) {
+                (Some(known), Some(now)) => known == now,
+                _ => !known.gone || stat.nlink == 0,
+            };
             if !same {
-                *known = Known::new(stat.born);
+                *known = Known::new(stat.generation);
             }
-            known.born = stat.born;
+            known.generation = stat.generation;
             known
         }
     }
@@ -137,11 +151,12 @@ mod tests {
             modified: born,
             changed: born,
             born: Some(born),
+            generation: Some(born),
         }
     }
 
     fn number(files: &mut Files, file: &Stat) -> u64 {
-        files.show(file.clone(), file.accessed, false).identity.ino
+        files.show(file.clone(), file.accessed, Looked::Name).identity.ino
     }
 
     #[test]
@@ -149,7 +164,7 @@ mod tests {
         let mut files = Files::new(None);
         let seen = [file(900, 1), file(5, 1), file(900, 1), file(70, 1)];
         assert_eq!(seen.each_ref().map(|file| number(&mut files, file)), [2, 3, 2, 4]);
-        let shown = files.show(file(5, 1), seen[0].accessed, false);
+        let shown = files.show(file(5, 1), seen[0].accessed, Looked::Name);
         assert_eq!((shown.identity.dev, shown.mount), (1, 1));
         assert_eq!(files.number_of_listed(Identity { dev: 77, ino: 70 }), 4);
         assert_eq!(files.number_of_listed(Identity { dev: 77, ino: 71 }), 5);

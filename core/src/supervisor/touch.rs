@@ -2,13 +2,14 @@
 //! time of that touch, what was set the time that was set.
 //!
 //! Guests write through descriptors that nobody watches. So a file that was opened to be written shows the time of that
-//! open once its real time has changed; and one whose real time changes again, without a further open, the time at which
-//! that is seen. It reads no clock of the host's but at the run's beginning, to tell what was there before.
+//! open once its real time has changed; and if it changes again after somebody has looked at it by its name, without a
+//! further open, the time at which that is seen. Who looks at a descriptor of his own is perhaps about to write to it.
+//! All that guests do in folders is seen. What others do to files and folders is not shown by their times. It reads no clock of the host's but at the run's beginning, to tell what was there before.
 #![forbid(unsafe_code)]
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, StatxFlags, statx};
+use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::call::Call;
@@ -94,16 +95,28 @@ impl Touched {
         }
     }
 
-    /// The file's times as they are shown to whoever's clock says `now`.
-    pub(crate) fn show(&mut self, stat: Stat, years: &mut Years, now: Timestamp) -> Stat {
-        let modified = self.modified(stat.modified, years, now);
+    /// The file's times as they are shown to whoever's clock says `now`, and who looks `by_name` or at a descriptor.
+    pub(crate) fn show(&mut self, stat: Stat, years: &mut Years, now: Timestamp, by_name: bool) -> Stat {
+        let modified = if stat.kind() == FileType::Directory {
+            self.folder_modified(stat.modified, years)
+        } else {
+            self.modified(stat.modified, years, now, by_name)
+        };
         let old = |real: Timestamp| (real < years.begun).then(|| real.min(years.start));
         let changed = old(stat.changed).unwrap_or_else(|| self.any.unwrap_or(years.start));
         let born = stat.born.map(|real| old(real).unwrap_or_else(|| self.born.unwrap_or(years.start)));
         Stat { accessed: modified, modified, changed, born, ..stat }
     }
 
-    fn modified(&mut self, real: Timestamp, years: &mut Years, now: Timestamp) -> Timestamp {
+    fn folder_modified(&self, real: Timestamp, years: &Years) -> Timestamp {
+        match self.content {
+            _ if self.set == Some(real) => real,
+            Some(touch) => touch,
+            None => real.min(years.start),
+        }
+    }
+
+    fn modified(&mut self, real: Timestamp, years: &mut Years, now: Timestamp, by_name: bool) -> Timestamp {
         if self.set == Some(real) {
             return real;
         }
@@ -115,16 +128,18 @@ impl Touched {
         {
             return shown;
         }
-        let shown = match self.content.take() {
+        let shown = match self.content {
+            Some(touch) if !by_name => return touch,
             Some(touch) => touch,
             // It was changed through a descriptor that was there before.
-            None if self.shown.is_some() || self.set.is_some() => {
+            None if self.any.is_some() && (self.shown.is_some() || self.set.is_some()) => {
                 let seen = years.stamp(now);
                 self.any = Some(seen);
                 seen
             }
             None => years.start,
         };
+        self.content = None;
         self.shown = Some((real, shown));
         shown
     }
@@ -248,11 +263,12 @@ mod tests {
             modified,
             changed: time(6000),
             born: Some(time(900)),
+            generation: Some(time(900)),
         }
     }
 
     fn shown(touched: &mut Touched, modified: Timestamp, years: &mut Years) -> Timestamp {
-        touched.show(file(modified), years, time(1000)).modified
+        touched.show(file(modified), years, time(1000), true).modified
     }
 
     #[test]
@@ -264,7 +280,7 @@ mod tests {
         assert_eq!(shown(&mut touched, time(5000), &mut years), time(1000));
         touched.keeps = true;
         assert_eq!(shown(&mut touched, time(4999), &mut years), time(4999));
-        let told = touched.show(file(time(4999)), &mut years, time(1000));
+        let told = touched.show(file(time(4999)), &mut years, time(1000), true);
         assert_eq!((told.changed, told.born), (time(1000), Some(time(900))));
     }
 
@@ -279,7 +295,19 @@ mod tests {
         assert_eq!(shown(&mut touched, time(6000), &mut years), later(1));
         // Changed again, through the descriptor of then.
         assert_eq!(shown(&mut touched, time(6001), &mut years), later(2));
-        assert_eq!(touched.show(file(time(6001)), &mut years, time(1000)).changed, later(2));
+        assert_eq!(touched.show(file(time(6001)), &mut years, time(1000), true).changed, later(2));
+    }
+
+    #[test]
+    fn who_looks_at_his_descriptor_before_he_writes_has_not_written_yet() {
+        let (mut years, mut touched) = (years(), Touched::default());
+        touched.touch(Touch::Birth, later(5));
+        for modified in [6000, 6001, 6002] {
+            assert_eq!(touched.show(file(time(modified)), &mut years, time(1000), false).modified, later(5));
+        }
+        assert_eq!(shown(&mut touched, time(6003), &mut years), later(5));
+        let young = touched.show(file(time(6004)), &mut years, time(1000), false).modified;
+        assert!(young < later(5) && young == years.last);
     }
 
     #[test]
@@ -293,6 +321,26 @@ mod tests {
         assert_eq!(shown(&mut touched, time(6001), &mut years), later(7));
         touched.touch(Touch::Set(time(3)), later(8));
         assert_eq!(shown(&mut touched, time(3), &mut years), time(3));
+    }
+
+    #[test]
+    fn what_others_do_is_not_shown() {
+        let (mut years, mut touched) = (years(), Touched::default());
+        for modified in [6000, 6001] {
+            assert_eq!(shown(&mut touched, time(modified), &mut years), time(1000));
+        }
+        let folder = |modified| Stat { mode: 0o40_755, ..file(time(modified)) };
+        let mut show = |touched: &mut Touched, modified| {
+            touched.show(folder(modified), &mut years, time(1000), true).modified
+        };
+        let mut touched = Touched::default();
+        assert_eq!(show(&mut touched, 6000), time(1000));
+        touched.touch(Touch::Content, later(3));
+        assert_eq!([6001, 6002].map(|modified| show(&mut touched, modified)), [later(3); 2]);
+        touched.touch(Touch::Set(time(70)), later(4));
+        assert_eq!(show(&mut touched, 70), time(70));
+        touched.touch(Touch::Content, later(5));
+        assert_eq!(show(&mut touched, 6003), later(5));
     }
 
     #[test]
