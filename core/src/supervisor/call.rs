@@ -247,7 +247,8 @@ impl Call {
         let now = self.own_time();
         let Some(mut files) = self.run.files() else { return stat };
         let stat = files.show(stat, now, looked);
-        let seen = files.has_years().then(|| stat.modified.max(stat.changed));
+        // A touch is something that has happened. What was set to be a file's time need not have come yet.
+        let seen = files.has_years().then_some(stat.changed);
         drop(files);
         if let Some(seen) = seen {
             self.has_seen(seen);

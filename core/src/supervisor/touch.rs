@@ -133,7 +133,8 @@ impl Touched {
             Some(touch) => touch,
             // It was changed through a descriptor that was there before.
             None if self.any.is_some() && (self.shown.is_some() || self.set.is_some()) => {
-                let seen = years.stamp(now);
+                // Later than the touch that was shown, however little the looker's own clock has gone on.
+                let seen = years.stamp(now).max(self.any.map_or(now, after));
                 self.any = Some(seen);
                 seen
             }
