@@ -323,6 +323,14 @@ impl Call {
         })
     }
 
+    /// The same, of a touch that would come next.
+    pub(crate) fn time_of_next_touch(&self) -> Option<Timestamp> {
+        self.with_time(|time, own| {
+            let elapsed = time.peek(own).max(own.touched.saturating_add(1));
+            time.shown(Base::Epoch, elapsed)
+        })
+    }
+
     /// How long the machine has been up for the caller, which moves no clock on; `None`: as long as it really has.
     #[must_use]
     pub fn virtual_uptime(&self) -> Option<Duration> {
@@ -341,7 +349,10 @@ impl Call {
     /// goes on as the real one is left alone.
     pub fn has_seen(&self, when: Timestamp) {
         let _ = self.with_time(|time, own| {
-            own.reaches(time.elapsed_at(Base::Epoch, when.seconds, when.nanoseconds.into()));
+            let elapsed = time.elapsed_at(Base::Epoch, when.seconds, when.nanoseconds.into());
+            own.reaches(elapsed);
+            // What it touches from now on comes after that.
+            own.touched = own.touched.max(elapsed);
         });
     }
 }

@@ -147,10 +147,10 @@ impl Touched {
 }
 
 impl Call {
-    /// The time of the process that asks, which does not go on for it. Where the run has no clock of its own, touches
-    /// follow each other from the start.
+    /// When the process that asks would touch a file. Where the run has no clock of its own, touches follow each other from
+    /// the start.
     pub(super) fn own_time(&self) -> Timestamp {
-        self.virtual_now().unwrap_or(Timestamp { seconds: i64::MIN, nanoseconds: 0 })
+        self.time_of_next_touch().unwrap_or(Timestamp { seconds: i64::MIN, nanoseconds: 0 })
     }
 
     /// Whether it matters what is done to files.
