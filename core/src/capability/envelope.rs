@@ -128,8 +128,8 @@ pub const ENVELOPE: &[Source] = &[
         "sleeps, time limits, timers",
         Hold::Emulated,
         "clock",
-        "they end by the virtual clock; a sleep takes no time while nobody can run and no timer is set; a wait that a signal \
-         ends has taken as long as it really did",
+        "they end by the virtual clock; a sleep takes no time while nobody can run and no timer is set; a wait that a \
+         signal from outside ends has taken as long as it really did",
         "clock/a-sleep-takes-no-time-while-nobody-can-run.yaml",
     ),
     held(

@@ -136,6 +136,18 @@ impl CallStop<'_> {
         self.run.processes().time_of(self.tid).map(|own| work(time, own))
     }
 
+    /// How far the guests had come who sent the signals that wait for the caller, or whose end these tell of: who had come
+    /// furthest. `None`: no guest has sent one.
+    pub(crate) fn time_of_signals(&self) -> Option<u64> {
+        let time = self.run.time.as_ref()?;
+        let mut processes = self.run.processes();
+        let mut of = |number: u32| match processes.time_by_number(number) {
+            Some(own) => Some(time.peek(own)),
+            None => processes.time_of(self.tid)?.ended_at(number),
+        };
+        ptrace::senders(self.tid).into_iter().filter_map(&mut of).max()
+    }
+
     fn record(&mut self, by: Origin) {
         if self.run.recorder.is_none() || self.run.is_probing() {
             return;

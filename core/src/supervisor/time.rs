@@ -121,6 +121,11 @@ impl OwnTime {
         }
     }
 
+    /// How far the child of this number had come when it ended.
+    pub(super) fn ended_at(&self, number: u32) -> Option<u64> {
+        self.ended.get(&number).map(|ended| ended.elapsed)
+    }
+
     /// It was told of the end of this child, and may be told again. What the child had used.
     pub(crate) fn was_told_of(&mut self, number: u32) -> u64 {
         let Some(Ended { elapsed, used, touched }) = self.ended.get(&number).copied() else { return 0 };

@@ -52,6 +52,32 @@ pub(crate) fn source(tid: u32) -> Result<Source, Errno> {
     })
 }
 
+/// How many waiting signals of a kind are looked at.
+const WAITING: usize = 16;
+
+/// Who has sent the signals that wait for `tid`, or whose end they tell of, as their receiver's pid namespace numbers them.
+pub(crate) fn senders(tid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    // Its own queue, and its process's.
+    for flags in [0, libc::PTRACE_PEEKSIGINFO_SHARED] {
+        let args = libc::ptrace_peeksiginfo_args { off: 0, flags, nr: WAITING as i32 };
+        // SAFETY: all zero is a valid value of this plain struct.
+        let mut infos = unsafe { [std::mem::zeroed::<libc::siginfo_t>(); WAITING] };
+        let args = &raw const args;
+        // SAFETY: reads `args` and writes at most `WAITING` of `infos`; the thread is one that the caller traces.
+        let count = unsafe { libc::ptrace(libc::PTRACE_PEEKSIGINFO, tid, args, infos.as_mut_ptr()) };
+        let count = usize::try_from(count).unwrap_or(0);
+        for info in infos.iter().take(count) {
+            let sent = matches!(info.si_code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL);
+            if sent || info.si_signo == libc::SIGCHLD && info.si_code > 0 {
+                // SAFETY: for these signals the kernel has filled in a pid.
+                found.push(unsafe { info.si_pid() }.unsigned_abs());
+            }
+        }
+    }
+    found
+}
+
 /// What tells a stop at a call from a signal (`PTRACE_O_TRACESYSGOOD`).
 const SYSTEM_CALL: i32 = 0x80;
 

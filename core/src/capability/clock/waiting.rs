@@ -49,11 +49,13 @@ impl Wait {
 
     /// A signal has ended it. What was left.
     fn is_interrupted(self, stop: &CallStop<'_>) -> u64 {
+        let sent = stop.time_of_signals();
         let now = stop.with_time(|time, own| {
-            // A timer's end is known exactly; of other signals the real time has to tell.
+            // A timer's end is known exactly, and how far a guest had come who sends a signal. Of those from elsewhere the
+            // real time has to tell.
             if time.peek(own) <= self.from {
-                let really = real().saturating_sub(self.began);
-                own.reaches(self.from.saturating_add(really).min(self.until));
+                let really = || self.from.saturating_add(real().saturating_sub(self.began));
+                own.reaches(sent.unwrap_or_else(really).min(self.until));
             }
             time.peek(own)
         });
