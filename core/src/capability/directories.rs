@@ -204,7 +204,7 @@ impl Directories {
         }
     }
 
-    fn listed(&self, call: &Call) -> Result<i64, Errno> {
+    fn listed(&self, call: &mut Call) -> Result<i64, Errno> {
         let layout = if call.syscall().name() == "getdents" { Layout::Old } else { Layout::New };
         // As the kernel, which takes the size for a signed number.
         let room = usize::try_from(call.arg(2) as i32).unwrap_or(0);
@@ -212,7 +212,7 @@ impl Directories {
             let bytes = probed().encode(layout, 0, room, |index| index as u64, |ino| ino);
             return call.write_some(call.arg(1), &bytes).map(|written| written as i64);
         }
-        let folder = call.descriptor(call.arg(0) as i32)?;
+        let folder = call.listed_descriptor(call.arg(0) as i32)?;
         let stat = Stat::of(&folder, 0)?;
         if stat.kind() != FileType::Directory || stat.nlink == 0 {
             // Something else, or a folder that was removed.

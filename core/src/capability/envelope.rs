@@ -203,6 +203,15 @@ pub const ENVELOPE: &[Source] = &[
         "only where it is asked for: each reading takes some 40 µs",
         "tsc/the-counter-is-the-same-in-every-run.yaml",
     ),
+    loose(
+        "a guest that throws the patched vDSO away, by madvise or ARCH_MAP_VDSO_64",
+        "it then reads the host's clock, processor and random numbers without a call: the vDSO is patched for those who do not \
+         mean to escape the clock",
+    ),
+    loose(
+        "a periodic timer's descriptor that is closed while it is set",
+        "nobody sees it closed: its process's clock goes on in real time, and no sleep is cut short any more",
+    ),
     loose("rdrand, rdseed", "instructions of the processor, which no policy reaches"),
     loose("cpuid, rdpid", "instructions of the processor; Linux can trap the first on some processors alone"),
     loose("/proc/self/maps and mountinfo", "numbers of files and devices there are the host's"),

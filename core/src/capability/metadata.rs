@@ -204,10 +204,10 @@ impl Metadata {
     }
 }
 
-fn list(call: &Call) -> Result<i64, Errno> {
+fn list(call: &mut Call) -> Result<i64, Errno> {
     let layout = if call.syscall().name() == "getdents" { Layout::Old } else { Layout::New };
     let room = usize::try_from(call.arg(2) as i32).unwrap_or(0);
-    let folder = call.descriptor(call.arg(0) as i32)?;
+    let folder = call.listed_descriptor(call.arg(0) as i32)?;
     let dev = Stat::of(&folder, 0)?.identity.dev;
     let at = seek(&folder, SeekFrom::Current(0)).unwrap_or(0);
     let (listing, positions) = Listing::next(&folder, room)?;

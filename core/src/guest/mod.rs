@@ -32,6 +32,7 @@ pub use open::{Blocking, OpenRequest, Opened, Refusal};
 pub(crate) use pinned::identity;
 pub use pinned::{FileKind, Identity, Pinned};
 pub use process::{Guest, ProcessInfo};
+pub(crate) use procfs::guard_listing;
 pub use resolve::{Found, Lookup, ParentOf, ResolveFlags, resolve, resolve_parent};
 
 #[cfg(test)]

@@ -7,7 +7,9 @@
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat,
+};
 
 use super::pinned::{FileKind, Pinned, identity, on_procfs, own_path};
 use super::process::{self, Guest};
@@ -71,6 +73,15 @@ pub(crate) fn guard_file(guest: Guest, file: &Pinned, parent: Option<BorrowedFd<
         return Err(Errno::EACCES);
     }
     guard_memory(guest, name, guard(guest, parent.as_fd())?)
+}
+
+/// Refuses to list a folder of procfs that belongs to the supervisor's own process or to init: procfs asks who reads, and
+/// that is the supervisor.
+pub(crate) fn guard_listing(guest: Guest, folder: BorrowedFd<'_>) -> Result<(), Errno> {
+    let stat = fstat(folder)?;
+    // What is no folder the kernel refuses by itself.
+    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    if is_folder && on_procfs(folder, identity(&stat))? { guard(guest, folder).map(drop) } else { Ok(()) }
 }
 
 /// Refuses another process's memory, to which `ptrace` is no way either. A program that may not be executed would lie

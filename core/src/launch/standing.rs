@@ -95,6 +95,7 @@ impl Standing {
         let all = [(keeper, KEEPER)].into_iter();
         let all =
             all.chain(self.servants.iter().map(|servant| (*servant, SERVANT))).chain([(self.guest, GUEST)]);
+        let before = sched_getaffinity(None)?;
         let mut only = CpuSet::new();
         only.set(cpu);
         let done = all.clone().try_for_each(|(tid, priority)| schedule::first_in_first_out(tid, priority));
@@ -108,6 +109,7 @@ impl Standing {
             Err(_) => {
                 for (tid, _) in all {
                     let _ = schedule::ordinary(tid);
+                    let _ = sched_setaffinity(Pid::from_raw(tid.cast_signed()), &before);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! One call of one guest, while it waits for its answer.
 #![forbid(unsafe_code)]
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::Run;
@@ -10,7 +10,7 @@ use super::files::Looked;
 use super::request::Pin;
 use crate::capability::Answer;
 use crate::guest::stat::Stat;
-use crate::guest::{Found, Guest, Identity, OpenRequest, process};
+use crate::guest::{Found, Guest, Identity, OpenRequest, guard_listing, process};
 use crate::handler::memory_cstr;
 use crate::sys::seccomp::Notif;
 use crate::sys::{memfd, memory};
@@ -164,6 +164,16 @@ impl Call {
             return Err(Errno::ESRCH);
         }
         found.map_err(|errno| if errno == Errno::EPERM { Errno::EACCES } else { errno })
+    }
+
+    /// The folder that the guest has open as `fd`, to be listed for it.
+    ///
+    /// # Errors
+    /// As [`descriptor`](Self::descriptor); `EACCES` if it tells of the supervisor.
+    pub(crate) fn listed_descriptor(&mut self, fd: i32) -> Result<OwnedFd, Errno> {
+        let folder = self.descriptor(fd)?;
+        guard_listing(self.guest()?, folder.as_fd())?;
+        Ok(folder)
     }
 
     /// The answer to an open: a file with this content.

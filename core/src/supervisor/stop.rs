@@ -29,6 +29,8 @@ pub struct CallStop<'a> {
     registers: ptrace::Registers,
     /// The result, where it ends.
     result: Option<i64>,
+    /// What lay where something was lent.
+    lent: Vec<(u64, Vec<u8>)>,
 }
 
 /// What is to be done where a call ends.
@@ -120,13 +122,19 @@ impl CallStop<'_> {
         if memory::write(self.tid, address, bytes)? < bytes.len() { Err(Errno::EFAULT) } else { Ok(()) }
     }
 
-    /// Puts bytes where nothing of the guest's lies, for this call alone. Their address.
+    /// Puts bytes beneath the caller's stack, for this call alone: what lay there lies there again when it has ended. Their
+    /// address.
     ///
     /// # Errors
     /// `EFAULT`: its stack has no room.
-    pub fn lend(&self, bytes: &[u8]) -> Result<u64, Errno> {
+    pub fn lend(&mut self, bytes: &[u8]) -> Result<u64, Errno> {
         let address = self.registers.stack().wrapping_sub(RED_ZONE + SCRATCH) & !0xf;
+        let mut before = vec![0; bytes.len()];
+        if memory::read(self.tid, address, &mut before)? < before.len() {
+            return Err(Errno::EFAULT);
+        }
         self.write(address, bytes)?;
+        self.lent.push((address, before));
         Ok(address)
     }
 
@@ -202,6 +210,8 @@ pub(super) struct Underway {
     /// The arguments that its caller gave it.
     args: [u64; 6],
     at_end: AtEnd,
+    /// What is to lie again where something was lent.
+    lent: Vec<(u64, Vec<u8>)>,
     /// It was ended for its sake: its time has come.
     pub(super) cut_short: bool,
     /// A signal has ended it, and it may still go on.
@@ -227,7 +237,7 @@ pub(super) fn begin(run: &Run, tid: u32, known: Option<Underway>) -> Result<Opti
         ptrace::set_registers(tid, &registers)?;
         return Ok(None);
     };
-    let mut stop = CallStop { run, tid, syscall, registers, result: None };
+    let mut stop = CallStop { run, tid, syscall, registers, result: None, lent: Vec::new() };
     stop.record(ask.origin());
     let answer = run.plan.begin(ask, &mut stop);
     if crate::syscall::family::RESTART.contains(syscall) {
@@ -235,13 +245,17 @@ pub(super) fn begin(run: &Run, tid: u32, known: Option<Underway>) -> Result<Opti
         return Ok(known.filter(|known| known.stands).map(|known| Underway { args, stands: false, ..known }));
     }
     match answer {
-        Ok(at_end) => {
+        // Nobody would see to it that its arguments are its own again.
+        Ok(None) => Ok(None),
+        Ok(Some(at_end)) => {
             if stop.registers.args() != args {
                 ptrace::set_registers(tid, &stop.registers)?;
             }
-            Ok(at_end.map(|at_end| Underway { syscall, args, at_end, cut_short: false, stands: false }))
+            let lent = std::mem::take(&mut stop.lent);
+            Ok(Some(Underway { syscall, args, at_end, lent, cut_short: false, stands: false }))
         }
         Err(errno) => {
+            stop.registers.set_args(args);
             stop.registers.leave_out(-i64::from(errno.value()));
             ptrace::set_registers(tid, &stop.registers)?;
             Ok(None)
@@ -260,11 +274,19 @@ pub(super) fn end(run: &Run, tid: u32, mut underway: Underway) -> Result<Option<
     }
     let was_led_elsewhere = registers.args() != underway.args;
     registers.set_args(underway.args);
-    let mut stop = CallStop { run, tid, syscall: underway.syscall, registers, result: Some(result) };
+    let syscall = underway.syscall;
+    let mut stop = CallStop { run, tid, syscall, registers, result: Some(result), lent: Vec::new() };
     (underway.at_end.work)(&mut stop);
     if is_its_time || was_led_elsewhere {
         ptrace::set_registers(tid, &stop.registers)?;
     }
+    let goes_on = result == GOES_ON;
+    if !goes_on {
+        for (address, before) in &underway.lent {
+            // Memory that the guest has given up meanwhile is nobody's.
+            let _ = stop.write(*address, before);
+        }
+    }
     underway.stands = true;
-    Ok((result == GOES_ON).then_some(underway))
+    Ok(goes_on.then_some(underway))
 }

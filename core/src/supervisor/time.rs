@@ -5,7 +5,7 @@
 //! never runs backwards from a cause to its effect. It stops no call and answers none: that is for the capability.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub(crate) struct OwnTime {
     /// The clocks of its POSIX timers.
     timer_clocks: HashMap<u32, i32>,
     /// How far the children had come that ended and were not waited for yet, by their numbers among the guests.
-    ended: HashMap<u32, Ended>,
+    ended: VecDeque<(u32, Ended)>,
 }
 
 /// Where a process stood when it ended.
@@ -116,19 +116,25 @@ impl OwnTime {
 
     /// A child has ended, which its own number is for.
     pub(super) fn child_ended(&mut self, number: u32, end: Ended) {
-        if self.ended.len() < KEPT {
-            self.ended.insert(number, end);
+        self.ended.retain(|(known, _)| *known != number);
+        if self.ended.len() >= KEPT {
+            self.ended.pop_front();
         }
+        self.ended.push_back((number, end));
+    }
+
+    fn end_of(&self, number: u32) -> Option<Ended> {
+        self.ended.iter().find(|(known, _)| *known == number).map(|(_, ended)| *ended)
     }
 
     /// How far the child of this number had come when it ended.
     pub(super) fn ended_at(&self, number: u32) -> Option<u64> {
-        self.ended.get(&number).map(|ended| ended.elapsed)
+        self.end_of(number).map(|ended| ended.elapsed)
     }
 
     /// It was told of the end of this child, and may be told again. What the child had used.
     pub(crate) fn was_told_of(&mut self, number: u32) -> u64 {
-        let Some(Ended { elapsed, used, touched }) = self.ended.get(&number).copied() else { return 0 };
+        let Some(Ended { elapsed, used, touched }) = self.end_of(number) else { return 0 };
         self.reaches(elapsed);
         self.touched = self.touched.max(touched);
         used
@@ -137,7 +143,7 @@ impl OwnTime {
     /// It was told of the end of this child for the last time. What the child had used.
     pub(crate) fn waited_for(&mut self, number: u32) -> u64 {
         let used = self.was_told_of(number);
-        self.ended.remove(&number);
+        self.ended.retain(|(known, _)| *known != number);
         self.used_by_children = self.used_by_children.saturating_add(used);
         used
     }
@@ -156,9 +162,18 @@ impl OwnTime {
     /// Sets a timer, or stops it.
     pub(crate) fn arm(&mut self, timer: Timer, armed: Option<Armed>) {
         self.timers.retain(|(known, _)| *known != timer);
-        if let Some(armed) = armed.filter(|_| self.timers.len() < KEPT) {
+        if let Some(armed) = armed {
+            if self.timers.len() >= KEPT {
+                self.timers.remove(0);
+            }
             self.timers.push((timer, armed));
         }
+    }
+
+    /// It has removed a POSIX timer.
+    pub(crate) fn removed_timer(&mut self, number: u32) {
+        self.arm(Timer::Posix(number), None);
+        self.timer_clocks.remove(&number);
     }
 
     /// It has made a POSIX timer with this number, on this clock.

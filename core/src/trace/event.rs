@@ -107,6 +107,13 @@ impl fmt::Display for Exit {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(Arc<[u32]>);
 
+/// So that a place is found by its steps, without being made.
+impl std::borrow::Borrow<[u32]> for Place {
+    fn borrow(&self) -> &[u32] {
+        &self.0
+    }
+}
+
 impl Place {
     /// The command itself.
     #[must_use]

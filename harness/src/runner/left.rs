@@ -10,14 +10,17 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
-/// More is not looked at: nobody compares that many.
+/// More files are not looked at: nobody compares that many.
 const MOST: usize = 100_000;
+/// More content is not read: of files past it lengths are compared.
+const MOST_BYTES: u64 = 4 << 30;
 
 /// What lies at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Thing {
     Folder,
     File { len: u64, digest: [u8; 32] },
+    Large { len: u64 },
     Link(PathBuf),
     Special(&'static str),
     Unreadable,
@@ -32,19 +35,23 @@ impl Left {
     pub(super) fn beneath(work: &Path) -> Self {
         let mut found = BTreeMap::new();
         let mut folders = vec![PathBuf::new()];
+        let mut room = MOST_BYTES;
         while let Some(folder) = folders.pop() {
             let Ok(entries) = fs::read_dir(work.join(&folder)) else {
                 found.insert(folder, (Thing::Unreadable, 0));
                 continue;
             };
-            for entry in entries.flatten() {
+            // In one order, so that what is left out past the limits is the same in each run.
+            let mut entries: Vec<_> = entries.flatten().take(MOST).collect();
+            entries.sort_by_key(fs::DirEntry::file_name);
+            for entry in entries {
                 if found.len() >= MOST {
                     return Self(found);
                 }
                 let path = folder.join(entry.file_name());
                 let at = work.join(&path);
                 let Ok(metadata) = fs::symlink_metadata(&at) else { continue };
-                let thing = look(&at, &metadata).unwrap_or(Thing::Unreadable);
+                let thing = look(&at, &metadata, &mut room).unwrap_or(Thing::Unreadable);
                 if thing == Thing::Folder {
                     folders.push(path.clone());
                 }
@@ -74,6 +81,7 @@ impl Thing {
                 let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
                 format!("a file of {len} bytes (SHA-256 {digest}…)")
             }
+            Self::Large { len } => format!("a file of {len} bytes, which is too much to read"),
             Self::Link(target) => format!("a symbolic link to {}", target.display()),
             Self::Special(kind) => (*kind).to_owned(),
             Self::Unreadable => "something that can't be read".to_owned(),
@@ -81,7 +89,7 @@ impl Thing {
     }
 }
 
-fn look(at: &Path, metadata: &fs::Metadata) -> io::Result<Thing> {
+fn look(at: &Path, metadata: &fs::Metadata, room: &mut u64) -> io::Result<Thing> {
     let kind = metadata.file_type();
     if kind.is_dir() {
         return Ok(Thing::Folder);
@@ -93,8 +101,13 @@ fn look(at: &Path, metadata: &fs::Metadata) -> io::Result<Thing> {
         // Opening it could wait, or do something.
         return Ok(Thing::Special(if kind.is_fifo() { "a FIFO" } else { "a special file" }));
     }
+    let len = metadata.size();
+    match room.checked_sub(len) {
+        Some(rest) => *room = rest,
+        None => return Ok(Thing::Large { len }),
+    }
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let mut file = File::options().read(true).custom_flags(flags).open(at)?;
+    let mut file = File::options().read(true).custom_flags(flags).open(at)?.take(len);
     let mut hash = Sha256::new();
     let mut buffer = [0; 1 << 16];
     loop {
@@ -105,7 +118,7 @@ fn look(at: &Path, metadata: &fs::Metadata) -> io::Result<Thing> {
             Err(error) => return Err(error),
         }
     }
-    Ok(Thing::File { len: metadata.size(), digest: hash.finalize().into() })
+    Ok(Thing::File { len, digest: hash.finalize().into() })
 }
 
 #[cfg(test)]

@@ -106,7 +106,12 @@ impl VirtualClock {
     }
 
     pub(super) fn timer_delete(&self, stop: &mut CallStop<'_>) -> Begun {
-        armed(stop, Timer::Posix(stop.arg(0) as u32), None)
+        let number = stop.arg(0) as u32;
+        Ok(Some(AtEnd::new(None, move |stop| {
+            if stop.result() == Some(0) {
+                let _ = stop.with_time(|_, own| own.removed_timer(number));
+            }
+        })))
     }
 
     pub(super) fn timerfd_settime(&self, stop: &mut CallStop<'_>) -> Begun {

@@ -151,7 +151,7 @@ impl Seen {
     }
 
     fn stat(&self, call: &mut Call) -> Answer {
-        let booted = self.clock.map_or(self.booted, |clock| clock.start.seconds);
+        let booted = call.virtual_boot().map_or(self.booted, |boot| boot.seconds);
         self.of_processors(call, |count| {
             let idle = "0 0 0 0 0 0 0 0 0 0\n";
             let mut text = format!("cpu  {idle}");

@@ -10,7 +10,7 @@ mod processors;
 use processors::Processors;
 
 use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then, VirtualFile};
-use crate::policy::{Clock, Kernel};
+use crate::policy::Kernel;
 use crate::supervisor::call::Call;
 use crate::supervisor::tracker::ExecStop;
 use crate::supervisor::utsname::{Field, LONGEST, SIZE, Utsname};
@@ -27,7 +27,6 @@ pub(super) struct Seen {
     kernel: Option<Kernel>,
     memory: Option<u64>,
     processors: Option<Processors>,
-    clock: Option<Clock>,
     /// When the machine was started, in seconds since 1970, unless the clock is virtual.
     booted: i64,
 }
@@ -72,10 +71,10 @@ impl Seen {
     fn sysinfo(&self, call: &mut Call) -> Answer {
         let Some(memory) = self.memory else { return Answer::Pass };
         let share = Share::of(memory);
-        let uptime = match self.clock {
-            Some(_) => 0,
-            None => rustix::system::sysinfo().uptime,
-        };
+        let uptime = call.virtual_uptime().map_or_else(
+            || rustix::system::sysinfo().uptime,
+            |uptime| i64::try_from(uptime.as_secs()).unwrap_or(i64::MAX),
+        );
         let mut bytes = [0; SYSINFO];
         let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
         put(0, &uptime.to_ne_bytes());
@@ -193,7 +192,6 @@ impl Capability for Seen {
             kernel: machine.kernel.clone(),
             memory: machine.memory,
             processors: machine.cpus.map(Processors::new),
-            clock: policy.clock,
             booted: files::booted(),
         }))
     }
