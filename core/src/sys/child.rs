@@ -47,6 +47,9 @@ pub(super) extern "C" fn init_stage(argument: *mut c_void) -> c_int {
             let word = frame.shared.mapped.as_ptr() as usize;
             syscall4(Sysno::futex as usize, word, libc::FUTEX_WAIT as usize, 0, 0);
         }
+        if frame.shared.mapped.load(Ordering::SeqCst) != 1 {
+            give_up(&frame.shared, Step::Lost, libc::ECANCELED);
+        }
         frame.shared.guest_here.store(1, Ordering::SeqCst);
         let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
         let pid = raw_clone(
@@ -230,6 +233,9 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
         while shared.go.load(Ordering::SeqCst) == 0 {
             let _ =
                 syscall4(Sysno::futex as usize, shared.go.as_ptr() as usize, libc::FUTEX_WAIT as usize, 0, 0);
+        }
+        if shared.go.load(Ordering::SeqCst) != 1 {
+            give_up(shared, Step::Lost, libc::ECANCELED);
         }
 
         for (index, probe) in start.probes.iter().enumerate() {

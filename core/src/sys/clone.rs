@@ -147,11 +147,11 @@ pub(crate) struct Failure {
 /// What the children and the supervisor tell each other. Futexes: whoever changes one wakes its waiters.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// 1: the id maps are written.
+    /// 1: the id maps are written. 2: the start is given up.
     pub(super) mapped: AtomicU32,
     /// 1: the guest's filter is armed and `listener` is set. 2: it failed.
     pub(super) armed: AtomicU32,
-    /// 1: the supervisor has the listener, and the guest may go on.
+    /// 1: the supervisor has the listener, and the guest may go on. 2: the start is given up.
     pub(super) go: AtomicU32,
     /// The listener's number in the guest.
     pub(super) listener: AtomicI32,
@@ -327,9 +327,10 @@ impl Drop for Starting {
         if shared.init_here.load(Ordering::SeqCst) != 0 || shared.guest_here.load(Ordering::SeqCst) != 0 {
             // Somebody gave the start up: whoever still shares our memory must be gone before it is freed.
             let _ = rustix::process::pidfd_send_signal(&self.init_pidfd, rustix::process::Signal::KILL);
-            shared.mapped.store(1, Ordering::SeqCst);
+            // Who is woken before the kill has reached him must not go on.
+            shared.mapped.store(2, Ordering::SeqCst);
             wake(&shared.mapped);
-            shared.go.store(1, Ordering::SeqCst);
+            shared.go.store(2, Ordering::SeqCst);
             wake(&shared.go);
         }
         while shared.init_here.load(Ordering::SeqCst) != 0 {
