@@ -212,7 +212,7 @@ fn part(scenario: &Scenario, engine: &dyn Engine) -> Option<String> {
     let mut one = take(scenario, engine, Look::Everything).ok()?;
     one.work.move_aside().ok()?;
     let two = take(scenario, engine, Look::Everything).ok()?;
-    repeat::parting(&one.seen, &two.seen)
+    repeat::parting(&one, &two)
 }
 
 fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> Observe {

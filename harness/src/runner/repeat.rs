@@ -30,7 +30,7 @@ pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
         let notes = vec![format!("run 1: {:?}", first.end), format!("run {nth}: {:?}", other.end)];
         return wrong(format!("run {nth} ended otherwise than run 1"), notes);
     }
-    if let Some((one, two)) = first_difference(first, other) {
+    if let Some((one, two)) = first_difference(first, other, is_serial(&one.controls)) {
         let place = one.or(two).map_or(0, |event| event.seq);
         let notes =
             vec![format!("run 1: {}", shown(one, first)), format!("run {nth}: {}", shown(two, other))];
@@ -50,6 +50,12 @@ pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
     wrong(format!("{} of run {nth} differs from run 1", path.display()), notes)
 }
 
+/// Whether guests ran one at a time.
+fn is_serial(report: &Report) -> bool {
+    let in_force = |state: &ControlState| matches!(state, ControlState::Proven(_) | ControlState::InForce(_));
+    report.controls.iter().any(|control| control.name == "schedule" && in_force(&control.state))
+}
+
 /// What may have made the difference: what is not held still in these runs.
 fn uncontrolled(report: &Report) -> Option<String> {
     let state = |name: &str| report.controls.iter().find(|control| control.name == name);
@@ -65,8 +71,10 @@ fn uncontrolled(report: &Report) -> Option<String> {
 }
 
 /// The first event in which two runs differ, side by side.
-pub(super) fn parting(one: &Observation, two: &Observation) -> Option<String> {
-    let (first, second) = first_difference(one, two)?;
+pub(super) fn parting(one: &Take, two: &Take) -> Option<String> {
+    let serial = is_serial(&one.controls);
+    let (one, two) = (&one.seen, &two.seen);
+    let (first, second) = first_difference(one, two, serial)?;
     let place = first.or(second).map_or(0, |event| event.seq);
     Some(format!(
         "two more runs, of which more was seen, part at event {place}:\n1: {}\n2: {}",
@@ -85,8 +93,9 @@ fn shown(event: Option<&Event>, run: &Observation) -> String {
 fn first_difference<'a>(
     first: &'a Observation,
     other: &'a Observation,
+    serial: bool,
 ) -> Option<(Option<&'a Event>, Option<&'a Event>)> {
-    let (one, two) = (by_guest(first), by_guest(other));
+    let (one, two) = (by_guest(first, serial), by_guest(other, serial));
     let guests: BTreeSet<&Option<Place>> = one.keys().chain(two.keys()).collect();
     let differing = guests.into_iter().filter_map(|guest| {
         let list = |run: &Guests<'a>| run.get(guest).cloned().unwrap_or_default();
@@ -104,9 +113,9 @@ fn first_difference<'a>(
 
 type Guests<'a> = BTreeMap<Option<Place>, Vec<&'a Event>>;
 
-fn by_guest(run: &Observation) -> Guests<'_> {
+fn by_guest(run: &Observation, serial: bool) -> Guests<'_> {
     let mut guests = Guests::new();
-    for event in run.events.iter().filter(|event| !is_bookkeeping(&event.body)) {
+    for event in run.events.iter().filter(|event| !is_bookkeeping(&event.body, serial)) {
         let place = match &event.body {
             Body::Verdict(verdict) => verdict.place.clone(),
             Body::Start { place, .. } | Body::Exec { place, .. } | Body::Exit { place, .. } => {
@@ -121,9 +130,14 @@ fn by_guest(run: &Observation) -> Guests<'_> {
 
 /// Whether a call was only noted, for the clock, say, and then ran as it was: how often a guest asks whether a child has
 /// ended is the scheduler's affair, and decides nothing.
-fn is_bookkeeping(body: &Body) -> bool {
+///
+/// Where guests don't run one at a time, so is how often one of them reads a clock while it waits for another.
+fn is_bookkeeping(body: &Body, serial: bool) -> bool {
     let Body::Verdict(verdict) = body else { return false };
     let Origin::Rule { capability, .. } = &verdict.by else { return false };
+    if capability == "clock" && !serial {
+        return true;
+    }
     verdict.action == Action::Allow
         && verdict.known == Known::Unknown
         && envelope::controls().any(|control| control == capability)
