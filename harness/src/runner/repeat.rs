@@ -45,6 +45,12 @@ pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
             return wrong(format!("{name} of run {nth} differs from run 1"), notes);
         }
     }
+    // What the expectation names may lie outside of the work folder.
+    if let Some((path, _)) = first.files.iter().find(|(path, seen)| other.files.get(*path) != Some(seen))
+        && path.starts_with('/')
+    {
+        return wrong(format!("{path} of run {nth} differs from run 1"), Vec::new());
+    }
     let (path, left, right) = one.left.as_ref()?.difference(two.left.as_ref()?)?;
     let notes = vec![format!("run 1 left {left}"), format!("run {nth} left {right}")];
     wrong(format!("{} of run {nth} differs from run 1", path.display()), notes)

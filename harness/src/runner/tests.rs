@@ -155,6 +155,20 @@ fn the_first_event_that_differs_is_shown_of_both_runs() {
 }
 
 #[test]
+fn a_named_file_outside_of_the_work_folder_is_compared_too() {
+    let outside = tempfile::tempdir().unwrap();
+    let file = outside.path().join("file");
+    let yaml = format!("run: [x]\nrepeat: 2\nexpect: {{ files: {{ {}: present }} }}\n", file.display());
+    let count = AtomicUsize::new(0);
+    let (ran, _kept) = judged(&yaml, |_, _, _| {
+        fs::write(&file, count.fetch_add(1, Ordering::Relaxed).to_string()).unwrap();
+        ended(0, "")
+    });
+    let titles: Vec<_> = ran.findings.iter().map(|finding| finding.title.clone()).collect();
+    assert_eq!(titles, [format!("{} of run 2 differs from run 1", file.display())]);
+}
+
+#[test]
 fn outputs_that_differ_are_shown() {
     let ran = repeated(|nth| (denied("/b"), format!("run {nth}\n")));
     assert_eq!(ran.findings[0].title, "stdout of run 2 differs from run 1");
