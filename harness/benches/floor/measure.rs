@@ -77,18 +77,23 @@ impl Table {
         }
     }
 
-    /// Measures a row: one turn of each way a round, so that whatever else the machine does hits all alike.
+    /// Measures a row: one turn of each way a round, so that whatever else the machine does hits all alike, and every other
+    /// round in the other order, so that what one leaves to be cleared away doesn't always hit the same other.
     pub(crate) fn row(&self, mut row: Row<'_>) {
         if !self.wants(row.name) {
             return;
         }
         let mut figures: Vec<Vec<f64>> = vec![Vec::new(); row.ways.len()];
         for round in 0..=row.rounds {
-            for (way, figures) in row.ways.iter_mut().zip(&mut figures) {
-                let figure = (way.1)();
+            let mut order: Vec<usize> = (0..row.ways.len()).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for way in order {
+                let figure = (row.ways[way].1)();
                 // The first round warms up.
                 if round > 0 {
-                    figures.push(figure);
+                    figures[way].push(figure);
                 }
             }
         }
