@@ -69,7 +69,7 @@ fn when_the_command_ends_nobody_is_left() {
         let script = format!(
             "setsid sleep {mark} > /dev/null 2>&1 &\n(setsid sh -c '(setsid sleep {mark} &) ; exit' &)\nsleep 0.1\nexit 0"
         );
-        scenario(folder.path(), isolation, "60s", &script);
+        scenario(folder.path(), isolation, "5m", &script);
         let since = Instant::now();
         assert!(run(folder.path()).wait().unwrap().success(), "{isolation}");
         assert_eq!(marked(&mark), [""; 0], "{isolation}");
@@ -83,7 +83,7 @@ fn when_the_harness_is_killed_nobody_is_left() {
         for (nth, hiding) in HIDING.iter().enumerate() {
             let folder = tempfile::tempdir().unwrap();
             let mark = mark(&format!("killed {isolation} {nth}"));
-            scenario(folder.path(), isolation, "60s", &hiding.replace("MARK", &mark));
+            scenario(folder.path(), isolation, "5m", &hiding.replace("MARK", &mark));
             let mut harness = run(folder.path());
             wait_until("to see a guest", || !marked(&mark).is_empty());
             sleep(Duration::from_millis(100));
@@ -103,7 +103,7 @@ fn a_tree_that_grows_while_the_harness_is_killed_dies() {
         let script = format!(
             "chain() {{ chain & }}; for i in 1 2 3; do setsid sh -c 'chain() {{ chain & }}; chain; : {mark}' & done\nsleep {mark}"
         );
-        scenario(folder.path(), isolation, "60s", &script);
+        scenario(folder.path(), isolation, "5m", &script);
         let mut harness = run(folder.path());
         wait_until("to see guests", || marked(&mark).len() >= 2);
         sleep(Duration::from_millis(50));
@@ -143,7 +143,7 @@ fn where_no_namespace_is_to_be_had_nobody_is_left_either() {
         let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success() && text.contains("isolation is not available here"), "{text}");
         assert_eq!(marked(&mark), [""; 0], "when the time is up: {hiding}");
-        scenario(folder.path(), "auto", "60s", &script);
+        scenario(folder.path(), "auto", "5m", &script);
         let mut harness = without_namespaces(folder.path(), "run scenario.yaml").unwrap().spawn().unwrap();
         wait_until("to see a guest", || !marked(&mark).is_empty());
         sleep(Duration::from_millis(100));
@@ -152,7 +152,7 @@ fn where_no_namespace_is_to_be_had_nobody_is_left_either() {
         nobody(&mark, &format!("when the harness is killed: {hiding}"));
     }
     let folder = tempfile::tempdir().unwrap();
-    scenario(folder.path(), "require", "60s", "exit 0");
+    scenario(folder.path(), "require", "5m", "exit 0");
     let Some(mut run) = without_namespaces(folder.path(), "run scenario.yaml") else { return };
     let out = run.output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
@@ -171,7 +171,7 @@ fn guests_that_may_trace_outlive_a_supervisor_that_is_killed_without_a_namespace
         )
     };
     let killed = |isolation: &str| {
-        fs::write(folder.path().join("scenario.yaml"), policy(isolation, "60s")).unwrap();
+        fs::write(folder.path().join("scenario.yaml"), policy(isolation, "5m")).unwrap();
         let mut harness = run(folder.path());
         wait_until("to see both", || marked(&mark).len() >= 2);
         sleep(Duration::from_millis(100));
