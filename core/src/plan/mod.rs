@@ -33,6 +33,8 @@ pub struct Plan {
     /// Keeps the virtual files' inodes, so that their numbers are not used again.
     _pins: Vec<OwnedFd>,
     tracked: bool,
+    /// Whether guests read their clock without a call.
+    within: bool,
     checks: Vec<Check>,
     denied: BTreeSet<Syscall>,
     controls: Vec<Control>,
@@ -143,6 +145,11 @@ impl Plan {
     #[must_use]
     pub fn is_tracked(&self) -> bool {
         self.tracked
+    }
+
+    /// Whether guests read their clock without a call.
+    pub(crate) fn is_read_within(&self) -> bool {
+        self.within
     }
 
     /// The clock that the guests read, if it is not the real one.

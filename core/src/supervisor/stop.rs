@@ -141,7 +141,7 @@ impl CallStop<'_> {
     /// Works with the caller's own time. `None`: the guests have the real one, or nobody knows the caller.
     pub(crate) fn with_time<T>(&self, work: impl FnOnce(&Time, &mut OwnTime) -> T) -> Option<T> {
         let time = self.run.time.as_ref()?;
-        self.run.processes().time_of(self.tid).map(|own| work(time, own))
+        self.run.processes().with_time(self.tid, |own| work(time, own))
     }
 
     /// How far the guests had come who sent the signals that wait for the caller, or whose end these tell of: who had come
@@ -149,9 +149,9 @@ impl CallStop<'_> {
     pub(crate) fn time_of_signals(&self) -> Option<u64> {
         let time = self.run.time.as_ref()?;
         let mut processes = self.run.processes();
-        let mut of = |number: u32| match processes.time_by_number(number) {
-            Some(own) => Some(time.peek(own)),
-            None => processes.time_of(self.tid)?.ended_at(number),
+        let mut of = |number: u32| {
+            let lives = processes.with_time_by_number(number, |own| time.peek(own));
+            lives.or_else(|| processes.with_time(self.tid, |own| own.ended_at(number))?)
         };
         ptrace::senders(self.tid).into_iter().filter_map(&mut of).max()
     }

@@ -1,4 +1,4 @@
-//! Where the vDSO keeps a function. It is the same image in every 64-bit process of a running kernel.
+//! Where the vDSO keeps a function, and how much room that takes. It is the same image in every 64-bit process of a running kernel.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -8,13 +8,13 @@ use crate::syscall::Sysno;
 /// How far into the vDSO `__vdso_getrandom` lies (Linux 6.11 and later), if there is one.
 pub(crate) fn getrandom_offset() -> Option<u64> {
     static OFFSET: OnceLock<Option<u64>> = OnceLock::new();
-    *OFFSET.get_or_init(|| find(c"__vdso_getrandom"))
+    *OFFSET.get_or_init(|| offset(c"__vdso_getrandom"))
 }
 
 /// How far into the vDSO `__vdso_getcpu` lies, if there is one.
 pub(crate) fn getcpu_offset() -> Option<u64> {
     static OFFSET: OnceLock<Option<u64>> = OnceLock::new();
-    *OFFSET.get_or_init(|| find(c"__vdso_getcpu"))
+    *OFFSET.get_or_init(|| offset(c"__vdso_getcpu"))
 }
 
 /// Code for one of its functions: `mov rax, -ENOSYS; ret`. libc then makes the system call.
@@ -34,12 +34,34 @@ pub(crate) fn clocks() -> Option<&'static [(u64, u64)]> {
         let [a, b, c, d] = call.id().to_le_bytes();
         u64::from_le_bytes([0xb8, a, b, c, d, 0x0f, 0x05, 0xc3])
     };
-    let found = || ALL.into_iter().map(|(name, call)| Some((find(name)?, code(call)))).collect();
+    let found = || ALL.into_iter().map(|(name, call)| Some((offset(name)?, code(call)))).collect();
     CLOCKS.get_or_init(found).as_deref()
 }
 
+/// A function of the vDSO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Function {
+    /// How far into the vDSO it lies.
+    pub(crate) offset: u64,
+    /// How many bytes its code has.
+    pub(crate) size: u64,
+}
+
+/// The functions that tell the time: `clock_gettime`, `gettimeofday`, `time`. `None`: one of them is not to be found.
+pub(crate) fn readings() -> Option<[Function; 3]> {
+    static READINGS: OnceLock<Option<[Function; 3]>> = OnceLock::new();
+    let found = || {
+        Some([find(c"__vdso_clock_gettime")?, find(c"__vdso_gettimeofday")?, find(c"__vdso_time")?])
+    };
+    *READINGS.get_or_init(found)
+}
+
+fn offset(name: &CStr) -> Option<u64> {
+    find(name).map(|function| function.offset)
+}
+
 /// Looks a symbol up in our own vDSO (`man 7 vdso`).
-fn find(name: &CStr) -> Option<u64> {
+fn find(name: &CStr) -> Option<Function> {
     // SAFETY: reads the auxiliary vector.
     let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as *const u8;
     if base.is_null() {
@@ -74,7 +96,8 @@ fn find(name: &CStr) -> Option<u64> {
         (0..count as usize).find_map(|index| {
             let symbol = &*symbols.add(index);
             let this = CStr::from_ptr(strings.add(symbol.st_name as usize).cast());
-            (this == name && symbol.st_value != 0).then_some(symbol.st_value)
+            let function = Function { offset: symbol.st_value, size: symbol.st_size };
+            (this == name && symbol.st_value != 0).then_some(function)
         })
     }
 }
