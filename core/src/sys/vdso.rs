@@ -50,9 +50,8 @@ pub(crate) struct Function {
 /// The functions that tell the time: `clock_gettime`, `gettimeofday`, `time`. `None`: one of them is not to be found.
 pub(crate) fn readings() -> Option<[Function; 3]> {
     static READINGS: OnceLock<Option<[Function; 3]>> = OnceLock::new();
-    let found = || {
-        Some([find(c"__vdso_clock_gettime")?, find(c"__vdso_gettimeofday")?, find(c"__vdso_time")?])
-    };
+    let found =
+        || Some([find(c"__vdso_clock_gettime")?, find(c"__vdso_gettimeofday")?, find(c"__vdso_time")?]);
     *READINGS.get_or_init(found)
 }
 

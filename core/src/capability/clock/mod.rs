@@ -14,7 +14,8 @@ mod waiting;
 use std::collections::BTreeMap;
 
 use super::{
-    Answer, AtExec, Call, Calls, Capability, ExecStop, HandlerFn, Proof, Rule, Stage, StartError, StopFn, Then, VirtualFile,
+    Answer, AtExec, Call, Calls, Capability, ExecStop, HandlerFn, Proof, Rule, Stage, StartError, StopFn,
+    Then, VirtualFile,
 };
 use crate::filter::Match;
 use crate::policy::{Clock, ClockMode};

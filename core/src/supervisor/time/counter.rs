@@ -44,7 +44,9 @@ impl Time {
     pub(in crate::supervisor) fn fixed(&self) -> Option<Fixed> {
         let step = match self.clock.mode {
             ClockMode::Frozen => 0,
-            ClockMode::Logical { step } => u64::try_from(step.as_nanos()).ok().filter(|step| *step < LIMIT)?,
+            ClockMode::Logical { step } => {
+                u64::try_from(step.as_nanos()).ok().filter(|step| *step < LIMIT)?
+            }
             ClockMode::Offset => return None,
         };
         let origin = |base| {
