@@ -166,8 +166,8 @@ impl Random {
         if let Some(address) = stop.told(libc::AT_RANDOM)? {
             stop.write(address, &bytes)?;
         }
-        if let (Some(base), Some(offset)) = (stop.told(libc::AT_SYSINFO_EHDR)?, vdso::getrandom_offset()) {
-            stop.patch(base + offset, vdso::NOT_HERE)?;
+        if let Some(offset) = vdso::getrandom_offset() {
+            stop.patch(offset, vdso::NOT_HERE);
         }
         Ok(())
     }

@@ -59,9 +59,8 @@ impl Tsc {
         if !self.real_clock {
             return Ok(());
         }
-        let Some(base) = stop.told(libc::AT_SYSINFO_EHDR)? else { return Ok(()) };
         for (offset, code) in vdso::clocks().ok_or(Errno::ENOSYS)?.iter().copied() {
-            stop.patch(base + offset, code)?;
+            stop.patch(offset, code);
         }
         Ok(())
     }

@@ -215,9 +215,11 @@ impl Plan {
 
     /// Lets each capability work on a program before its first instruction.
     pub(crate) fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), (&'static str, Errno)> {
-        self.capabilities
-            .iter()
-            .try_for_each(|capability| capability.at_exec(stop).map_err(|errno| (capability.name(), errno)))
+        for capability in &self.capabilities {
+            capability.at_exec(stop).map_err(|errno| (capability.name(), errno))?;
+        }
+        let patcher = self.capabilities.iter().find(|capability| capability.follows_guests());
+        stop.write_patches().map_err(|errno| (patcher.map_or("", |capability| capability.name()), errno))
     }
 
     /// Whether a capability deals with what the processor has refused a guest.

@@ -5,24 +5,29 @@
 //! points to but the stack pointer: there is room for more once these stand a little deeper.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
+
 use super::Run;
 use crate::Errno;
 use crate::guest::Identity;
 use crate::sys::reader::Words;
-use crate::sys::{memory, ptrace};
+use crate::sys::{memory, ptrace, vdso};
 use crate::trace::Place;
 
 /// A guest that has just executed a program and has not run its first instruction.
 pub struct ExecStop<'a> {
-    pub(super) run: &'a Run,
-    pub(super) tid: u32,
-    pub(super) place: &'a Place,
+    run: &'a Run,
+    tid: u32,
+    place: &'a Place,
     /// What lies on its stack, once somebody has asked.
-    pub(super) stack: Option<Stack>,
+    stack: Option<Stack>,
+    /// What is to stand where in its vDSO.
+    patches: BTreeMap<u64, u64>,
 }
 
 /// A new program's stack, from its pointer to the end of the auxiliary vector (`man 3 getauxval`).
-pub(super) struct Stack {
+struct Stack {
     pointer: u64,
     words: Vec<u64>,
     /// Where among the words the vector begins.
@@ -103,7 +108,11 @@ impl Stack {
     }
 }
 
-impl ExecStop<'_> {
+impl<'a> ExecStop<'a> {
+    pub(super) fn new(run: &'a Run, tid: u32, place: &'a Place) -> Self {
+        Self { run, tid, place, stack: None, patches: BTreeMap::new() }
+    }
+
     /// The files that the program was mapped from (`man 5 proc_pid_maps`).
     pub(crate) fn mapped(&self) -> Result<Vec<Mapped>, Errno> {
         let table = std::fs::read(format!("/proc/{}/maps", self.tid)).map_err(|error| Errno::of(&error))?;
@@ -186,12 +195,35 @@ impl ExecStop<'_> {
         if memory::write(self.tid, address, bytes)? < bytes.len() { Err(Errno::EFAULT) } else { Ok(()) }
     }
 
-    /// Writes eight bytes to the program's memory, also where it may only read.
-    ///
-    /// # Errors
-    /// What the kernel gives.
-    pub fn patch(&self, address: u64, word: u64) -> Result<(), Errno> {
-        ptrace::poke(self.tid, address, word)
+    /// Puts eight bytes of code into the program's vDSO, so far into it, before the program runs. If it has none, no program
+    /// can use it either.
+    pub fn patch(&mut self, offset: u64, code: u64) {
+        self.patches.insert(offset, code);
+    }
+
+    /// Writes all patches, at once: the vDSO is small, and the same in every process.
+    pub(crate) fn write_patches(&mut self) -> Result<(), Errno> {
+        let patches = std::mem::take(&mut self.patches);
+        let (Some((first, _)), Some((last, _))) = (patches.first_key_value(), patches.last_key_value())
+        else {
+            return Ok(());
+        };
+        let Some(base) = self.told(libc::AT_SYSINFO_EHDR)? else { return Ok(()) };
+        let mut code = vdso::code(*first..*last + 8).ok_or(Errno::ENOSYS)?;
+        for (offset, word) in &patches {
+            let at = usize::try_from(offset - first).unwrap_or(usize::MAX);
+            let place = code.get_mut(at..).and_then(|code| code.get_mut(..8)).ok_or(Errno::ENOSYS)?;
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        // The one file by which a tracer may write many bytes where the program itself may not.
+        let memory = std::fs::OpenOptions::new().write(true).open(format!("/proc/{}/mem", self.tid));
+        if memory.and_then(|memory| memory.write_all_at(&code, base.wrapping_add(*first))).is_ok() {
+            return Ok(());
+        }
+        // A kernel may have been told to let nobody write there.
+        patches
+            .into_iter()
+            .try_for_each(|(offset, word)| ptrace::poke(self.tid, base.wrapping_add(offset), word))
     }
 }
 

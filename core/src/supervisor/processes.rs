@@ -126,6 +126,12 @@ impl Processes {
         self.by_tgid.values_mut().map(|process| &mut process.time)
     }
 
+    /// The same, for a thread that has stood still since [`with_time`](Self::with_time) worked for it.
+    pub(crate) fn with_time_again<T>(&mut self, tid: u32, work: impl FnOnce(&mut OwnTime) -> T) -> Option<T> {
+        let tgid = self.threads.get(&tid).copied().unwrap_or(tid);
+        self.by_tgid.get_mut(&tgid).map(|process| process.time.kept_up(tid, work))
+    }
+
     /// Works with the time of the process of this number among the guests.
     pub(crate) fn with_time_by_number<T>(
         &mut self,

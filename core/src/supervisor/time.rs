@@ -8,6 +8,7 @@
 mod counter;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -335,7 +336,12 @@ impl Call {
         if self.run.is_probing() {
             return Some(work(time, &mut time.probing()));
         }
-        self.run.processes().with_time(self.notif.pid, |own| work(time, own))
+        let mut processes = self.run.processes();
+        if self.has_time.swap(true, Ordering::Relaxed) {
+            processes.with_time_again(self.notif.pid, |own| work(time, own))
+        } else {
+            processes.with_time(self.notif.pid, |own| work(time, own))
+        }
     }
 
     /// `CLOCK_REALTIME` as the caller would read it now, which moves no clock on; `None`: it is the real one.

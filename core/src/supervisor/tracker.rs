@@ -339,7 +339,7 @@ impl Tracker {
         if let Some(time) = &self.run.time {
             time.begin();
         }
-        let mut stop = ExecStop { run: &self.run, tid, place: &place, stack: None };
+        let mut stop = ExecStop::new(&self.run, tid, &place);
         if let Err((capability, errno)) = self.run.plan.at_exec(&mut stop) {
             // One that was killed meanwhile fails in many ways, and none of them matters any more.
             let killed = ptrace::stack_pointer(tid) == Err(Errno::ESRCH);

@@ -1,6 +1,7 @@
 //! Where the vDSO keeps a function, and how much room that takes. It is the same image in every 64-bit process of a running kernel.
 
 use std::ffi::CStr;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use crate::syscall::Sysno;
@@ -55,21 +56,43 @@ pub(crate) fn readings() -> Option<[Function; 3]> {
     *READINGS.get_or_init(found)
 }
 
+/// A piece of the vDSO; `None`: there is none, or it is no code.
+pub(crate) fn code(range: Range<u64>) -> Option<Vec<u8>> {
+    let (base, header) = base()?;
+    // SAFETY: the kernel maps a well-formed ELF image at `base`: its program headers lie where its header says.
+    let segments = unsafe {
+        let first = base.add(header.e_phoff as usize).cast::<libc::Elf64_Phdr>();
+        std::slice::from_raw_parts(first, usize::from(header.e_phnum))
+    };
+    let holds = |segment: &&libc::Elf64_Phdr| {
+        let end = segment.p_offset.saturating_add(segment.p_filesz);
+        segment.p_type == libc::PT_LOAD && segment.p_offset <= range.start && range.end <= end
+    };
+    segments.iter().find(holds)?;
+    let len = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
+    // SAFETY: the range lies within a segment that is loaded, where its addresses are those of the file, and is never
+    // written to in this process.
+    Some(unsafe { std::slice::from_raw_parts(base.add(range.start as usize), len) }.to_vec())
+}
+
+/// Our own vDSO, and its header.
+fn base() -> Option<(*const u8, &'static libc::Elf64_Ehdr)> {
+    // SAFETY: reads the auxiliary vector.
+    let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as *const u8;
+    // SAFETY: the kernel maps a well-formed ELF image at `base`, and never unmaps it.
+    (!base.is_null()).then(|| (base, unsafe { &*base.cast() }))
+}
+
 fn offset(name: &CStr) -> Option<u64> {
     find(name).map(|function| function.offset)
 }
 
 /// Looks a symbol up in our own vDSO (`man 7 vdso`).
 fn find(name: &CStr) -> Option<Function> {
-    // SAFETY: reads the auxiliary vector.
-    let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as *const u8;
-    if base.is_null() {
-        return None;
-    }
+    let (base, header) = base()?;
     // SAFETY: the kernel maps a well-formed ELF image at `base`: the structures below lie within it, at the offsets
     // that its own headers give.
     unsafe {
-        let header = &*base.cast::<libc::Elf64_Ehdr>();
         let segments = base.add(header.e_phoff as usize).cast::<libc::Elf64_Phdr>();
         let segments = std::slice::from_raw_parts(segments, usize::from(header.e_phnum));
         let dynamic = segments.iter().find(|segment| segment.p_type == libc::PT_DYNAMIC)?;

@@ -11,8 +11,6 @@ mod timer;
 mod value;
 mod waiting;
 
-use std::collections::BTreeMap;
-
 use super::{
     Answer, AtExec, Call, Calls, Capability, ExecStop, HandlerFn, Proof, Rule, Stage, StartError, StopFn,
     Then, VirtualFile,
@@ -68,7 +66,8 @@ impl Capability for VirtualClock {
         and CLOCK_TAI is CLOCK_REALTIME, as where nobody has set the difference. Sleeps, time limits and timers end when \
         the guest's own clock says so; of a clock that need not run as the real one, a sleep takes no time while nobody \
         can run and no timer is set. A frozen and a logical clock tell of a process that it used the processor for as long as \
-        its readings took, all its threads together, and of nothing else that it used.";
+        its readings took, all its threads together, and of nothing else that it used. Such a clock is read without a call, \
+        from words in the guest's own memory, unless a timer is set, or a reading is to be seen, answered by a handler, or denied.";
     const RULES: &'static [Rule<Self>] = &[
         read(&family::CLOCK_GETTIME, Self::clock_gettime, "every clock shows the guests' time"),
         read(&family::GETTIMEOFDAY, Self::gettimeofday, "shows the guests' time, in Greenwich"),
@@ -206,14 +205,17 @@ impl VirtualClock {
     /// Has the vDSO's functions read the guests' clock, or make the call that does the same.
     #[allow(clippy::unused_self)] // the shape of every such function
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno> {
-        let Some(base) = stop.told(libc::AT_SYSINFO_EHDR)? else { return Ok(()) };
-        let calls = vdso::clocks().ok_or(Errno::ENOSYS)?;
-        let mut code: BTreeMap<u64, u64> = calls.iter().copied().collect();
+        for (offset, code) in vdso::clocks().ok_or(Errno::ENOSYS)? {
+            stop.patch(*offset, *code);
+        }
+        // What is patched last is what stands there.
         if reader::has_room()
             && let Some(words) = stop.share_time()?
         {
-            code.extend(reader::code(value::shown(), words).ok_or(Errno::ENOSYS)?);
+            for (offset, code) in reader::code(value::shown(), words).ok_or(Errno::ENOSYS)? {
+                stop.patch(offset, code);
+            }
         }
-        code.into_iter().try_for_each(|(offset, word)| stop.patch(base.wrapping_add(offset), word))
+        Ok(())
     }
 }

@@ -105,9 +105,8 @@ impl Seen {
 
     /// The vDSO tells the processor without a call.
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno> {
-        let (Some(_), Some(offset)) = (&self.processors, vdso::getcpu_offset()) else { return Ok(()) };
-        if let Some(base) = stop.told(libc::AT_SYSINFO_EHDR)? {
-            stop.patch(base + offset, vdso::NOT_HERE)?;
+        if let (Some(_), Some(offset)) = (&self.processors, vdso::getcpu_offset()) {
+            stop.patch(offset, vdso::NOT_HERE);
         }
         Ok(())
     }

@@ -91,6 +91,11 @@ impl OwnTime {
     /// Works with it as it is now, whatever the process has counted. `tid` is one of its threads.
     pub(in crate::supervisor) fn brought_up<T>(&mut self, tid: u32, work: impl FnOnce(&mut Self) -> T) -> T {
         self.take(tid);
+        self.kept_up(tid, work)
+    }
+
+    /// Works with it as it was when it was taken last.
+    pub(in crate::supervisor) fn kept_up<T>(&mut self, tid: u32, work: impl FnOnce(&mut Self) -> T) -> T {
         let done = work(self);
         self.give(tid);
         done
