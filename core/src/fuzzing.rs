@@ -4,7 +4,7 @@
 use crate::guest::mounts;
 use crate::handler::{MemoryError, memory_cstr};
 pub use crate::plan::meaning::{Meaning, Meanings};
-use crate::supervisor::tracker;
+use crate::supervisor::exec;
 
 /// The string at an address of a process.
 ///
@@ -23,5 +23,5 @@ pub fn aliases(table: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
 /// How many files a table of mappings names.
 #[must_use]
 pub fn mapped(table: &[u8]) -> usize {
-    tracker::mapped(table).len()
+    exec::mapped(table).len()
 }

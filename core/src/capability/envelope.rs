@@ -209,6 +209,11 @@ pub const ENVELOPE: &[Source] = &[
          mean to escape the clock",
     ),
     loose(
+        "a guest that writes over the words by which it reads its clock",
+        "they lie in its own memory: it reads what it likes, whoever waits for it stands where it says that it has come to, and \
+         nobody else's clock is moved",
+    ),
+    loose(
         "a periodic timer's descriptor that is closed while it is set",
         "nobody sees it closed: its process's clock goes on in real time, and no sleep is cut short any more",
     ),

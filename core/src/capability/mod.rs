@@ -36,9 +36,10 @@ pub use crate::launch::standing::Standing;
 use crate::policy::Clock;
 pub use crate::supervisor::call::Call;
 pub use crate::supervisor::device::Device;
+pub use crate::supervisor::exec::ExecStop;
 pub use crate::supervisor::files::Files;
 pub use crate::supervisor::stop::{AtEnd, CallStop};
-pub use crate::supervisor::tracker::{ExecStop, FaultStop};
+pub use crate::supervisor::tracker::FaultStop;
 pub use crate::sys::clone::Preparation;
 use crate::sys::probe::{Expect, Probe, ProbeArg};
 use crate::syscall::{Family, Sysno};
@@ -91,6 +92,11 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// ask for ([`Call::virtual_now`]).
     fn clock(&self) -> Option<Clock> {
         None
+    }
+
+    /// Calls whose answers guests work out by themselves, without a call, unless somebody else is asked about them as well.
+    fn within(&self) -> &'static [&'static Family] {
+        &[]
     }
 
     /// The files that guests have seen, if it shows them with numbers of their own.
@@ -436,6 +442,7 @@ pub(crate) trait Active: Send + Sync {
     fn acts_at_start(&self) -> bool;
     fn at_start(&self, standing: &mut Standing);
     fn clock(&self) -> Option<Clock>;
+    fn within(&self) -> &'static [&'static Family];
     fn seen_files(&self) -> Option<Files>;
     fn prove(&self, proof: &mut Proof<'_>);
 }
@@ -546,6 +553,10 @@ impl<C: Capability> Active for Started<C> {
 
     fn clock(&self) -> Option<Clock> {
         self.0.clock()
+    }
+
+    fn within(&self) -> &'static [&'static Family] {
+        self.0.within()
     }
 
     fn seen_files(&self) -> Option<Files> {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then, VirtualFile};
 use crate::supervisor::call::Call;
-use crate::supervisor::tracker::ExecStop;
+use crate::supervisor::exec::ExecStop;
 use crate::sys::probe::{Expect, ProbeArg};
 use crate::sys::vdso;
 use crate::syscall::{Sysno, family};
@@ -163,13 +163,11 @@ impl Random {
         let place = stop.place().clone();
         let mut bytes = [0; 16];
         draw(&mut self.next(&place, Purpose::Exec), &mut bytes);
-        let auxv = stop.auxv()?;
-        let value = |key: u64| auxv.iter().find(|(this, _)| *this == key).map(|(_, value)| *value);
-        if let Some(address) = value(libc::AT_RANDOM) {
+        if let Some(address) = stop.told(libc::AT_RANDOM)? {
             stop.write(address, &bytes)?;
         }
-        if let (Some(base), Some(offset)) = (value(libc::AT_SYSINFO_EHDR), vdso::getrandom_offset()) {
-            stop.patch(base + offset, vdso::NOT_HERE)?;
+        if let Some(offset) = vdso::getrandom_offset() {
+            stop.patch(offset, vdso::NOT_HERE);
         }
         Ok(())
     }

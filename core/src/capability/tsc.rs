@@ -10,7 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use super::{AtFault, Calls, Capability, Preparation, Proof, Rule, Stage, StartError, Then};
 use crate::filter::Match;
 use crate::policy;
-use crate::supervisor::tracker::{ExecStop, FaultStop};
+use crate::supervisor::exec::ExecStop;
+use crate::supervisor::tracker::FaultStop;
 use crate::sys::probe::{Expect, ProbeArg};
 use crate::sys::vdso;
 use crate::syscall::{Sysno, family};
@@ -58,12 +59,8 @@ impl Tsc {
         if !self.real_clock {
             return Ok(());
         }
-        let auxv = stop.auxv()?;
-        let Some((_, base)) = auxv.iter().find(|(key, _)| *key == libc::AT_SYSINFO_EHDR) else {
-            return Ok(());
-        };
         for (offset, code) in vdso::clocks().ok_or(Errno::ENOSYS)?.iter().copied() {
-            stop.patch(base + offset, code)?;
+            stop.patch(offset, code);
         }
         Ok(())
     }

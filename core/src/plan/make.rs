@@ -62,6 +62,11 @@ impl Plan {
         if tracked && policy.syscalls.allow.contains(&Syscall::of(Sysno::ptrace)) {
             return Err(PlanError::Ptrace.into());
         }
+        let alone = |call: Syscall| {
+            making.asks.get(&call).is_some_and(|asks| asks.len() == 1) && !attached.contains_key(&call)
+        };
+        let mut within = capabilities.iter().flat_map(|capability| capability.within()).peekable();
+        let within = within.peek().is_some() && within.flat_map(|family| family.syscalls()).all(alone);
         let mut spec = Spec::new();
         for (call, cases) in making.spec {
             for case in cases {
@@ -74,7 +79,18 @@ impl Plan {
         let stops = making.stops;
         let entries = entries(making.asks, making.performs, attached, &capabilities);
         let controls = shown(controls, &checks);
-        Ok(Self { capabilities, entries, stops, program, _pins: pins, tracked, checks, denied, controls })
+        Ok(Self {
+            capabilities,
+            entries,
+            stops,
+            program,
+            _pins: pins,
+            tracked,
+            within,
+            checks,
+            denied,
+            controls,
+        })
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Plan {
     /// Keeps the virtual files' inodes, so that their numbers are not used again.
     _pins: Vec<OwnedFd>,
     tracked: bool,
+    /// Whether guests read their clock without a call.
+    within: bool,
     checks: Vec<Check>,
     denied: BTreeSet<Syscall>,
     controls: Vec<Control>,
@@ -145,6 +147,11 @@ impl Plan {
         self.tracked
     }
 
+    /// Whether guests read their clock without a call.
+    pub(crate) fn is_read_within(&self) -> bool {
+        self.within
+    }
+
     /// The clock that the guests read, if it is not the real one.
     pub(crate) fn clock(&self) -> Option<crate::policy::Clock> {
         self.capabilities.iter().find_map(|capability| capability.clock())
@@ -208,9 +215,11 @@ impl Plan {
 
     /// Lets each capability work on a program before its first instruction.
     pub(crate) fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), (&'static str, Errno)> {
-        self.capabilities
-            .iter()
-            .try_for_each(|capability| capability.at_exec(stop).map_err(|errno| (capability.name(), errno)))
+        for capability in &self.capabilities {
+            capability.at_exec(stop).map_err(|errno| (capability.name(), errno))?;
+        }
+        let patcher = self.capabilities.iter().find(|capability| capability.follows_guests());
+        stop.write_patches().map_err(|errno| (patcher.map_or("", |capability| capability.name()), errno))
     }
 
     /// Whether a capability deals with what the processor has refused a guest.

@@ -119,6 +119,9 @@ pub struct Observe {
     pub in_passing: bool,
     /// Every denial by a rule becomes a verdict, and so does every open (whose denial is Landlock's).
     pub denials: bool,
+    /// Readings of a clock of the guests' own become verdicts: they are made by calls, which otherwise only those are that
+    /// the guest makes itself. So they are where one of these calls is named, here or by a handler.
+    pub readings: bool,
     /// Start, exec and exit of each guest become events, and each verdict names its guest's place in the tree.
     pub processes: bool,
 }

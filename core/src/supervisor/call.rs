@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::Run;
 use super::device::{Device, device};
@@ -34,11 +35,23 @@ pub struct Call {
     pub(super) target: Option<BytesText>,
     /// [`opened_identity`](Self::opened_identity), once it was asked for: each virtual file asks.
     pub(super) opened: Option<Identity>,
+    /// Its process's time is known as it is while this waits.
+    pub(super) has_time: AtomicBool,
 }
 
 impl Call {
     pub(super) fn new(run: Arc<Run>, notif: Notif, syscall: Syscall) -> Self {
-        Self { run, notif, syscall, guest: None, strings: Vec::new(), pin: None, target: None, opened: None }
+        Self {
+            run,
+            notif,
+            syscall,
+            guest: None,
+            strings: Vec::new(),
+            pin: None,
+            target: None,
+            opened: None,
+            has_time: AtomicBool::new(false),
+        }
     }
 
     /// Which.

@@ -9,6 +9,7 @@ pub(crate) mod answer;
 mod attribute;
 pub(crate) mod call;
 pub(crate) mod device;
+pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod handlers;
 pub(crate) mod perform;

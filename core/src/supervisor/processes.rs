@@ -42,7 +42,8 @@ impl Processes {
         let place = parent.place.child(parent.children);
         parent.children += 1;
         let exe = parent.exe.clone();
-        let time = parent.time.newborn();
+        let mut time = parent.time.newborn();
+        time.is_born(child);
         self.insert(child, place.clone(), exe, time);
         Some(place)
     }
@@ -89,10 +90,10 @@ impl Processes {
         self.by_tgid.get(&tgid).map(|process| (tgid, process))
     }
 
-    /// The time of a thread's process.
-    pub(crate) fn time_of(&mut self, tid: u32) -> Option<&mut OwnTime> {
+    /// Works with the time of a thread's process.
+    pub(crate) fn with_time<T>(&mut self, tid: u32, work: impl FnOnce(&mut OwnTime) -> T) -> Option<T> {
         let tgid = self.threads.get(&tid).copied().unwrap_or(tid);
-        self.by_tgid.get_mut(&tgid).map(|process| &mut process.time)
+        self.by_tgid.get_mut(&tgid).map(|process| process.time.brought_up(tid, work))
     }
 
     /// The command's number, while it lives.
@@ -120,14 +121,25 @@ impl Processes {
         self.by_tgid.keys().chain(self.threads.keys()).copied()
     }
 
-    /// The processes' times.
+    /// The processes' times, as they were when they were last needed.
     pub(crate) fn times(&mut self) -> impl Iterator<Item = &mut OwnTime> {
         self.by_tgid.values_mut().map(|process| &mut process.time)
     }
 
-    /// The time of the process of this number among the guests.
-    pub(crate) fn time_by_number(&mut self, number: u32) -> Option<&mut OwnTime> {
-        self.by_tgid.values_mut().find(|process| process.number == number).map(|process| &mut process.time)
+    /// The same, for a thread that has stood still since [`with_time`](Self::with_time) worked for it.
+    pub(crate) fn with_time_again<T>(&mut self, tid: u32, work: impl FnOnce(&mut OwnTime) -> T) -> Option<T> {
+        let tgid = self.threads.get(&tid).copied().unwrap_or(tid);
+        self.by_tgid.get_mut(&tgid).map(|process| process.time.kept_up(tid, work))
+    }
+
+    /// Works with the time of the process of this number among the guests.
+    pub(crate) fn with_time_by_number<T>(
+        &mut self,
+        number: u32,
+        work: impl FnOnce(&mut OwnTime) -> T,
+    ) -> Option<T> {
+        let (tgid, process) = self.by_tgid.iter_mut().find(|(_, process)| process.number == number)?;
+        Some(process.time.brought_up(*tgid, work))
     }
 
     /// The processes' numbers.

@@ -5,6 +5,8 @@
 //! when the call ends. Which calls stop, and what is done with them, is for the capabilities.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
+
 use super::Run;
 use super::time::{OwnTime, Time};
 use crate::sys::{memory, ptrace};
@@ -31,6 +33,8 @@ pub struct CallStop<'a> {
     result: Option<i64>,
     /// What lay where something was lent.
     lent: Vec<(u64, Vec<u8>)>,
+    /// Its process's time is known as it is while this stands still.
+    has_time: Cell<bool>,
 }
 
 /// What is to be done where a call ends.
@@ -141,7 +145,12 @@ impl CallStop<'_> {
     /// Works with the caller's own time. `None`: the guests have the real one, or nobody knows the caller.
     pub(crate) fn with_time<T>(&self, work: impl FnOnce(&Time, &mut OwnTime) -> T) -> Option<T> {
         let time = self.run.time.as_ref()?;
-        self.run.processes().time_of(self.tid).map(|own| work(time, own))
+        let mut processes = self.run.processes();
+        if self.has_time.replace(true) {
+            processes.with_time_again(self.tid, |own| work(time, own))
+        } else {
+            processes.with_time(self.tid, |own| work(time, own))
+        }
     }
 
     /// How far the guests had come who sent the signals that wait for the caller, or whose end these tell of: who had come
@@ -149,9 +158,9 @@ impl CallStop<'_> {
     pub(crate) fn time_of_signals(&self) -> Option<u64> {
         let time = self.run.time.as_ref()?;
         let mut processes = self.run.processes();
-        let mut of = |number: u32| match processes.time_by_number(number) {
-            Some(own) => Some(time.peek(own)),
-            None => processes.time_of(self.tid)?.ended_at(number),
+        let mut of = |number: u32| {
+            let lives = processes.with_time_by_number(number, |own| time.peek(own));
+            lives.or_else(|| processes.with_time(self.tid, |own| own.ended_at(number))?)
         };
         ptrace::senders(self.tid).into_iter().filter_map(&mut of).max()
     }
@@ -237,7 +246,8 @@ pub(super) fn begin(run: &Run, tid: u32, known: Option<Underway>) -> Result<Opti
         ptrace::set_registers(tid, &registers)?;
         return Ok(None);
     };
-    let mut stop = CallStop { run, tid, syscall, registers, result: None, lent: Vec::new() };
+    let mut stop =
+        CallStop { run, tid, syscall, registers, result: None, lent: Vec::new(), has_time: Cell::default() };
     stop.record(ask.origin());
     let answer = run.plan.begin(ask, &mut stop);
     if crate::syscall::family::RESTART.contains(syscall) {
@@ -275,7 +285,15 @@ pub(super) fn end(run: &Run, tid: u32, mut underway: Underway) -> Result<Option<
     let was_led_elsewhere = registers.args() != underway.args;
     registers.set_args(underway.args);
     let syscall = underway.syscall;
-    let mut stop = CallStop { run, tid, syscall, registers, result: Some(result), lent: Vec::new() };
+    let mut stop = CallStop {
+        run,
+        tid,
+        syscall,
+        registers,
+        result: Some(result),
+        lent: Vec::new(),
+        has_time: Cell::default(),
+    };
     (underway.at_end.work)(&mut stop);
     if is_its_time || was_led_elsewhere {
         ptrace::set_registers(tid, &stop.registers)?;

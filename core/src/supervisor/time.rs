@@ -5,12 +5,16 @@
 //! never runs backwards from a cause to its effect. It stops no call and answers none: that is for the capability.
 #![forbid(unsafe_code)]
 
+mod counter;
+
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use self::counter::Counter;
 use super::call::Call;
 use crate::policy::{Clock, ClockMode, Timestamp};
 
@@ -57,6 +61,8 @@ pub(crate) struct OwnTime {
     timers: Vec<(Timer, Armed)>,
     /// The clocks of its POSIX timers.
     timer_clocks: HashMap<u32, i32>,
+    /// Where it counts by itself, if it does.
+    counter: Option<Counter>,
     /// How far the children had come that ended and were not waited for yet, by their numbers among the guests.
     ended: VecDeque<(u32, Ended)>,
 }
@@ -105,7 +111,12 @@ pub(crate) struct Reading {
 impl OwnTime {
     /// A process that this one makes.
     pub(super) fn newborn(&self) -> Self {
-        Self { elapsed: self.elapsed, touched: self.touched, ..Self::default() }
+        Self {
+            elapsed: self.elapsed,
+            touched: self.touched,
+            counter: self.counter.clone(),
+            ..Self::default()
+        }
     }
 
     /// Its end.
@@ -183,8 +194,9 @@ impl OwnTime {
         }
     }
 
-    /// It runs another program: POSIX timers are gone.
+    /// It runs another program: POSIX timers are gone, and so is its memory.
     pub(super) fn executed(&mut self) {
+        self.counter = None;
         self.timers.retain(|(timer, _)| !matches!(timer, Timer::Posix(_)));
         self.timer_clocks.clear();
     }
@@ -315,7 +327,7 @@ impl Time {
 impl Call {
     /// What the process of this number among the guests has used of the processor's time.
     pub(crate) fn used_by(&self, number: u32) -> Option<u64> {
-        self.run.processes().time_by_number(number).map(|own| own.used)
+        self.run.processes().with_time_by_number(number, |own| own.used)
     }
 
     /// Works with the caller's own time. `None`: the guests have the real one, or nobody knows the caller.
@@ -325,7 +337,11 @@ impl Call {
             return Some(work(time, &mut time.probing()));
         }
         let mut processes = self.run.processes();
-        processes.time_of(self.notif.pid).map(|own| work(time, own))
+        if self.has_time.swap(true, Ordering::Relaxed) {
+            processes.with_time_again(self.notif.pid, |own| work(time, own))
+        } else {
+            processes.with_time(self.notif.pid, |own| work(time, own))
+        }
     }
 
     /// `CLOCK_REALTIME` as the caller would read it now, which moves no clock on; `None`: it is the real one.

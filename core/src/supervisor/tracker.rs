@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Run;
+use super::exec::ExecStop;
 use super::quiet::Watch;
 use super::stop::{self, Underway, Waits};
 use super::time;
-use crate::guest::Identity;
 use crate::outcome::{Sender, Why};
 use crate::sys::{memory, ptrace};
 use crate::trace::{Body, BytesText, Exit, Place};
@@ -29,12 +29,6 @@ const BRIEFLY: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// From when on it is worth looking at all guests.
 const LOOKING: Duration = Duration::from_micros(400);
-
-/// A guest that has just executed a program and has not run its first instruction.
-pub struct ExecStop<'a> {
-    pub(super) tid: u32,
-    pub(super) place: &'a Place,
-}
 
 /// A guest whose instruction the processor has refused.
 pub struct FaultStop<'a> {
@@ -76,111 +70,6 @@ impl<'a> FaultStop<'a> {
     }
 }
 
-/// A file that a program was mapped from: its own, its interpreter's.
-#[derive(Debug)]
-pub(crate) struct Mapped {
-    pub(crate) identity: Identity,
-    /// Its name, as it may be meant: a line's end is written as `\012`, but so may be a name that has these signs.
-    pub(crate) names: [Vec<u8>; 2],
-}
-
-/// The files of a table of mappings, in its order.
-pub(crate) fn mapped(table: &[u8]) -> Vec<Mapped> {
-    let mapped = |line: &[u8]| {
-        let path = line.iter().position(|byte| *byte == b'/').and_then(|start| line.get(start..))?;
-        let mut fields = std::str::from_utf8(line.strip_suffix(path)?).ok()?.split_ascii_whitespace().skip(3);
-        let (major, minor) = fields.next()?.split_once(':')?;
-        let number = |text| u32::from_str_radix(text, 16).ok();
-        let dev = rustix::fs::makedev(number(major)?, number(minor)?);
-        let ino = fields.next()?.parse().ok()?;
-        Some(Mapped { identity: Identity { dev, ino }, names: [path.to_vec(), unescaped(path)] })
-    };
-    let mut files: Vec<_> = table.split(|byte| *byte == b'\n').filter_map(mapped).collect();
-    files.dedup_by_key(|file| file.identity);
-    files
-}
-
-impl ExecStop<'_> {
-    /// The files that the program was mapped from (`man 5 proc_pid_maps`).
-    pub(crate) fn mapped(&self) -> Result<Vec<Mapped>, Errno> {
-        let table = std::fs::read(format!("/proc/{}/maps", self.tid)).map_err(|error| Errno::of(&error))?;
-        Ok(mapped(&table))
-    }
-
-    /// Its place in the tree.
-    #[must_use]
-    pub fn place(&self) -> &Place {
-        self.place
-    }
-
-    /// Its process, as the host numbers it.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.tid
-    }
-
-    /// What the kernel told the program about itself (`man 3 getauxval`).
-    ///
-    /// # Errors
-    /// What the kernel gives for a guest that died, or `EIO` if the vector has no end.
-    pub fn auxv(&self) -> Result<Vec<(u64, u64)>, Errno> {
-        // On the stack: argc, argv, NULL, environ, NULL, then pairs until AT_NULL.
-        const STEP: usize = 1024;
-        let mut at = ptrace::stack_pointer(self.tid)?;
-        let mut words = Vec::<u64>::new();
-        let mut nulls = 0;
-        let mut scanned = 1;
-        let mut start = None;
-        // An argument list has at most 6 MiB of strings; each has a pointer here.
-        while words.len() < (8 << 20) {
-            let mut bytes = [0; STEP * 8];
-            let got = memory::read(self.tid, at, &mut bytes)?;
-            at += got as u64;
-            words.extend(
-                bytes[..got]
-                    .chunks_exact(8)
-                    .map(|word| word.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))),
-            );
-            while start.is_none() && scanned < words.len() {
-                if words[scanned] == 0 {
-                    nulls += 1;
-                    if nulls == 2 {
-                        start = Some(scanned + 1);
-                    }
-                }
-                scanned += 1;
-            }
-            if let Some(start) = start {
-                let pairs = words[start..].chunks_exact(2).map(|pair| (pair[0], pair[1]));
-                let vector: Vec<_> = pairs.take_while(|(key, _)| *key != libc::AT_NULL).collect();
-                if words[start..].len() / 2 > vector.len() {
-                    return Ok(vector);
-                }
-            }
-            if got < STEP * 8 {
-                break;
-            }
-        }
-        Err(Errno::EIO)
-    }
-
-    /// Writes to the program's memory, where it could write itself.
-    ///
-    /// # Errors
-    /// What the kernel gives.
-    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-        if memory::write(self.tid, address, bytes)? < bytes.len() { Err(Errno::EFAULT) } else { Ok(()) }
-    }
-
-    /// Writes eight bytes to the program's memory, also where it may only read.
-    ///
-    /// # Errors
-    /// What the kernel gives.
-    pub fn patch(&self, address: u64, word: u64) -> Result<(), Errno> {
-        ptrace::poke(self.tid, address, word)
-    }
-}
-
 /// Whether there is such a process, and it has not ended (`man 5 proc_pid_stat`).
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -193,19 +82,6 @@ fn own_number(pid: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
     numbers.split_ascii_whitespace().next_back()?.parse().ok()
-}
-
-/// A name of a table of mappings with its lines' ends.
-fn unescaped(path: &[u8]) -> Vec<u8> {
-    const END: &[u8] = br"\012";
-    let mut plain = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = rest.starts_with(END);
-        plain.push(if escaped { b'\n' } else { *first });
-        rest = if escaped { rest.get(END.len()..).unwrap_or_default() } else { after };
-    }
-    plain
 }
 
 /// A tracker that has taken hold of the first guest.
@@ -228,7 +104,7 @@ impl Tracker {
     ///
     /// [`follow`]: Self::follow
     pub(crate) fn seize(run: Arc<Run>, root: u32, namespaces: bool) -> Result<Self, Errno> {
-        ptrace::seize(root)?;
+        ptrace::seize(root, run.plan.is_read_within())?;
         let place = run.root(root);
         run.record(|| Body::Start { pid: root, place: place.clone() });
         if namespaces {
@@ -347,6 +223,11 @@ impl Tracker {
                 self.exec(tid);
                 ptrace::resume(tid, 0)
             }
+            ptrace::Stop::Ending => {
+                // Its memory is still there, and tells how far it has come.
+                let _ = self.run.processes().with_time(tid, |_| ());
+                ptrace::resume(tid, 0)
+            }
             ptrace::Stop::Group => ptrace::listen(tid),
             ptrace::Stop::Signal(libc::SIGSEGV) if self.is_dealt_with(tid) => ptrace::resume(tid, 0),
             ptrace::Stop::Signal(signal) => {
@@ -458,7 +339,7 @@ impl Tracker {
         if let Some(time) = &self.run.time {
             time.begin();
         }
-        let mut stop = ExecStop { tid, place: &place };
+        let mut stop = ExecStop::new(&self.run, tid, &place);
         if let Err((capability, errno)) = self.run.plan.at_exec(&mut stop) {
             // One that was killed meanwhile fails in many ways, and none of them matters any more.
             let killed = ptrace::stack_pointer(tid) == Err(Errno::ESRCH);

@@ -16,6 +16,7 @@ pub(crate) mod memory;
 pub(crate) mod pidfd;
 pub(crate) mod probe;
 pub(crate) mod ptrace;
+pub(crate) mod reader;
 pub(crate) mod schedule;
 pub(crate) mod seccomp;
 pub(crate) mod thread;

@@ -24,6 +24,8 @@ pub(crate) enum Stop {
     Group,
     /// This signal is about to be delivered.
     Signal(i32),
+    /// It ends, and its memory is still there.
+    Ending,
     /// It is gone, with this wait status.
     Gone(i32),
 }
@@ -89,9 +91,11 @@ const OPTIONS: i32 = libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_EXITKILL;
 
-/// Traces `tid` and all that it will make, without stopping it. If the tracing thread dies, they die.
-pub(crate) fn seize(tid: u32) -> Result<(), Errno> {
-    request(libc::PTRACE_SEIZE, tid, 0, OPTIONS as u64)
+/// Traces `tid` and all that it will make, without stopping it, and stops each before it ends if that is wanted. If the
+/// tracing thread dies, they die.
+pub(crate) fn seize(tid: u32, stop_at_end: bool) -> Result<(), Errno> {
+    let options = OPTIONS | if stop_at_end { libc::PTRACE_O_TRACEEXIT } else { 0 };
+    request(libc::PTRACE_SEIZE, tid, 0, options as u64)
 }
 
 /// Lets a stopped thread go on, with this signal or none (0).
@@ -122,6 +126,13 @@ pub(crate) fn poke(tid: u32, address: u64, word: u64) -> Result<(), Errno> {
 /// A stopped thread's stack pointer.
 pub(crate) fn stack_pointer(tid: u32) -> Result<u64, Errno> {
     registers(tid).map(|registers| registers.stack())
+}
+
+/// Gives a stopped thread another stack pointer.
+pub(crate) fn set_stack_pointer(tid: u32, pointer: u64) -> Result<(), Errno> {
+    let mut registers = registers(tid)?;
+    registers.0.rsp = pointer;
+    set_registers(tid, &registers)
 }
 
 /// A stopped thread's registers.
@@ -248,6 +259,7 @@ fn wait_with(options: i32) -> Result<Option<(u32, Stop)>, Errno> {
             Stop::Born { child: message as u32 }
         }
         libc::PTRACE_EVENT_EXEC => Stop::Exec,
+        libc::PTRACE_EVENT_EXIT => Stop::Ending,
         libc::PTRACE_EVENT_STOP => match signal {
             libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => Stop::Group,
             _ => Stop::Attached,

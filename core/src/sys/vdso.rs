@@ -1,6 +1,7 @@
-//! Where the vDSO keeps a function. It is the same image in every 64-bit process of a running kernel.
+//! Where the vDSO keeps a function, and how much room that takes. It is the same image in every 64-bit process of a running kernel.
 
 use std::ffi::CStr;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use crate::syscall::Sysno;
@@ -8,13 +9,13 @@ use crate::syscall::Sysno;
 /// How far into the vDSO `__vdso_getrandom` lies (Linux 6.11 and later), if there is one.
 pub(crate) fn getrandom_offset() -> Option<u64> {
     static OFFSET: OnceLock<Option<u64>> = OnceLock::new();
-    *OFFSET.get_or_init(|| find(c"__vdso_getrandom"))
+    *OFFSET.get_or_init(|| offset(c"__vdso_getrandom"))
 }
 
 /// How far into the vDSO `__vdso_getcpu` lies, if there is one.
 pub(crate) fn getcpu_offset() -> Option<u64> {
     static OFFSET: OnceLock<Option<u64>> = OnceLock::new();
-    *OFFSET.get_or_init(|| find(c"__vdso_getcpu"))
+    *OFFSET.get_or_init(|| offset(c"__vdso_getcpu"))
 }
 
 /// Code for one of its functions: `mov rax, -ENOSYS; ret`. libc then makes the system call.
@@ -34,21 +35,64 @@ pub(crate) fn clocks() -> Option<&'static [(u64, u64)]> {
         let [a, b, c, d] = call.id().to_le_bytes();
         u64::from_le_bytes([0xb8, a, b, c, d, 0x0f, 0x05, 0xc3])
     };
-    let found = || ALL.into_iter().map(|(name, call)| Some((find(name)?, code(call)))).collect();
+    let found = || ALL.into_iter().map(|(name, call)| Some((offset(name)?, code(call)))).collect();
     CLOCKS.get_or_init(found).as_deref()
 }
 
-/// Looks a symbol up in our own vDSO (`man 7 vdso`).
-fn find(name: &CStr) -> Option<u64> {
+/// A function of the vDSO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Function {
+    /// How far into the vDSO it lies.
+    pub(crate) offset: u64,
+    /// How many bytes its code has.
+    pub(crate) size: u64,
+}
+
+/// The functions that tell the time: `clock_gettime`, `gettimeofday`, `time`. `None`: one of them is not to be found.
+pub(crate) fn readings() -> Option<[Function; 3]> {
+    static READINGS: OnceLock<Option<[Function; 3]>> = OnceLock::new();
+    let found =
+        || Some([find(c"__vdso_clock_gettime")?, find(c"__vdso_gettimeofday")?, find(c"__vdso_time")?]);
+    *READINGS.get_or_init(found)
+}
+
+/// A piece of the vDSO; `None`: there is none, or it is no code.
+pub(crate) fn code(range: Range<u64>) -> Option<Vec<u8>> {
+    let (base, header) = base()?;
+    // SAFETY: the kernel maps a well-formed ELF image at `base`: its program headers lie where its header says.
+    let segments = unsafe {
+        let first = base.add(header.e_phoff as usize).cast::<libc::Elf64_Phdr>();
+        std::slice::from_raw_parts(first, usize::from(header.e_phnum))
+    };
+    let holds = |segment: &&libc::Elf64_Phdr| {
+        let end = segment.p_offset.saturating_add(segment.p_filesz);
+        segment.p_type == libc::PT_LOAD && segment.p_offset <= range.start && range.end <= end
+    };
+    segments.iter().find(holds)?;
+    let len = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
+    // SAFETY: the range lies within a segment that is loaded, where its addresses are those of the file, and is never
+    // written to in this process.
+    Some(unsafe { std::slice::from_raw_parts(base.add(range.start as usize), len) }.to_vec())
+}
+
+/// Our own vDSO, and its header.
+fn base() -> Option<(*const u8, &'static libc::Elf64_Ehdr)> {
     // SAFETY: reads the auxiliary vector.
     let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as *const u8;
-    if base.is_null() {
-        return None;
-    }
+    // SAFETY: the kernel maps a well-formed ELF image at `base`, and never unmaps it.
+    (!base.is_null()).then(|| (base, unsafe { &*base.cast() }))
+}
+
+fn offset(name: &CStr) -> Option<u64> {
+    find(name).map(|function| function.offset)
+}
+
+/// Looks a symbol up in our own vDSO (`man 7 vdso`).
+fn find(name: &CStr) -> Option<Function> {
+    let (base, header) = base()?;
     // SAFETY: the kernel maps a well-formed ELF image at `base`: the structures below lie within it, at the offsets
     // that its own headers give.
     unsafe {
-        let header = &*base.cast::<libc::Elf64_Ehdr>();
         let segments = base.add(header.e_phoff as usize).cast::<libc::Elf64_Phdr>();
         let segments = std::slice::from_raw_parts(segments, usize::from(header.e_phnum));
         let dynamic = segments.iter().find(|segment| segment.p_type == libc::PT_DYNAMIC)?;
@@ -74,7 +118,8 @@ fn find(name: &CStr) -> Option<u64> {
         (0..count as usize).find_map(|index| {
             let symbol = &*symbols.add(index);
             let this = CStr::from_ptr(strings.add(symbol.st_name as usize).cast());
-            (this == name && symbol.st_value != 0).then_some(symbol.st_value)
+            let function = Function { offset: symbol.st_value, size: symbol.st_size };
+            (this == name && symbol.st_value != 0).then_some(function)
         })
     }
 }

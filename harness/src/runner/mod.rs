@@ -284,6 +284,7 @@ fn show(observe: &mut Observe, look: Look) {
             let families =
                 [&family::OPEN, &family::EXEC, &family::READLINK, &family::RENAME, &family::UNLINK];
             observe.calls.extend(families.iter().flat_map(|family| family.syscalls()));
+            observe.readings = true;
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The guests' clock: where it stands is for the run's time (`core/src/supervisor/time.rs`); here is every way to read
 //! it, to wait for it and to set a timer by it.
 //!
-//! Readings are answered by the supervisor. The vDSO's functions, which read without a call, are made to call at each exec.
+//! A guest reads a clock that need not run as the real one by itself, where nobody wants to see that: at each exec the vDSO's
+//! functions are led to code that does (`core/src/sys/reader.rs`). All other readings are answered by the supervisor.
 //! Waiting runs in the kernel, between two stops: see `waiting.rs`.
 #![forbid(unsafe_code)]
 
@@ -11,20 +12,26 @@ mod value;
 mod waiting;
 
 use super::{
-    AtExec, Calls, Capability, ExecStop, HandlerFn, Proof, Rule, Stage, StartError, StopFn, Then, VirtualFile,
+    Answer, AtExec, Call, Calls, Capability, ExecStop, HandlerFn, Proof, Rule, Stage, StartError, StopFn,
+    Then, VirtualFile,
 };
 use crate::filter::Match;
 use crate::policy::{Clock, ClockMode};
 use crate::supervisor::time::UPTIME;
 use crate::sys::probe::{Expect, ProbeArg};
-use crate::sys::vdso;
+use crate::sys::{reader, vdso};
 use crate::syscall::{Family, Sysno, family};
 use crate::trace::Grounds;
 use crate::{Errno, Policy, Syscall};
 
 pub(super) struct VirtualClock {
     clock: Clock,
+    /// Whether somebody wants to see the readings, or to refuse them.
+    seen: bool,
 }
+
+/// The calls that guests work out by themselves.
+const WITHIN: &[&Family] = &[&family::CLOCK_GETTIME, &family::GETTIMEOFDAY, &family::TIME];
 
 const fn read(calls: &'static Family, by: HandlerFn<VirtualClock>, doc: &'static str) -> Rule<VirtualClock> {
     Rule { calls: Calls::Family(calls), when: &[], then: Then::Ask { by, grounds: Grounds::Emulated }, doc }
@@ -44,6 +51,7 @@ const LENGTH: &str = "the caller's clock has moved on when the time is over";
 const USED: &str = "tells of the processor's virtual time";
 const CHILD: &str = "the caller's clock is then at least the child's, and tells of its virtual time";
 
+const EXECUTES: &str = "what the caller has read without a call is taken note of, before its memory is gone";
 const UNTIL: &str =
     "the time is one that the kernel doesn't know: it waits for as long as it takes until then";
 const TIMER: &str = "the timer runs in real time, from the time that the caller knows";
@@ -58,7 +66,8 @@ impl Capability for VirtualClock {
         and CLOCK_TAI is CLOCK_REALTIME, as where nobody has set the difference. Sleeps, time limits and timers end when \
         the guest's own clock says so; of a clock that need not run as the real one, a sleep takes no time while nobody \
         can run and no timer is set. A frozen and a logical clock tell of a process that it used the processor for as long as \
-        its readings took, all its threads together, and of nothing else that it used.";
+        its readings took, all its threads together, and of nothing else that it used. Such a clock is read without a call, \
+        from words in the guest's own memory, unless a timer is set, or a reading is to be seen, answered by a handler, or denied.";
     const RULES: &'static [Rule<Self>] = &[
         read(&family::CLOCK_GETTIME, Self::clock_gettime, "every clock shows the guests' time"),
         read(&family::GETTIMEOFDAY, Self::gettimeofday, "shows the guests' time, in Greenwich"),
@@ -66,6 +75,12 @@ impl Capability for VirtualClock {
         read(&family::CLOCK_GETRES, Self::clock_getres, "the same on every host"),
         read(&family::TIMES, Self::times, "ticks of the guests' time"),
         read(&family::GETRUSAGE, Self::getrusage, USED),
+        Rule {
+            calls: Calls::Family(&family::EXEC),
+            when: &[],
+            then: Then::Ask { by: Self::executes, grounds: Grounds::NotSecurity },
+            doc: EXECUTES,
+        },
         stop(&family::NANOSLEEP, &[], Self::nanosleep, LENGTH),
         stop(&family::CLOCK_NANOSLEEP, &[Match::no_bit(1, 1)], Self::sleep_for, LENGTH),
         stop(&family::CLOCK_NANOSLEEP, &[Match::any_bit(1, 1)], Self::sleep_until, UNTIL),
@@ -126,11 +141,21 @@ impl Capability for VirtualClock {
     const AT_EXEC: Option<AtExec<Self>> = Some(Self::at_exec);
 
     fn start(policy: &Policy) -> Result<Option<Self>, StartError> {
-        Ok(policy.clock.map(|clock| Self { clock }))
+        let named = |call| policy.observe.calls.contains(&call) || policy.syscalls.deny.contains(&call);
+        let seen = policy.observe.readings || WITHIN.iter().flat_map(|family| family.syscalls()).any(named);
+        Ok(policy.clock.map(|clock| Self { clock, seen }))
     }
 
     fn applies(&self, rule: &Rule<Self>, _: Syscall) -> bool {
-        !self.is_real() || ![LENGTH, USED, CHILD].contains(&rule.doc)
+        match rule.doc {
+            LENGTH | USED | CHILD => !self.is_real(),
+            EXECUTES => !self.within().is_empty(),
+            _ => true,
+        }
+    }
+
+    fn within(&self) -> &'static [&'static Family] {
+        if self.is_real() || self.seen { &[] } else { WITHIN }
     }
 
     fn clock(&self) -> Option<Clock> {
@@ -170,15 +195,26 @@ impl VirtualClock {
         self.clock.mode == ClockMode::Offset
     }
 
-    /// Has the vDSO's functions make the call that does the same.
+    /// The old program's readings are taken with its time.
+    #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut)] // the shape of every handler
+    fn executes(&self, call: &mut Call) -> Answer {
+        let _ = call.with_time(|_, _| ());
+        Answer::Pass
+    }
+
+    /// Has the vDSO's functions read the guests' clock, or make the call that does the same.
     #[allow(clippy::unused_self)] // the shape of every such function
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno> {
-        let auxv = stop.auxv()?;
-        let Some((_, base)) = auxv.iter().find(|(key, _)| *key == libc::AT_SYSINFO_EHDR) else {
-            return Ok(());
-        };
         for (offset, code) in vdso::clocks().ok_or(Errno::ENOSYS)? {
-            stop.patch(base.wrapping_add(*offset), *code)?;
+            stop.patch(*offset, *code);
+        }
+        // What is patched last is what stands there.
+        if reader::has_room()
+            && let Some(words) = stop.share_time()?
+        {
+            for (offset, code) in reader::code(value::shown(), words).ok_or(Errno::ENOSYS)? {
+                stop.patch(offset, code);
+            }
         }
         Ok(())
     }

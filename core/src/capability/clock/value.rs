@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::supervisor::time::Base;
+use crate::sys::reader::Clocks;
 
 /// `struct timespec`, `struct timeval`.
 pub(super) const TIME: usize = 16;
@@ -51,6 +52,18 @@ pub(super) fn counts(clock: i32) -> Option<Counts> {
         },
         _ => None,
     }
+}
+
+/// The clocks that show time.
+pub(super) fn shown() -> Clocks {
+    let mut clocks = Clocks::default();
+    for number in 0..u32::BITS {
+        if let Some(Counts::Time(base)) = counts(number.cast_signed()) {
+            clocks.known |= 1 << number;
+            clocks.boot |= u32::from(base == Base::Boot) << number;
+        }
+    }
+    clocks
 }
 
 /// The two words of a time.

@@ -12,7 +12,7 @@ use processors::Processors;
 use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then, VirtualFile};
 use crate::policy::Kernel;
 use crate::supervisor::call::Call;
-use crate::supervisor::tracker::ExecStop;
+use crate::supervisor::exec::ExecStop;
 use crate::supervisor::utsname::{Field, LONGEST, SIZE, Utsname};
 use crate::sys::probe::{Expect, ProbeArg};
 use crate::sys::vdso;
@@ -105,10 +105,8 @@ impl Seen {
 
     /// The vDSO tells the processor without a call.
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno> {
-        let (Some(_), Some(offset)) = (&self.processors, vdso::getcpu_offset()) else { return Ok(()) };
-        let auxv = stop.auxv()?;
-        if let Some((_, base)) = auxv.iter().find(|(key, _)| *key == libc::AT_SYSINFO_EHDR) {
-            stop.patch(base + offset, vdso::NOT_HERE)?;
+        if let (Some(_), Some(offset)) = (&self.processors, vdso::getcpu_offset()) {
+            stop.patch(offset, vdso::NOT_HERE);
         }
         Ok(())
     }

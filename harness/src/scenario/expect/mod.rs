@@ -106,7 +106,10 @@ impl Expectation {
         for pattern in self.verdicts.patterns() {
             match &pattern.call {
                 Some(call) => observe.calls.extend(call.calls()),
-                None => observe.denials |= pattern.verdict.is_none_or(|word| word == VerdictWord::Deny),
+                None => {
+                    observe.denials |= pattern.verdict.is_none_or(|word| word == VerdictWord::Deny);
+                    observe.readings |= pattern.may_be_a_reading();
+                }
             }
             observe.processes |= pattern.pid.is_some() || pattern.exe.is_some();
         }
@@ -164,7 +167,11 @@ verdicts:
             assert!(!parse(&text).unwrap().observe().in_passing, "{wanted}");
         }
         assert!(parse("verdicts: { sees: [{ verdict: deny }] }").unwrap().observe().denials);
-        assert!(!parse("verdicts: { sees: [{ verdict: emulate, by: random }] }").unwrap().observe().denials);
+        let observe = |text: &str| parse(&format!("verdicts: {{ sees: [{text}] }}")).unwrap().observe();
+        let emulated = observe("{ verdict: emulate, by: random }");
+        assert!(!emulated.denials && !emulated.readings);
+        assert!(observe("{ verdict: emulate, by: clock }").readings && observe("{ pid: /0 }").readings);
+        assert!(!observe("{ verdict: deny }").readings && !observe("{ call: openat, by: clock }").readings);
     }
 
     #[test]

@@ -64,6 +64,12 @@ impl<'de> Deserialize<'de> for VerdictPattern {
 }
 
 impl VerdictPattern {
+    /// Whether, whatever its call, it may mean that a guest has read the run's own clock.
+    pub(super) fn may_be_a_reading(&self) -> bool {
+        let clock = |by: &ByPattern| matches!(by, ByPattern::Capability(name) if name == "clock");
+        self.verdict.is_none_or(|word| word == VerdictWord::Emulate) && self.by.as_ref().is_none_or(clock)
+    }
+
     /// Whether it looks at nothing of a call but that it was made, and by whom.
     pub(super) fn only_counts(&self) -> bool {
         let Self {
