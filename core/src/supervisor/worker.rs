@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::DupFlags;
 
 use super::answer::{Asked, let_run, settle};
 use super::call::Call;
@@ -135,7 +136,8 @@ fn begin_within(work: &mut Work) -> Result<Starting, Failed> {
 /// Makes init above the domain, where it may mount; enters the domain, with what was mounted; and makes the guest there.
 fn begin_above(work: &mut Work) -> Result<Starting, Failed> {
     // init's own mounts are a copy of ours, and it stands in them where this thread does in ours.
-    let folder = work.descriptors.iter().find(|fd| fd.as_raw_fd() == work.start.cwd);
+    let cwd = work.start.cwd;
+    let folder = work.descriptors.iter().find(|fd| fd.as_raw_fd() == cwd);
     let folder = folder.ok_or(Failure { step: Step::Folder, errno: Errno::EBADF })?;
     let folder_path = if guest::pinned::is_on_procfs(folder).map_err(failure(Step::Folder))? {
         Some(guest::pinned::path_of(folder).map_err(failure(Step::Folder))?)
@@ -148,6 +150,9 @@ fn begin_above(work: &mut Work) -> Result<Starting, Failed> {
     map_ids(work, &starting)?;
     starting.wait_mounted()?;
     let view = view_of(work, &starting).map_err(failure(Step::Mount))?;
+    for fd in work.descriptors.iter_mut().filter(|fd| fd.as_raw_fd() != cwd) {
+        put_in_view(&view, fd).map_err(failure(Step::Descriptors))?;
+    }
     if let Some(path) = folder_path {
         let folder = view.open(path, OFlags::DIRECTORY).map_err(failure(Step::Folder))?;
         starting.replace_folder(folder);
@@ -169,6 +174,32 @@ fn map_ids(work: &Work, starting: &Starting) -> Result<(), Failed> {
         starting.ids_are_mapped();
     }
     Ok(())
+}
+
+/// A folder that the command inherits lies in our mounts, from where `..` would lead on. Behind the same number it is then the
+/// same folder in the guests' mounts.
+fn put_in_view(view: &View, fd: &mut OwnedFd) -> Result<(), Errno> {
+    let own = rustix::fs::fstat(&*fd)?;
+    if FileType::from_raw_mode(own.st_mode) != FileType::Directory {
+        return Ok(());
+    }
+    let there = view.open(guest::pinned::path_of(fd)?, OFlags::DIRECTORY)?;
+    // By its name another one may be found, and of a procfs another always is.
+    if !guest::pinned::is_on_procfs(&*fd)?
+        && guest::identity(&rustix::fs::fstat(&there)?) != guest::identity(&own)
+    {
+        return Err(Errno::ESTALE);
+    }
+    let flags = rustix::fs::fcntl_getfl(&*fd)?;
+    let there = if flags.contains(OFlags::PATH) {
+        there
+    } else {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        guest::pinned::by_own_name(&there, |folder, name| {
+            rustix::fs::openat(folder, name, flags, Mode::empty())
+        })?
+    };
+    Ok(rustix::io::dup3(&there, fd, DupFlags::CLOEXEC)?)
 }
 
 /// What guests will see.
