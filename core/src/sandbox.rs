@@ -191,7 +191,15 @@ impl Sandbox {
         let recorder = (!self.sinks.is_empty()).then(|| Recorder::new(self.sinks));
         let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();
         let run = Arc::new(Run::new(plan, handlers, recorder, runtime));
-        Ok(Keeper { run, policy: self.policy, command: self.command, stdio, cancel, remote: self.remote })
+        Ok(Keeper {
+            run,
+            policy: self.policy,
+            command: self.command,
+            stdio,
+            cancel,
+            remote: self.remote,
+            no_own_proc: None,
+        })
     }
 }
 

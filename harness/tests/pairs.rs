@@ -74,6 +74,13 @@ const CHOICES: &[Choice] = &[
     },
     Choice { key: "kernel", on: "5.4.3", off: None, needs: None, shown: Some(("uname -r", "5.4.3")) },
     Choice { key: "tsc", on: "emulate", off: Some("real"), needs: None, shown: None },
+    Choice {
+        key: "pids",
+        on: "true",
+        off: Some("false"),
+        needs: Some("own-proc"),
+        shown: Some(("set -- /proc/[0-9]*; echo $$ $*", "2 /proc/1 /proc/2")),
+    },
     Choice { key: "schedule", on: "serial", off: Some("any"), needs: Some("realtime"), shown: None },
 ];
 
@@ -108,7 +115,7 @@ fn page() -> String {
                 let _ = writeln!(page, "needs: [{}]", needs.join(", "));
             }
             let _ = writeln!(page, "policy: {{ fs: {{ read: [$SYSTEM, /proc, /sys], write: [$WORK] }} }}");
-            let _ = writeln!(page, "deterministic: {{ {}, pids: false }}", keys.join(", "));
+            let _ = writeln!(page, "deterministic: {{ {} }}", keys.join(", "));
             let names: Vec<_> = "zyhgfedcba".chars().map(|name| format!("order/{name}: x")).collect();
             let _ = writeln!(page, "files: {{ {} }}", names.join(", "));
             page.push_str("shell: |\n");

@@ -192,9 +192,9 @@ pub const ENVELOPE: &[Source] = &[
         "numbers of processes and threads",
         Hold::Controlled,
         "pids",
-        "from 1 up by order of creation, in a pid namespace; but /proc, where it is granted, is the host's, and the report \
-         says so",
-        "pids/processes-are-numbered-by-order-of-creation.yaml",
+        "from 1 up by order of creation, in a pid namespace; `/proc`, where it is granted, shows these numbers and nobody else, \
+         but for hosts where no other procfs can be mounted (containers), and the report says so",
+        "pids/programs-find-each-other.yaml",
     ),
     held(
         "rdtsc, rdtscp",
@@ -219,7 +219,15 @@ pub const ENVELOPE: &[Source] = &[
     ),
     loose("rdrand, rdseed", "instructions of the processor, which no policy reaches"),
     loose("cpuid, rdpid", "instructions of the processor; Linux can trap the first on some processors alone"),
-    loose("/proc/self/maps and mountinfo", "numbers of files and devices there are the host's"),
+    loose("/proc/self/maps and mountinfo", "numbers of files, devices and mounts there are the host's"),
+    loose(
+        "/proc/PID/stat, sched, schedstat, io",
+        "when a process was started and for how long it ran are real times, and so is what it has read and written",
+    ),
+    loose(
+        "the rest of /proc, such as interrupts, softirqs, diskstats, net and sys",
+        "a procfs of the guests' own shows no other processes, but the same machine and the same settings of the kernel",
+    ),
     loose(
         "the network, and whatever else answers from outside",
         "its time is the real one, and so are its answers",

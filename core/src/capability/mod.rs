@@ -274,6 +274,8 @@ pub struct Proof<'a> {
     pub(crate) checks: &'a mut Vec<Check>,
     /// Calls that the policy denies: they show nothing.
     pub(crate) denied: &'a BTreeSet<Syscall>,
+    /// Whether guests have a procfs of their own, where that was asked for.
+    pub(crate) own_proc: bool,
 }
 
 /// What a probe shows.

@@ -23,6 +23,7 @@ pub mod process;
 mod procfs;
 pub mod resolve;
 pub(crate) mod stat;
+pub(crate) mod view;
 mod walk;
 
 pub use attribute::{Attribute, AttributeRequest, Attributed, Empty, Told};

@@ -26,6 +26,7 @@ use rustix::process::umask;
 use super::pinned::{FileKind, Pinned, by_own_name, identity, on_procfs};
 use super::process::Guest;
 use super::resolve::{Found, Lookup, resolve};
+use super::view;
 use crate::Errno;
 use crate::sys::file::check_open_how;
 use crate::sys::group;
@@ -190,18 +191,21 @@ impl OpenRequest {
         let lookup =
             Lookup { follow: !self.has(libc::O_NOFOLLOW), ..Lookup::new(self.guest, self.dirfd, &self.path) };
         let base = lookup.base().ok()?;
-        let base = base.as_ref().map_or(CWD, AsFd::as_fd);
+        let base = base.as_ref().map(AsFd::as_fd);
         // To open anything else could wait, or be noticed: a FIFO's other end, a device.
         let mut at = AtFlags::NO_AUTOMOUNT;
         at.set(AtFlags::SYMLINK_NOFOLLOW, !lookup.follow);
-        let seen = statx(base, &*self.path, at, StatxFlags::TYPE | StatxFlags::INO).ok()?;
+        let seen = statx(base.unwrap_or(CWD), &*self.path, at, StatxFlags::TYPE | StatxFlags::INO).ok()?;
         let kind = FileType::from_raw_mode(seen.stx_mode.into());
         if !matches!(kind, FileType::RegularFile | FileType::Directory) {
             return None;
         }
         let flags = own_flags(self.flags);
         let how = ResolveFlags::NO_MAGICLINKS;
-        let fd = openat2(base, &*self.path, flags | OFlags::NONBLOCK, Mode::empty(), how).ok()?;
+        let fd = view::from(base, false, |base, within| {
+            openat2(base, &*self.path, flags | OFlags::NONBLOCK, Mode::empty(), how | within)
+        });
+        let fd = fd.ok()?;
         let opened = fstat(&fd).ok()?;
         // On a procfs it may be somebody else's; and the path may lead elsewhere by now.
         let same = opened.st_ino == seen.stx_ino && FileType::from_raw_mode(opened.st_mode) == kind;

@@ -187,6 +187,11 @@ pub(crate) fn identity(stat: &Stat) -> Identity {
     Identity { dev: stat.st_dev, ino: stat.st_ino }
 }
 
+/// Whether this file lies on a procfs.
+pub(crate) fn is_on_procfs(fd: impl AsFd) -> Result<bool, Errno> {
+    Ok(fstatfs(fd)?.f_type == PROC_SUPER_MAGIC)
+}
+
 pub(crate) fn on_procfs(fd: impl AsFd, identity: Identity) -> Result<bool, Errno> {
     // A procfs is no block device's: its device has the major number 0.
     Ok(rustix::fs::major(identity.dev) == 0 && fstatfs(fd)?.f_type == PROC_SUPER_MAGIC)

@@ -1,11 +1,12 @@
 //! procfs as a guest would see it, although it is the supervisor that looks.
 //!
-//! Here `self` is the guest. Never lets a guest through to the supervisor's own process or to init, whichever way it
+//! Here `self` is the guest, by the number that the procfs has for it. Never lets a guest through to the supervisor's own process or to init, whichever way it
 //! came: whoever looks stands in a Landlock domain above the guests', and may do to these what no guest may. Every magic link is followed, and every file of a procfs handed out, only after [`guard`] has seen the folder.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat, statat,
@@ -13,6 +14,7 @@ use rustix::fs::{
 
 use super::pinned::{FileKind, Pinned, identity, on_procfs, own_path};
 use super::process::{self, Guest};
+use super::view::{self, View};
 use crate::Errno;
 
 const PIN: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -33,13 +35,12 @@ pub(crate) enum Link {
 pub(crate) fn link(guest: Guest, dir: BorrowedFd<'_>, name: &[u8]) -> Result<Link, Errno> {
     if is_root(dir)? {
         if name == b"self" {
-            return Ok(Link::Text(
-                translated(dir)?.then(|| guest.tgid.to_string()).ok_or(Errno::EACCES)?.into(),
-            ));
+            let (process, _) = numbers(guest, dir)?;
+            return Ok(Link::Text(process.to_string().into()));
         }
         if name == b"thread-self" {
-            let text = format!("{}/task/{}", guest.tgid, guest.tid);
-            return Ok(Link::Text(translated(dir)?.then_some(text).ok_or(Errno::EACCES)?.into()));
+            let (process, thread) = numbers(guest, dir)?;
+            return Ok(Link::Text(format!("{process}/task/{thread}").into()));
         }
     } else {
         guard(guest, dir)?;
@@ -66,8 +67,10 @@ pub(crate) fn guard_file(guest: Guest, file: &Pinned, parent: Option<BorrowedFd<
     }
     // Reached through a descriptor: the kernel knows its name, and the name is checked to lead to it.
     let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent =
-        openat2(CWD, folder, how, Mode::empty(), ResolveFlags::NO_SYMLINKS).map_err(|_| Errno::EACCES)?;
+    let parent = view::from(None, false, |root, within| {
+        openat2(root, folder, how, Mode::empty(), ResolveFlags::NO_SYMLINKS | within)
+    });
+    let parent = parent.map_err(|_| Errno::EACCES)?;
     let there = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| Errno::EACCES)?;
     if identity(&there) != file.identity() || !on_procfs(&parent, identity(&fstat(&parent)?))? {
         return Err(Errno::EACCES);
@@ -114,6 +117,9 @@ fn guard(guest: Guest, dir: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
 /// Refuses `dir`, which lies directly in the procfs root `root`, if the calling thread is one of its process's or the
 /// process is a child of the calling one, as init is.
 fn guard_process(guest: Guest, root: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
+    if let Some(view) = guests_own(root)? {
+        return number(dir)?.map_or(Ok(None), |number| view.owner(number));
+    }
     let own = match readlinkat(root, c"thread-self", Vec::new()) {
         Ok(own) => own.into_bytes(),
         // This procfs shows a pid namespace that the supervisor isn't in.
@@ -155,6 +161,21 @@ fn is_root(dir: BorrowedFd<'_>) -> Result<bool, Errno> {
         && on_procfs(dir, identity(&stat))?
         // Numbers of processes' folders are handed out by a counter, which may come round.
         && statat(dir, c"self", AtFlags::SYMLINK_NOFOLLOW).is_ok())
+}
+
+/// The process and the thread of `guest`, as this procfs numbers them.
+fn numbers(guest: Guest, root: BorrowedFd<'_>) -> Result<(u32, u32), Errno> {
+    match guests_own(root)? {
+        Some(view) => view.numbers(guest),
+        None if translated(root)? => Ok((guest.tgid, guest.tid)),
+        None => Err(Errno::EACCES),
+    }
+}
+
+/// The guests' view, if this procfs is theirs. The supervisor's own process is not on it.
+fn guests_own(root: BorrowedFd<'_>) -> Result<Option<Arc<View>>, Errno> {
+    let Some(view) = view::current() else { return Ok(None) };
+    Ok(view.is_proc(fstat(root)?.st_dev).then_some(view))
 }
 
 /// Whether this procfs numbers processes as the supervisor does.

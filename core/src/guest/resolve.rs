@@ -15,20 +15,20 @@
 //! * `RESOLVE_CACHED` gives `EAGAIN`, as it may at any time.
 //! * A link is followed even if `fs.protected_symlinks` would forbid that, in a sticky folder, for the guest's own
 //!   protection.
-//! * On a procfs that numbers processes otherwise than the supervisor sees them, `self` and `thread-self` give
-//!   `EACCES`; so does whatever belongs to the supervisor's own process.
+//! * On a procfs that numbers processes neither as the supervisor sees them nor as guests do, `self` and `thread-self`
+//!   give `EACCES`; so does whatever belongs to the supervisor's own process.
 //! * A guest that isn't dumpable can't be helped: the kernel refuses its cwd and its descriptors (`EACCES`).
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, openat, openat2};
+use rustix::fs::{Mode, OFlags, openat, openat2};
 
 pub use rustix::fs::ResolveFlags;
 
 use super::pinned::{FileKind, Pinned};
 use super::process::Guest;
-use super::{procfs, walk};
+use super::{procfs, view, walk};
 use crate::Errno;
 
 /// The longest path that the kernel takes, without its zero.
@@ -172,24 +172,27 @@ fn at_once(lookup: &Lookup<'_>, base: Option<BorrowedFd<'_>>) -> Result<Option<F
     if lookup.create && lookup.path.ends_with(b"/") {
         return Ok(None);
     }
-    let base = base.unwrap_or(CWD);
     let mut flags = OFlags::PATH | OFlags::CLOEXEC;
     flags.set(OFlags::NOFOLLOW, !lookup.follow);
     flags.set(OFlags::DIRECTORY, lookup.directory);
     let resolve = lookup.resolve | ResolveFlags::NO_MAGICLINKS;
-    match openat2(base, lookup.path, flags, Mode::empty(), resolve) {
+    let found = view::from(base, lookup.scoped(), |base, within| {
+        openat2(base, lookup.path, flags, Mode::empty(), resolve | within).map_err(|errno| (errno, within))
+    });
+    match found.map_err(|(errno, within)| (errno, !within.is_empty())) {
         Ok(fd) => {
             let pin = Pinned::new(fd)?;
             Ok(if pin.on_procfs()? { None } else { Some(Found::Existing(pin)) })
         }
-        Err(rustix::io::Errno::NOENT) => missing(lookup, base),
-        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR | rustix::io::Errno::ACCESS) => Ok(None),
-        Err(errno) => Err(errno.into()),
+        Err((rustix::io::Errno::NOENT, _)) => missing(lookup, base),
+        Err((rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR | rustix::io::Errno::ACCESS, _)) => Ok(None),
+        Err((rustix::io::Errno::XDEV | rustix::io::Errno::AGAIN, true)) => Ok(None),
+        Err((errno, _)) => Err(errno.into()),
     }
 }
 
 /// After `ENOENT`: whether it is only the last component that is missing, from a folder that is everybody's.
-fn missing(lookup: &Lookup<'_>, base: BorrowedFd<'_>) -> Result<Option<Found>, Errno> {
+fn missing(lookup: &Lookup<'_>, base: Option<BorrowedFd<'_>>) -> Result<Option<Found>, Errno> {
     let Some((folder, name)) = split_last(lookup.path) else { return Ok(None) };
     if name.ends_with(b"/") || name == b"." || name == b".." {
         return Ok(None);
@@ -197,7 +200,10 @@ fn missing(lookup: &Lookup<'_>, base: BorrowedFd<'_>) -> Result<Option<Found>, E
     let folder = if folder.is_empty() { b"." } else { folder };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = lookup.resolve | ResolveFlags::NO_MAGICLINKS;
-    let Ok(parent) = openat2(base, folder, flags, Mode::empty(), resolve) else { return Ok(None) };
+    let parent = view::from(base, lookup.scoped(), |base, within| {
+        openat2(base, folder, flags, Mode::empty(), resolve | within)
+    });
+    let Ok(parent) = parent else { return Ok(None) };
     let parent = Pinned::new(parent)?;
     if parent.on_procfs()? {
         return Ok(None);

@@ -6,11 +6,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, openat2, readlinkat, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat2, readlinkat, statx};
 
 use super::pinned::{FileKind, Pinned, on_procfs};
 use super::procfs::{self, Link};
 use super::resolve::{Found, Lookup, ResolveFlags};
+use super::view;
 use crate::Errno;
 
 const PIN: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -25,7 +26,7 @@ pub(super) fn walk(lookup: &Lookup<'_>, base: Option<OwnedFd>) -> Result<Found, 
     }
     let here = match base {
         Some(base) => base,
-        None => root()?,
+        None => view::root()?,
     };
     let trail = if lookup.scoped() { vec![procfs::again(&here)?] } else { Vec::new() };
     let rooted = absolute || lookup.resolve.contains(ResolveFlags::IN_ROOT);
@@ -192,7 +193,7 @@ impl Walk<'_> {
             self.trail.truncate(1);
             procfs::again(self.trail.first().ok_or(Errno::EXDEV)?)?
         } else {
-            root()?
+            view::root()?
         };
         if resolve.contains(ResolveFlags::NO_XDEV)
             && (!self.rooted || mount(root.as_fd())? != mount(self.here.as_fd())?)
@@ -203,10 +204,6 @@ impl Walk<'_> {
         self.here = root;
         Ok(())
     }
-}
-
-fn root() -> Result<OwnedFd, Errno> {
-    Ok(openat(CWD, c"/", PIN, Mode::empty())?)
 }
 
 fn mount(fd: BorrowedFd<'_>) -> Result<u64, Errno> {

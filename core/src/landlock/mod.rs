@@ -12,7 +12,7 @@ use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, RestrictionStatus, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs};
 
 use crate::Errno;
 use crate::policy::FsPolicy;
@@ -20,8 +20,12 @@ use crate::policy::FsPolicy;
 /// The version of the kernel's interface whose rights are all handled: Linux 6.12. `man 7 landlock`
 const REQUIRED: ABI = ABI::V6;
 
-/// A ruleset, ready to be entered.
-pub(crate) struct Ruleset(RulesetCreated);
+/// A ruleset, to be entered.
+pub(crate) struct Ruleset {
+    made: RulesetCreated,
+    /// What it grants of a procfs that is not mounted yet.
+    later: Vec<(PathBuf, &'static str, BitFlags<AccessFs>)>,
+}
 
 /// Why there is no ruleset.
 #[derive(Debug, thiserror::Error)]
@@ -64,14 +68,19 @@ impl From<RulesetError> for LandlockError {
 }
 
 impl Ruleset {
-    /// The ruleset of this policy.
-    pub(crate) fn of(policy: &FsPolicy) -> Result<Self, LandlockError> {
+    /// The ruleset of this policy. With `own_proc` it grants nothing of the procfs that is mounted now: what the policy says
+    /// of it is said of one that comes, in [`grant_later`](Self::grant_later).
+    pub(crate) fn of(policy: &FsPolicy, own_proc: bool) -> Result<Self, LandlockError> {
         let all = AccessFs::from_all(REQUIRED);
-        let mut ruleset = landlock::Ruleset::default()
+        // init, which then stands outside of the domain, is ended by the death of the thread that enters it. To guests the
+        // domain beneath forbids signals.
+        let scopes = if own_proc { Scope::AbstractUnixSocket.into() } else { Scope::from_all(REQUIRED) };
+        let mut made = landlock::Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)
             .handle_access(all)?
-            .scope(Scope::from_all(REQUIRED))?
+            .scope(scopes)?
             .create()?;
+        let mut later = Vec::new();
         let execute = BitFlags::from(AccessFs::Execute);
         let implied = if policy.exec.is_none() { execute } else { BitFlags::EMPTY };
         let read = AccessFs::ReadFile | AccessFs::ReadDir | implied;
@@ -84,19 +93,33 @@ impl Ruleset {
         ];
         for (grant, paths, access) in grants {
             for path in paths {
-                let (fd, is_folder) =
-                    open(path).map_err(|errno| LandlockError::Path { path: path.clone(), grant, errno })?;
-                // A file has no entries: rights on them are for folders.
-                let access = if is_folder { access } else { access & AccessFs::from_file(REQUIRED) };
-                ruleset = ruleset.add_rule(PathBeneath::new(fd, access))?;
+                let failed = |errno| LandlockError::Path { path: path.clone(), grant, errno };
+                let fd = open(path).map_err(failed)?;
+                if own_proc && fstatfs(&fd).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC) {
+                    later.push((std::path::absolute(path).unwrap_or_else(|_| path.clone()), grant, access));
+                } else {
+                    made = grant_beneath(made, fd, access, failed)?;
+                }
             }
         }
-        Ok(Self(ruleset))
+        Ok(Self { made, later })
+    }
+
+    /// Grants what the policy says of a procfs, by what `open` finds.
+    pub(crate) fn grant_later(
+        mut self,
+        open: impl Fn(&Path) -> Result<OwnedFd, Errno>,
+    ) -> Result<Self, LandlockError> {
+        for (path, grant, access) in std::mem::take(&mut self.later) {
+            let failed = |errno| LandlockError::Path { path: path.clone(), grant, errno };
+            self.made = grant_beneath(self.made, open(&path).map_err(failed)?, access, failed)?;
+        }
+        Ok(self)
     }
 
     /// Restricts the calling thread, and what it clones, for good.
     pub(crate) fn enter(self) -> Result<(), Errno> {
-        match self.0.restrict_self() {
+        match self.made.restrict_self() {
             Ok(RestrictionStatus { ruleset: RulesetStatus::FullyEnforced, .. }) => Ok(()),
             Ok(_) => Err(Errno::EOPNOTSUPP),
             Err(_) => Err(Errno::of(&std::io::Error::last_os_error())),
@@ -121,7 +144,7 @@ pub(crate) fn beneath() -> Result<&'static OwnedFd, LandlockError> {
 fn make_beneath() -> Result<OwnedFd, LandlockError> {
     let root = Path::new("/");
     let path = |errno| LandlockError::Path { path: root.into(), grant: "read", errno };
-    let (fd, _) = open(root).map_err(path)?;
+    let fd = open(root).map_err(path)?;
     let ruleset = landlock::Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::Refer)?
@@ -131,8 +154,19 @@ fn make_beneath() -> Result<OwnedFd, LandlockError> {
     Option::<OwnedFd>::from(ruleset).ok_or_else(|| path(Errno::EOPNOTSUPP))
 }
 
-fn open(path: &Path) -> Result<(OwnedFd, bool), Errno> {
-    let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
-    Ok((fd, kind == rustix::fs::FileType::Directory))
+fn grant_beneath(
+    ruleset: RulesetCreated,
+    fd: OwnedFd,
+    access: BitFlags<AccessFs>,
+    failed: impl Fn(Errno) -> LandlockError,
+) -> Result<RulesetCreated, LandlockError> {
+    let mode = fstat(&fd).map_err(|errno| failed(errno.into()))?.st_mode;
+    // A file has no entries: rights on them are for folders.
+    let is_folder = FileType::from_raw_mode(mode) == FileType::Directory;
+    let access = if is_folder { access } else { access & AccessFs::from_file(REQUIRED) };
+    Ok(ruleset.add_rule(PathBeneath::new(fd, access))?)
+}
+
+fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }

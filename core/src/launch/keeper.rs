@@ -17,7 +17,7 @@ use super::doing::doing;
 use super::pipes::{Capture, Feed, MOST, pipe, pump};
 use super::program::Texts;
 use super::standing::Standing;
-use super::{CORE_LIMIT, LaunchError, forbids_namespaces, tree};
+use super::{CORE_LIMIT, LaunchError, forbids_namespaces, forbids_own_proc, tree};
 use crate::command::{Command, Program, Stdin};
 use crate::landlock::{self, Ruleset};
 use crate::outcome::{Control, ControlState, End, Why};
@@ -52,6 +52,18 @@ pub(crate) struct Keeper {
     pub(crate) cancel: Option<OwnedFd>,
     /// The same, and signals for the command.
     pub(crate) remote: Option<Remote>,
+    /// Why `/proc` is the host's, where it was to be the guests' own and that was tried in vain.
+    pub(crate) no_own_proc: Option<String>,
+}
+
+/// What stands around the guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Around {
+    Nothing,
+    /// A user and a pid namespace.
+    Namespaces,
+    /// And a mount namespace, with a procfs of that pid namespace.
+    OwnProc,
 }
 
 /// The init program, made once.
@@ -125,20 +137,36 @@ impl Keeper {
         } else {
             ControlState::NotAsked
         };
-        let started = match self.start(wanted) {
-            Err(Refused::Failed(failure)) if wanted && forbids_namespaces(failure.step) => {
+        let mut started = Err(Refused::NotTried);
+        if wanted && self.run.plan.preparation().own_proc {
+            started = self.start(Around::OwnProc);
+            if let Err(Refused::Failed(failure)) = &started
+                && forbids_own_proc(failure.step)
+            {
+                self.no_own_proc = Some(format!("{}: {}", failure.step.words(), failure.errno));
+                started = Err(Refused::NotTried);
+            }
+        }
+        if wanted && matches!(started, Err(Refused::NotTried)) {
+            started = self.start(Around::Namespaces);
+            if let Err(Refused::Failed(failure)) = &started
+                && forbids_namespaces(failure.step)
+            {
                 let errno = failure.errno;
                 if self.policy.isolation == Isolation::Require {
                     return Err(LaunchError::NoNamespaces { errno }.into());
                 }
                 isolation = ControlState::Unavailable(format!("{}: {errno}", failure.step.words()));
-                self.start(false)
+                started = Err(Refused::NotTried);
             }
-            other => other,
-        };
+        }
+        if matches!(started, Err(Refused::NotTried)) {
+            started = self.start(Around::Nothing);
+        }
         let started = started.map_err(|refused| match refused {
             Refused::Failed(failure) => self.launch_error(failure),
             Refused::Error(error) => error,
+            Refused::NotTried => self.launch_error(Failure { step: Step::Lost, errno: Errno::ECANCELED }),
         })?;
         let namespaces = matches!(isolation, ControlState::Proven(_) | ControlState::InForce(_));
         self.finish(started, namespaces, isolation, since)
@@ -175,14 +203,16 @@ impl Keeper {
         }
     }
 
-    fn start(&mut self, namespaces: bool) -> Result<Started, Refused> {
+    fn start(&mut self, around: Around) -> Result<Started, Refused> {
+        let namespaces = around != Around::Nothing;
         let ruleset = if self.policy.without.contains("fs") {
             None
         } else {
-            let ruleset = Ruleset::of(&self.policy.fs).map_err(crate::plan::PlanError::from);
+            let ruleset =
+                Ruleset::of(&self.policy.fs, around == Around::OwnProc).map_err(crate::plan::PlanError::from);
             Some(ruleset.map_err(RunError::from)?)
         };
-        let Prepared { start, descriptors, stdout, stderr, feed, status } = self.prepare(namespaces)?;
+        let Prepared { start, descriptors, stdout, stderr, feed, status } = self.prepare(around)?;
         let (tell, told) = channel();
         let (reply, replies) = channel();
         let performer = self.run.plan.has_handlers_before_performing();
@@ -256,7 +286,7 @@ impl Keeper {
                             continue;
                         }
                     };
-                    let mut standing = Standing::new(root, servants, namespaces);
+                    let mut standing = Standing::new(root, servants, namespaces, self.no_own_proc.clone());
                     self.run.plan.at_start(&mut standing);
                     if standing.is_serial() {
                         self.run.runs_serially();
@@ -274,6 +304,7 @@ impl Keeper {
                     return Ok(Ready { init, init_pid, root, tracker, lacking, held });
                 }
                 Ok(Told::Failed(failure)) => return Err(failure.into()),
+                Ok(Told::Refused(error)) => return Err(Refused::Error(*error)),
                 Err(_) => return Err(Failure { step: Step::Lost, errno: Errno::ECHILD }.into()),
             }
         }
@@ -319,7 +350,9 @@ impl Keeper {
         told.recv().unwrap_or(Err(Errno::EIO)).map(|id| (tracker, id))
     }
 
-    fn prepare(&mut self, namespaces: bool) -> Result<Prepared, RunError> {
+    fn prepare(&mut self, around: Around) -> Result<Prepared, RunError> {
+        let namespaces = around != Around::Nothing;
+        let own_proc = around == Around::OwnProc;
         let texts = Texts::of(&self.command, &self.policy)?;
         let mut descriptors = Vec::new();
         let mut place = |fd: std::os::fd::BorrowedFd<'_>| -> Result<RawFd, RunError> {
@@ -384,7 +417,7 @@ impl Keeper {
         let init =
             init_image().map_err(|errno| LaunchError::from(Failure { step: Step::ExecInit, errno }))?;
         let init = place(init.as_fd())?;
-        let mut probes = self.run.plan.probes();
+        let mut probes = self.run.plan.probes(own_proc);
         if namespaces && self.shows_isolation() {
             let nothing = || ProbeArg::Number(0);
             let args = [nothing(), nothing(), nothing(), nothing(), nothing(), nothing()];
@@ -395,6 +428,7 @@ impl Keeper {
         let start = Start {
             namespaces,
             ipc_namespace: namespaces && self.may_use_ipc(),
+            own_proc,
             core_limit: (!self.policy.without.contains("guard")).then_some(CORE_LIMIT),
             preparation: self.run.plan.preparation(),
             new_session: self.stdio == Stdio::Captured,
@@ -550,6 +584,8 @@ fn kill(started: &Started, namespaces: bool) {
 
 /// Why an attempt to start failed.
 enum Refused {
+    /// There was none yet.
+    NotTried,
     Failed(Failure),
     Error(RunError),
 }

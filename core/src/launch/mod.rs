@@ -12,7 +12,7 @@ pub mod standing;
 mod tree;
 
 pub(crate) use keeper::{Keeper, Stdio};
-pub(crate) use tree::forbids_namespaces;
+pub(crate) use tree::{forbids_namespaces, forbids_own_proc};
 
 use crate::Errno;
 use crate::sys::clone::{Failure, Step};

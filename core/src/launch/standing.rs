@@ -15,6 +15,8 @@ pub struct Standing {
     servants: Vec<u32>,
     serial: bool,
     namespaces: bool,
+    /// Why `/proc` is the host's, where it was to be the guests' own.
+    no_own_proc: Option<String>,
     /// Whose turn it is.
     pub(crate) capability: &'static str,
     /// What this host can't give, by capability.
@@ -22,8 +24,9 @@ pub struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(guest: u32, servants: Vec<u32>, namespaces: bool) -> Self {
-        Self { guest, servants, serial: false, namespaces, capability: "", lacking: Vec::new() }
+    pub(super) fn new(guest: u32, servants: Vec<u32>, namespaces: bool, no_own_proc: Option<String>) -> Self {
+        let (serial, capability, lacking) = (false, "", Vec::new());
+        Self { guest, servants, serial, namespaces, no_own_proc, capability, lacking }
     }
 
     /// Whether the worker may keep the processor while others do its errands.
@@ -44,6 +47,11 @@ impl Standing {
     #[must_use]
     pub fn has_namespaces(&self) -> bool {
         self.namespaces
+    }
+
+    /// Why `/proc` is the host's, where it was to be the guests' own. `None`: it is theirs.
+    pub(crate) fn why_no_own_proc(&self) -> Option<&str> {
+        self.no_own_proc.as_deref()
     }
 
     fn guest(&self) -> Result<Pid, Errno> {

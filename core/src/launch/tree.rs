@@ -27,6 +27,11 @@ pub(crate) fn forbids_namespaces(step: Step) -> bool {
     matches!(step, Step::CloneInit | Step::IdMaps)
 }
 
+/// Whether a start with a procfs of the guests' own that failed so may succeed with the host's.
+pub(crate) fn forbids_own_proc(step: Step) -> bool {
+    forbids_namespaces(step) || matches!(step, Step::Mount | Step::Join)
+}
+
 /// Kills every descendant of `init`, which reaps them. For a host without pid namespaces: a guest that makes processes
 /// faster than they can be found is found in the next turn.
 pub(super) fn kill_descendants(init: u32) {

@@ -75,7 +75,7 @@ impl Plan {
         }
         let program = assemble(&spec).map_err(PlanError::from)?;
         let denied = policy.syscalls.deny.clone();
-        let (_, checks) = prove(&capabilities, &denied);
+        let (_, checks) = prove(&capabilities, &denied, true);
         let stops = making.stops;
         let entries = entries(making.asks, making.performs, attached, &capabilities);
         let controls = shown(controls, &checks);
@@ -94,14 +94,16 @@ impl Plan {
     }
 }
 
-/// The probes that show that these capabilities are in force, and what each shows.
+/// The probes that show that these capabilities are in force, and what each shows. `own_proc`: whether guests have a procfs
+/// of their own, where that was asked for.
 pub(super) fn prove(
     capabilities: &[Box<dyn Active>],
     denied: &BTreeSet<Syscall>,
+    own_proc: bool,
 ) -> (Vec<Probe>, Vec<Check>) {
     let mut probes = Vec::new();
     let mut checks = Vec::new();
-    let mut proof = Proof { capability: "", probes: &mut probes, checks: &mut checks, denied };
+    let mut proof = Proof { capability: "", probes: &mut probes, checks: &mut checks, denied, own_proc };
     for capability in capabilities {
         capability.prove(&mut proof);
     }

@@ -8,7 +8,7 @@ pub mod meaning;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -259,8 +259,18 @@ impl Plan {
     }
 
     /// The probes that show that the capabilities are in force: made anew for each run.
-    pub(crate) fn probes(&self) -> Vec<Probe> {
-        make::prove(&self.capabilities, &self.denied).0
+    pub(crate) fn probes(&self, own_proc: bool) -> Vec<Probe> {
+        make::prove(&self.capabilities, &self.denied, own_proc).0
+    }
+
+    /// The files that capabilities make the content of: where they lie, and by which identity they are known.
+    pub(crate) fn virtual_files(&self) -> BTreeMap<&'static str, Identity> {
+        let asks = self.entries.iter().flatten().flat_map(|entry| &entry.asks);
+        asks.filter_map(|ask| match ask.what {
+            What::File(_, identity) => Some((ask.doc, identity)),
+            What::Rule(_) => None,
+        })
+        .collect()
     }
 
     /// Whether the policy denies this call, so that it can't be used to show anything.
@@ -269,9 +279,10 @@ impl Plan {
     }
 
     /// A probe got through.
-    pub(crate) fn not_in_force(&self, probe: usize, result: i64) -> RunError {
+    pub(crate) fn not_in_force(&self, probe: usize, result: i64, own_proc: bool) -> RunError {
         let shown = crate::capability::shown_result(result);
-        let (control, saw) = match self.checks.iter().find(|check| check.probe == probe) {
+        let checks = make::prove(&self.capabilities, &self.denied, own_proc).1;
+        let (control, saw) = match checks.iter().find(|check| check.probe == probe) {
             Some(check) => {
                 (check.capability.to_owned(), format!("{} gave {shown}, not {}", check.done, check.wanted))
             }

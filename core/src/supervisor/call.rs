@@ -11,7 +11,7 @@ use super::files::Looked;
 use super::request::Pin;
 use crate::capability::Answer;
 use crate::guest::stat::Stat;
-use crate::guest::{Found, Guest, Identity, OpenRequest, guard_listing, process};
+use crate::guest::{Found, Guest, Identity, OpenRequest, guard_listing, process, view};
 use crate::handler::memory_cstr;
 use crate::sys::seccomp::Notif;
 use crate::sys::{memfd, memory};
@@ -256,7 +256,7 @@ impl Call {
         if let Some(path) = stand_ins.path(identity) {
             self.target = Some(path);
         }
-        self.opened = Some(stand_ins.original(identity));
+        self.opened = Some(view::known(stand_ins.original(identity)));
         self.opened
     }
 

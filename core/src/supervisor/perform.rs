@@ -14,7 +14,7 @@ use super::request::Pin;
 use crate::Errno;
 use crate::capability::{Answer, Performed};
 use crate::guest::pinned::path_of;
-use crate::guest::{Found, OpenRequest, Opened, Refusal, process};
+use crate::guest::{Found, OpenRequest, Opened, Refusal, process, view};
 use crate::plan::Ask;
 use crate::sys::{pidfd, thread};
 use crate::trace::{BytesText, Origin};
@@ -244,12 +244,16 @@ pub(super) fn perform(mut call: Call, ask: &Ask) {
 /// Serves threads that stand outside of the domain. Call it from the worker: the new thread inherits the domain.
 pub(super) fn start_performer(run: &Run) -> Result<(), Errno> {
     let (give, take) = mpsc::channel::<Job>();
+    let view = view::current();
     std::thread::Builder::new()
         .name("assize-perform".to_owned())
         .spawn(move || {
             // Its umask must not be the worker's.
             if thread::unshare_fs().is_err() {
                 return;
+            }
+            if let Some(view) = view {
+                view::enter(view);
             }
             for job in take {
                 perform(job.call, &job.ask);

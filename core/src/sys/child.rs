@@ -10,15 +10,16 @@ use syscalls::Sysno;
 use syscalls::raw::{syscall1, syscall2, syscall3, syscall4, syscall5, syscall6};
 
 use super::clone::{CapHeader, Frame, SECUREBITS, Shared, Step, wake};
+use super::own_proc::{self, GUEST};
 use super::probe::ProbeArg;
 
 /// A raw result as an error, if it is one.
-fn failed(result: usize) -> Option<i32> {
+pub(super) fn failed(result: usize) -> Option<i32> {
     let value = result.cast_signed();
     (-4095..=-1).contains(&value).then(|| -(value as i32))
 }
 
-fn give_up(shared: &Shared, step: Step, errno: i32) -> ! {
+pub(super) fn give_up(shared: &Shared, step: Step, errno: i32) -> ! {
     shared.errno.store(errno, Ordering::SeqCst);
     shared.step.store(step as u32, Ordering::SeqCst);
     shared.armed.store(2, Ordering::SeqCst);
@@ -50,19 +51,12 @@ pub(super) extern "C" fn init_stage(argument: *mut c_void) -> c_int {
         if frame.shared.mapped.load(Ordering::SeqCst) != 1 {
             give_up(&frame.shared, Step::Lost, libc::ECANCELED);
         }
-        frame.shared.guest_here.store(1, Ordering::SeqCst);
-        let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
-        let pid = raw_clone(
-            flags as usize,
-            frame.guest_stack.top() as usize,
-            frame.shared.pidfd.as_ptr() as usize,
-            frame.shared.guest_here.as_ptr() as usize,
-            argument as usize,
-        );
-        if let Some(errno) = failed(pid.cast_unsigned()) {
-            frame.shared.guest_here.store(0, Ordering::SeqCst);
-            give_up(&frame.shared, Step::CloneGuest, errno);
-        }
+        let pid = if frame.start.own_proc {
+            own_proc::mount_and_wait(frame);
+            GUEST as isize
+        } else {
+            clone_guest(frame, argument)
+        };
         decimal(pid, &mut *frame.init_name.get());
         let start = &frame.start;
         // A table of its own: nothing but the status pipe and the program. Descriptors 0 to 2 of the supervisor are
@@ -91,6 +85,30 @@ pub(super) extern "C" fn init_stage(argument: *mut c_void) -> c_int {
         );
         give_up(&frame.shared, Step::ExecInit, failed(result).unwrap_or(libc::EIO))
     }
+}
+
+/// Makes the guest, as a child of the caller.
+///
+/// # Safety
+/// The caller is init, on its way to exec; `argument` leads to `frame`.
+unsafe fn clone_guest(frame: &Frame, argument: *mut c_void) -> isize {
+    frame.shared.guest_here.store(1, Ordering::SeqCst);
+    let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
+    // SAFETY: nobody else uses that stack, and the frame is alive.
+    let pid = unsafe {
+        raw_clone(
+            flags as usize,
+            frame.guest_stack.top() as usize,
+            frame.shared.pidfd.as_ptr() as usize,
+            frame.shared.guest_here.as_ptr() as usize,
+            argument as usize,
+        )
+    };
+    if let Some(errno) = failed(pid.cast_unsigned()) {
+        frame.shared.guest_here.store(0, Ordering::SeqCst);
+        give_up(&frame.shared, Step::CloneGuest, errno);
+    }
+    pid
 }
 
 /// `clone` whose child runs [`guest_stage`] on its own stack. libc's would do, but it sets `errno`, which is not ours.
@@ -127,13 +145,18 @@ unsafe fn raw_clone(flags: usize, stack: usize, pidfd: usize, tid: usize, frame:
 }
 
 /// The guest's life until its exec. The memory is the supervisor's, the descriptor table a copy.
-extern "C" fn guest_stage(argument: *mut c_void) -> ! {
+pub(super) extern "C" fn guest_stage(argument: *mut c_void) -> ! {
     // SAFETY: as in `init_stage`; what is written meanwhile lies in atomics, or in cells that are not read here.
     let frame = unsafe { &*argument.cast::<Frame>() };
     let shared = &frame.shared;
     let start = &frame.start;
     // SAFETY: raw calls with numbers, or with pointers into the frame or this stack.
     unsafe {
+        let mut folder = start.cwd;
+        if start.own_proc {
+            own_proc::wait_adopted(shared);
+            folder = own_proc::folder(shared);
+        }
         // Where there is no pid namespace, init's end must be the guest's.
         let _ =
             syscall5(Sysno::prctl as usize, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0);
@@ -142,7 +165,7 @@ extern "C" fn guest_stage(argument: *mut c_void) -> ! {
         {
             give_up(shared, Step::Session, errno);
         }
-        if let Some(errno) = failed(syscall1(Sysno::fchdir as usize, start.cwd as usize)) {
+        if let Some(errno) = failed(syscall1(Sysno::fchdir as usize, folder as usize)) {
             give_up(shared, Step::Folder, errno);
         }
         // init and the worker stay above: a guest of their domain could take hold of them.

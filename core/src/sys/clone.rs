@@ -15,6 +15,7 @@ use syscalls::Sysno;
 use syscalls::raw::{syscall3, syscall4};
 
 use super::child::init_stage;
+use super::own_proc::Between;
 use super::probe::Probe;
 use crate::Errno;
 
@@ -42,6 +43,8 @@ pub struct Preparation {
     pub(crate) personality: Option<u32>,
     /// Whether reading the time stamp counter is a fault (`man 2 prctl`, `PR_SET_TSC`).
     pub(crate) tsc_faults: bool,
+    /// Whether a procfs of the guests' pid namespace is to lie on `/proc`. Done for it, where there is such a namespace.
+    pub(crate) own_proc: bool,
 }
 
 /// All that a start needs, ready for children that can't allocate.
@@ -51,6 +54,8 @@ pub(crate) struct Start {
     pub(crate) namespaces: bool,
     /// An IPC namespace besides.
     pub(crate) ipc_namespace: bool,
+    /// A mount namespace besides, with a procfs of that pid namespace on `/proc`: see [`super::own_proc`].
+    pub(crate) own_proc: bool,
     /// The hard and the soft `RLIMIT_CORE`, where it is not the caller's.
     pub(crate) core_limit: Option<u64>,
     /// What the guest does to itself.
@@ -114,6 +119,8 @@ steps! {
     IdMaps => "writing the id maps of the user namespace",
     Tracker => "taking hold of the guest (ptrace)",
     CloneInit => "making the namespaces (clone)",
+    Mount => "mounting a procfs of the guests' own (mount)",
+    Join => "putting the guest into its namespaces (setns, clone3)",
     Parent => "tying init's life to the supervisor's (prctl)",
     CloneGuest => "making the guest (clone)",
     Descriptors => "arranging descriptors (dup3, close_range)",
@@ -164,6 +171,14 @@ pub(super) struct Shared {
     pub(super) errno: AtomicI32,
     /// Which probe failed.
     pub(super) probe: AtomicU32,
+    /// 1: init's procfs is mounted, and `views` are open. 2: the start is given up.
+    pub(super) mounted: AtomicU32,
+    /// 1: the guest is init's child. 2: the start is given up.
+    pub(super) adopted: AtomicU32,
+    /// Cleared by the kernel when the guest's maker has left the shared memory.
+    pub(super) maker_here: AtomicU32,
+    /// Descriptors of what init sees, in the shared table, by [`View`](super::own_proc::View).
+    pub(super) views: [AtomicI32; super::own_proc::VIEWS],
 }
 
 /// Everything that must stay where it is while a child shares the memory.
@@ -175,6 +190,8 @@ pub(super) struct Frame {
     pub(super) program: libc::sock_fprog,
     pub(super) guest_stack: Stack,
     pub(super) init_stack: Stack,
+    /// Where the guest is not init's child from the first.
+    pub(super) between: Option<Between>,
     /// Written by init alone, once.
     pub(super) init_name: UnsafeCell<[u8; 12]>,
     pub(super) init_argv: UnsafeCell<[*const u8; 3]>,
@@ -182,7 +199,7 @@ pub(super) struct Frame {
 
 /// Children on their way to exec. Dropping it waits until none shares our memory any more.
 pub(crate) struct Starting {
-    frame: Box<Frame>,
+    pub(super) frame: Box<Frame>,
     /// init, as we number it.
     pub(crate) init_pid: u32,
     /// init's pidfd.
@@ -200,12 +217,17 @@ impl Starting {
         let argv = pointers(&start.args);
         let envp = pointers(&start.env);
         let mut frame = Box::new(Frame {
-            shared: Shared { pidfd: AtomicI32::new(-1), ..Shared::default() },
+            shared: Shared {
+                pidfd: AtomicI32::new(-1),
+                views: std::array::from_fn(|_| AtomicI32::new(-1)),
+                ..Shared::default()
+            },
             argv,
             envp,
             program: libc::sock_fprog { len: 0, filter: ptr::null_mut() },
             guest_stack: Stack::new()?,
             init_stack: Stack::new()?,
+            between: if start.own_proc { Some(Between::new()?) } else { None },
             init_name: UnsafeCell::new([0; 12]),
             init_argv: UnsafeCell::new([ptr::null(); 3]),
             start,
@@ -224,6 +246,9 @@ impl Starting {
             flags |= libc::CLONE_NEWUSER | libc::CLONE_NEWPID;
             if frame.start.ipc_namespace {
                 flags |= libc::CLONE_NEWIPC;
+            }
+            if frame.start.own_proc {
+                flags |= libc::CLONE_NEWNS;
             }
         } else {
             frame.shared.mapped.store(1, Ordering::SeqCst);
@@ -262,8 +287,7 @@ impl Starting {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
-        // SAFETY: the kernel put the guest's pidfd into init's table, which was ours too; nobody else takes it.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(shared.pidfd.swap(-1, Ordering::SeqCst)) };
+        let pidfd = taken(&shared.pidfd).ok_or(Failure { step: Step::CloneGuest, errno: Errno::EBADF })?;
         Ok((pidfd, shared.listener.load(Ordering::SeqCst)))
     }
 
@@ -300,12 +324,17 @@ impl Starting {
         self.frame.start.namespaces
     }
 
+    /// Whether `/proc` shows them alone.
+    pub(crate) fn has_own_proc(&self) -> bool {
+        self.frame.start.own_proc
+    }
+
     /// A further pidfd of init.
     pub(crate) fn init(&self) -> Option<OwnedFd> {
         self.init_pidfd.try_clone().ok()
     }
 
-    fn wait_for(&self, word: &AtomicU32, while_it_is: u32) -> Result<(), Failure> {
+    pub(super) fn wait_for(&self, word: &AtomicU32, while_it_is: u32) -> Result<(), Failure> {
         let since = Instant::now();
         while word.load(Ordering::SeqCst) == while_it_is {
             if let Some(failure) = self.failure() {
@@ -330,6 +359,8 @@ impl Drop for Starting {
             // Who is woken before the kill has reached him must not go on.
             shared.mapped.store(2, Ordering::SeqCst);
             wake(&shared.mapped);
+            shared.adopted.store(2, Ordering::SeqCst);
+            wake(&shared.adopted);
             shared.go.store(2, Ordering::SeqCst);
             wake(&shared.go);
         }
@@ -339,12 +370,20 @@ impl Drop for Starting {
         while shared.guest_here.load(Ordering::SeqCst) != 0 {
             wait_at_most(&shared.guest_here, 1, Duration::from_millis(20));
         }
-        let pidfd = shared.pidfd.swap(-1, Ordering::SeqCst);
-        if pidfd >= 0 {
-            // SAFETY: as in `wait_armed`; it was not taken there, or this would be -1.
-            drop(unsafe { OwnedFd::from_raw_fd(pidfd) });
+        while shared.maker_here.load(Ordering::SeqCst) != 0 {
+            wait_at_most(&shared.maker_here, 1, Duration::from_millis(20));
+        }
+        for left in shared.views.iter().chain([&shared.pidfd]) {
+            drop(taken(left));
         }
     }
+}
+
+/// A descriptor that a child has left in our table, for whoever takes it first.
+pub(super) fn taken(left: &AtomicI32) -> Option<OwnedFd> {
+    let fd = left.swap(-1, Ordering::SeqCst);
+    // SAFETY: the child's table was ours too, and it put the number of an open descriptor there, which nobody else takes.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn has_exited(pidfd: &OwnedFd) -> bool {
@@ -366,7 +405,7 @@ const STACK: usize = 64 * 1024;
 const GUARD: usize = 4096;
 
 impl Stack {
-    fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         // SAFETY: a fresh anonymous mapping, and a guard page within it.
         unsafe {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
@@ -381,6 +420,11 @@ impl Stack {
 
     pub(super) fn top(&self) -> *mut c_void {
         self.base.wrapping_byte_add(STACK)
+    }
+
+    /// Its lowest address, and its size (`man 2 clone3`).
+    pub(super) fn bounds(&self) -> (u64, u64) {
+        (self.base as u64, STACK as u64)
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Answer {
 /// # Errors
 /// What the steps of the start give, and reading its output.
 pub fn run(command: Command, calls: &[(Sysno, Answer)], fs: &FsPolicy) -> io::Result<Vec<u8>> {
-    let ruleset = Ruleset::of(fs).map_err(io::Error::other)?;
+    let ruleset = Ruleset::of(fs, false).map_err(io::Error::other)?;
     let calls = calls.to_vec();
     let (give, take) = mpsc::channel();
     // The domain is entered for good, and whatever this thread starts is in it.

@@ -13,6 +13,8 @@ pub mod host;
 pub(crate) mod image;
 pub(crate) mod memfd;
 pub(crate) mod memory;
+pub(crate) mod own_proc;
+pub(crate) mod pid_namespace;
 pub(crate) mod pidfd;
 pub(crate) mod probe;
 pub(crate) mod ptrace;

@@ -226,6 +226,7 @@ fn child_to_be_killed() {
     let mut policy = policy();
     policy.isolation =
         if std::env::var("ASSIZE_TEST_OFF").is_ok() { Isolation::Off } else { Isolation::Require };
+    policy.own_proc = std::env::var("ASSIZE_TEST_OWN_PROC").is_ok();
     // What follows guests ties their lives to the supervisor's too.
     policy.observe.processes = policy.isolation == Isolation::Off;
     policy.limits.timeout = Some(Duration::from_secs(60));
@@ -255,13 +256,10 @@ impl Drop for Killed {
 
 #[test]
 fn a_supervisor_that_is_killed_takes_its_guests_with_it() {
-    for off in [false, true] {
+    for variant in ["ASSIZE_TEST_PLAIN", "ASSIZE_TEST_OFF", "ASSIZE_TEST_OWN_PROC"] {
         let marker = marker("orphans");
         let mut child = child("forms::child_to_be_killed");
-        child.env("ASSIZE_TEST_MARKER", &marker).stdout(std::process::Stdio::piped());
-        if off {
-            child.env("ASSIZE_TEST_OFF", "1");
-        }
+        child.env("ASSIZE_TEST_MARKER", &marker).env(variant, "1").stdout(std::process::Stdio::piped());
         let mut child = Killed(child.spawn().unwrap());
         let child = &mut child.0;
         let mut text = Vec::new();
@@ -279,7 +277,7 @@ fn a_supervisor_that_is_killed_takes_its_guests_with_it() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(gone_within(&marker, Duration::from_secs(5)), "off: {off}");
+        assert!(gone_within(&marker, Duration::from_secs(5)), "{variant}");
     }
 }
 

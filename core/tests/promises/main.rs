@@ -12,6 +12,7 @@ mod handlers;
 mod launch;
 mod lifetime;
 mod memory;
+mod own_proc;
 mod required;
 mod signals;
 mod sockets;

@@ -16,6 +16,8 @@ pub enum Fact {
     Kernel,
     /// `userns`: an ordinary process may make a user and a pid namespace.
     Userns,
+    /// `own-proc`: an ordinary process may mount a procfs in namespaces of its own.
+    OwnProc,
     /// `seccomp`: filters, and a supervisor that answers for them.
     Seccomp,
     /// `realtime`: the process may give threads real-time priorities.
@@ -34,6 +36,7 @@ pub(super) const NAMED: &[(&str, Fact, &str)] = &[
     ("landlock", Fact::Landlock, "policy.fs: which files a guest may use"),
     ("seccomp", Fact::Seccomp, "every rule over a system call"),
     ("userns", Fact::Userns, "isolation: no guest outlives its run"),
+    ("own-proc", Fact::OwnProc, "fs.proc: own, deterministic.pids: /proc shows the guests alone"),
     ("kernel", Fact::Kernel, "6.13 is the oldest that the supervisor runs on"),
     ("realtime", Fact::Realtime, "deterministic.schedule: serial"),
     ("root", Fact::Root, "as root a guest passes the permissions that a test may rely on"),

@@ -32,6 +32,7 @@ pub struct Host {
     path: OsString,
     // Making a process is the one costly look: only where somebody asks.
     userns: OnceLock<Result<(), String>>,
+    own_proc: OnceLock<Result<(), String>>,
     realtime: OnceLock<Result<(), String>>,
 }
 
@@ -60,6 +61,7 @@ impl Host {
             // The guest's, not the harness's own: a program that the guest can't find is none.
             path: GUEST_PATH.into(),
             userns: OnceLock::new(),
+            own_proc: OnceLock::new(),
             realtime: OnceLock::new(),
         }
     }
@@ -102,6 +104,10 @@ impl Host {
             Fact::Userns => match self.userns.get_or_init(namespaces) {
                 Ok(()) => plain(true, "namespaces can be made here".into()),
                 Err(why) => plain(false, format!("no user namespace can be made here: {why}")),
+            },
+            Fact::OwnProc => match self.own_proc.get_or_init(own_proc) {
+                Ok(()) => plain(true, "guests can have a procfs of their own here".into()),
+                Err(why) => plain(false, format!("no procfs can be mounted in namespaces here: {why}")),
             },
             Fact::Realtime => {
                 match self
@@ -169,6 +175,10 @@ fn namespaces() -> Result<(), String> {
     assize_core::host::try_namespaces().map_err(|error| error.to_string())
 }
 
+fn own_proc() -> Result<(), String> {
+    assize_core::host::try_own_proc().map_err(|error| error.to_string())
+}
+
 fn kernel_version(release: &str) -> Option<Version> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     match (numbers.next(), numbers.next()) {
@@ -195,6 +205,7 @@ mod tests {
             root: false,
             path: "relative:/bin:/usr/bin".into(),
             userns: OnceLock::from(Err("EPERM".to_owned())),
+            own_proc: OnceLock::from(Err("EPERM".to_owned())),
             realtime: OnceLock::from(Err("EPERM".to_owned())),
         }
     }
@@ -233,6 +244,7 @@ mod tests {
         assert_eq!(missing("kernel >= 6.13"), "needs kernel >= 6.13: this is Linux 6.12.3-amd64");
         assert_eq!(missing("root"), "needs root: the tests run as an ordinary user");
         assert_eq!(missing("userns"), "needs userns: no user namespace can be made here: EPERM");
+        assert_eq!(missing("own-proc"), "needs own-proc: no procfs can be mounted in namespaces here: EPERM");
         assert_eq!(missing("not landlock"), "needs not landlock: Landlock is at 4 here");
         assert_eq!(missing("aarch64"), "needs aarch64: this is x86_64");
         assert_eq!(

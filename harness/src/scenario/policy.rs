@@ -36,7 +36,7 @@ pub struct PolicySpec {
 
 /// Which files the guest may use.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a map of `read`, `write`, `exec` and `deny`")]
+#[serde(deny_unknown_fields, default, expecting = "a map of `read`, `write`, `exec`, `deny` and `proc`")]
 pub struct FsSpec {
     /// May be read.
     pub read: Vec<PolicyPath>,
@@ -46,6 +46,19 @@ pub struct FsSpec {
     pub exec: Option<Vec<PolicyPath>>,
     /// May not be used although a grant covers it.
     pub deny: Vec<PolicyPath>,
+    /// Whose `/proc` it is.
+    pub proc: ProcSpec,
+}
+
+/// `proc`: `host` or `own`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProcSpec {
+    /// The host's: it shows all processes, by the host's numbers.
+    #[default]
+    Host,
+    /// The guests' own, or the run fails: it shows them alone, by the numbers that they have among themselves.
+    Own,
 }
 
 /// System calls denied or allowed by name.
@@ -245,6 +258,7 @@ impl PolicySpec {
         if self.fs.as_ref().is_none_or(|fs| fs.read.contains(&PolicyPath::System)) {
             fs.write.extend(SINKS.iter().map(PathBuf::from).filter(|path| path.exists()));
         }
+        let own_proc = self.fs.as_ref().is_some_and(|fs| fs.proc == ProcSpec::Own);
         let mut env: BTreeMap<_, _> =
             default_env().map(|(name, value)| (name.into(), value.expand(work))).collect();
         env.extend(self.env.iter().map(|(name, value)| (name.0.clone().into(), value.expand(work))));
@@ -259,6 +273,8 @@ impl PolicySpec {
                 IsolationSpec::Require => Isolation::Require,
                 IsolationSpec::Off => Isolation::Off,
             },
+            own_proc,
+            required: own_proc.then(|| "pids".to_owned()).into_iter().collect(),
             ..Policy::default()
         }
     }
