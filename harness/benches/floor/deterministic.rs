@@ -85,10 +85,10 @@ pub(crate) fn rows(table: &mut Table) {
         if let (Some(library), "clock") = (&preload, name) {
             ways.push((
                 "libfaketime",
-                Box::new(move || outside(&[name, &count.to_string(), path], Some(library)) / 1e3),
+                Box::new(move || outside(&[name, &count.to_string(), path], Some(library))),
             ));
         }
-        ways.push(("bare", Box::new(move || outside(&[name, &count.to_string(), path], None) / 1e3)));
+        ways.push(("bare", Box::new(move || outside(&[name, &count.to_string(), path], None))));
         ways.push(("Assize", Box::new(move || call(name, count, path, policy))));
         table
             .row(Row { name: &format!("deterministic: {title}"), unit: "µs", rounds: ROUNDS, ways, target });
