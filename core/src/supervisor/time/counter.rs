@@ -136,3 +136,125 @@ impl OwnTime {
         !self.timers.is_empty() || !is_countable(counted) || !is_countable(offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Armed, Timer};
+    use super::*;
+    use crate::policy::{Clock, Timestamp};
+
+    /// The words of a guest that is this very thread.
+    struct Guest {
+        own: OwnTime,
+        words: Box<[u8; Words::SIZE]>,
+        tid: u32,
+    }
+
+    impl Guest {
+        fn new(elapsed: u64) -> Self {
+            let words = Box::new([0; Words::SIZE]);
+            let mut guest = Self { own: OwnTime::default(), words, tid: std::process::id() };
+            guest.own.reaches(elapsed);
+            let fixed = time(Timestamp { seconds: -5, nanoseconds: 7 }).fixed().unwrap();
+            let address = guest.words.as_ptr() as u64;
+            *guest.words = guest.own.counts_at(address, fixed).to_bytes();
+            guest
+        }
+
+        fn words(&self) -> Words {
+            Words::from_bytes(&self.words)
+        }
+
+        /// It has read: its clock has gone on by so much.
+        fn counts(&mut self, counted: u64) {
+            let words = self.words();
+            *self.words = Words { counter: words.counter.wrapping_add(counted), ..words }.to_bytes();
+        }
+
+        fn works(&mut self, work: impl FnOnce(&mut OwnTime)) -> (u64, u64) {
+            self.own.brought_up(self.tid, work);
+            let words = self.words();
+            (words.counter.wrapping_add(words.offset), self.own.elapsed)
+        }
+
+        fn is_held(&self) -> bool {
+            self.words().offset != self.words().mirror
+        }
+    }
+
+    fn time(start: Timestamp) -> Time {
+        let step = std::time::Duration::from_micros(1);
+        Time::new(Clock { start, mode: ClockMode::Logical { step } })
+    }
+
+    #[test]
+    fn words_lie_in_memory_as_they_are_read() {
+        let fixed = time(Timestamp { seconds: -5, nanoseconds: 7 }).fixed().unwrap();
+        assert_eq!(fixed.step, 1000);
+        assert_eq!(fixed.origins[0], Origin { seconds: -5, nanoseconds: 7 });
+        assert_eq!(fixed.origins[1], Origin { seconds: 1000, nanoseconds: 0 });
+        let words = Words { counter: 1, offset: 2, mirror: 3, fixed };
+        assert_eq!(Words::from_bytes(&words.to_bytes()), words);
+        assert_eq!(time(Timestamp { seconds: i64::MAX, nanoseconds: 0 }).fixed(), None);
+    }
+
+    #[test]
+    fn what_a_guest_counts_and_what_its_time_gains_come_together() {
+        let mut guest = Guest::new(50);
+        assert_eq!(guest.works(|_| ()), (50, 50));
+        guest.counts(3000);
+        assert_eq!(guest.works(|own| assert_eq!((own.elapsed, own.used), (3050, 3000))), (3050, 3050));
+        assert_eq!(guest.works(|own| own.reaches(10_000)), (10_000, 10_000));
+        guest.counts(1000);
+        assert_eq!(guest.works(|own| own.reaches(10_500)), (11_000, 11_000));
+        assert_eq!(guest.own.used, 4000);
+    }
+
+    #[test]
+    fn a_child_goes_on_from_its_parents_count_and_has_used_nothing() {
+        let mut guest = Guest::new(0);
+        guest.counts(2000);
+        let mut child = guest.own.newborn();
+        child.is_born(guest.tid);
+        assert_eq!((child.elapsed, child.used), (2000, 0));
+        guest.counts(1000);
+        child.take(guest.tid);
+        assert_eq!((child.elapsed, child.used), (3000, 1000));
+    }
+
+    #[test]
+    fn a_reading_is_a_call_while_a_timer_is_set_or_the_count_is_full() {
+        let mut guest = Guest::new(0);
+        let armed = Armed { at: 1000, really: u64::MAX, interval: 0 };
+        guest.works(|own| own.arm(Timer::Interval, Some(armed)));
+        assert!(guest.is_held());
+        // The same holds of the next program.
+        guest.own.executed();
+        let fixed = time(Timestamp { seconds: 0, nanoseconds: 0 }).fixed().unwrap();
+        let words = guest.own.counts_at(0, fixed);
+        assert_ne!(words.offset, words.mirror);
+        let mut guest = Guest::new(0);
+        guest.works(|own| own.arm(Timer::Interval, Some(armed)));
+        guest.works(|own| own.arm(Timer::Interval, None));
+        assert!(!guest.is_held());
+        guest.works(|own| own.reaches(LIMIT));
+        assert!(guest.is_held());
+    }
+
+    #[test]
+    fn whatever_lies_there_time_does_not_run_backwards() {
+        for word in [0, 1, 1 << 61, LIMIT, u64::MAX >> 1, u64::MAX] {
+            let mut guest = Guest::new(500);
+            guest.counts(word);
+            let (_, first) = guest.works(|_| ());
+            assert!(first >= 500 && guest.own.elapsed <= NEVER);
+            *guest.words = Words { counter: 0, offset: 0, mirror: word, ..guest.words() }.to_bytes();
+            let (shown, second) = guest.works(|_| ());
+            assert!(second >= first && (guest.is_held() || shown >= first), "{word}");
+            // These can't be the words.
+            *guest.words = [0xa5; Words::SIZE];
+            assert_eq!(guest.works(|own| own.reaches(first)).1, second);
+            assert_eq!(*guest.words, [0xa5; Words::SIZE]);
+        }
+    }
+}
