@@ -129,6 +129,11 @@ impl fmt::Display for Doing {
     }
 }
 
+/// The control that is a user and a pid namespace.
+pub(crate) const ISOLATION: &str = "isolation";
+/// The control that is a limit of time.
+pub(crate) const TIMEOUT: &str = "timeout";
+
 /// Which controls were in force in a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {

@@ -20,7 +20,8 @@ use super::standing::Standing;
 use super::{CORE_LIMIT, LaunchError, forbids_namespaces, tree};
 use crate::command::{Command, Program, Stdin};
 use crate::landlock::{self, Ruleset};
-use crate::outcome::{Control, ControlState, End, Why};
+use crate::outcome::{Control, ControlState, End, ISOLATION, TIMEOUT, Why};
+use crate::plan::required::available;
 use crate::policy::Isolation;
 use crate::remote::{Held, Remote};
 use crate::supervisor::Run;
@@ -115,8 +116,8 @@ impl Keeper {
     pub(crate) fn keep(mut self) -> Result<Outcome, RunError> {
         let since = Instant::now();
         let wanted =
-            !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains("isolation");
-        let mut isolation = if self.policy.without.contains("isolation") {
+            !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains(ISOLATION);
+        let mut isolation = if self.policy.without.contains(ISOLATION) {
             ControlState::LeftOut
         } else if wanted && self.shows_isolation() {
             ControlState::Proven("getpid gave 2".to_owned())
@@ -131,7 +132,9 @@ impl Keeper {
                 if self.policy.isolation == Isolation::Require {
                     return Err(LaunchError::NoNamespaces { errno }.into());
                 }
-                isolation = ControlState::Unavailable(format!("{}: {errno}", failure.step.words()));
+                let why = format!("{}: {errno}", failure.step.words());
+                available(&self.policy, [(ISOLATION, why.as_str())])?;
+                isolation = ControlState::Unavailable(why);
                 self.start(false)
             }
             other => other,
@@ -262,12 +265,7 @@ impl Keeper {
                         self.run.runs_serially();
                     }
                     let lacking = standing.into_lacking();
-                    if let Some((name, why)) =
-                        lacking.iter().find(|(name, _)| self.policy.required.contains(*name))
-                    {
-                        let control = (*name).to_owned();
-                        return Err(RunError::Unavailable { control, why: why.clone() }.into());
-                    }
+                    available(&self.policy, lacking.iter().map(|(name, why)| (*name, why.as_str())))?;
                     // Without it signals don't reach the command, and no more.
                     let held = self.remote.as_ref().and_then(|remote| remote.hold(root).ok());
                     let _ = reply.send(Reply::Go);
@@ -527,13 +525,11 @@ impl Keeper {
                 control.state = ControlState::Unavailable(why);
             }
         }
-        controls.push(Control { name: "isolation".to_owned(), state: isolation });
+        controls.push(Control { name: ISOLATION.to_owned(), state: isolation });
         controls.push(Control {
-            name: "timeout".to_owned(),
+            name: TIMEOUT.to_owned(),
             state: limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}"))),
         });
-        crate::sandbox::required(&self.policy, &controls)?;
-        crate::sandbox::known(&self.policy, &controls)?;
         let report = crate::outcome::Report { controls, events_lost };
         let (stdout, stderr) = (started.stdout.bytes, started.stderr.bytes);
         Ok(Outcome { end, why, stdout, stderr, report, took })

@@ -5,6 +5,7 @@
 mod make;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod meaning;
+pub(crate) mod required;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +58,20 @@ pub enum PlanError {
         name: String,
         /// All names.
         known: String,
+    },
+    /// `required` names no control.
+    #[error("the policy requires {name:?}, which is no control; there are {known}")]
+    UnknownControl {
+        /// The name.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// `required` names a control that the policy doesn't ask for.
+    #[error("the policy requires the control `{control}`, and doesn't ask for it")]
+    NotAsked {
+        /// The control.
+        control: String,
     },
     /// The filter can't be assembled.
     #[error("the filter: {0}")]

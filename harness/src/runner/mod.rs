@@ -103,6 +103,7 @@ pub fn of_policy(error: &RunError) -> Option<YamlPath> {
 /// The part of a scenario that a plan can't be made of.
 fn planned(error: &PlanError) -> YamlPath {
     match error {
+        PlanError::UnknownControl { .. } | PlanError::NotAsked { .. } => YamlPath::from(["deterministic"]),
         PlanError::UnknownCapability { .. } => YamlPath::from(["without"]),
         PlanError::Start { error: StartError::Denied(_), .. } => YamlPath::from(["policy", "fs", "deny"]),
         PlanError::Start { error: StartError::Value { what, .. }, .. } => {
