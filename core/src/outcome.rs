@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::Syscall;
 use crate::trace::{Arg, Args, BytesText, Exit};
+use crate::{Syscall, capability};
 
 /// How a run ended, and what was in force.
 #[derive(Debug)]
@@ -141,6 +141,23 @@ pub struct Report {
     pub controls: Vec<Control>,
     /// Events that a sink could not take; at least one if a sink could not keep what it took.
     pub events_lost: u64,
+}
+
+impl Report {
+    /// Whether the guests ran one at a time.
+    #[must_use]
+    pub fn is_serial(&self) -> bool {
+        let serial = |control: &&Control| control.name == capability::SCHEDULE;
+        self.controls.iter().find(serial).is_some_and(|control| control.state.holds())
+    }
+}
+
+impl ControlState {
+    /// Whether it was in force.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        matches!(self, Self::Proven(_) | Self::InForce(_))
+    }
 }
 
 /// A control, and whether it was in force.

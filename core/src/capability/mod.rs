@@ -381,7 +381,7 @@ fn describe<S>(rule: &Rule<S>) -> Described {
     let (then, grounds) = match &rule.then {
         Then::Errno(errno) => (errno.to_string(), None),
         Then::Ask { grounds, .. } => ("asked".to_owned(), Some(*grounds)),
-        Then::Stop { .. } => ("stopped".to_owned(), Some(Grounds::NotSecurity)),
+        Then::Stop { .. } => ("stopped".to_owned(), Some(Grounds::Noted)),
         Then::Perform { .. } => ("performed".to_owned(), Some(Grounds::Pinned)),
     };
     // The conditions read the same for every spelling that has them.
@@ -395,6 +395,9 @@ fn describe<S>(rule: &Rule<S>) -> Described {
         spelled.map(|call| rule.when.iter().map(|test| test.describe(call)).collect()).unwrap_or_default();
     Described { calls, spellings, when, then, grounds, doc: rule.doc }
 }
+
+/// The name of the capability that has guests run one at a time.
+pub(crate) const SCHEDULE: &str = "schedule";
 
 /// The name of the capability that performs calls.
 pub(crate) const BROKER: &str = "broker";

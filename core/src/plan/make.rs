@@ -139,7 +139,7 @@ impl Making<'_> {
                 ActiveThen::Errno(errno) => (Grounds::Registers, Action::Errno(errno)),
                 ActiveThen::Ask(grounds) => (grounds, Action::Ask),
                 ActiveThen::Perform => (Grounds::Pinned, Action::Ask),
-                ActiveThen::Stop => (Grounds::NotSecurity, Action::Stop),
+                ActiveThen::Stop => (Grounds::Noted, Action::Stop),
             };
             for call in rule.calls {
                 let ask = Ask {

@@ -136,12 +136,7 @@ pub fn footer(report: &Report) -> String {
         names.join(", ")
     };
     let lines = [
-        (
-            "in force",
-            named(|state| {
-                matches!(state, ControlState::Proven(_) | ControlState::InForce(_)).then(String::new)
-            }),
-        ),
+        ("in force", named(|state| state.holds().then(String::new))),
         ("not asked for", named(|state| (*state == ControlState::NotAsked).then(String::new))),
         ("left out", named(|state| (*state == ControlState::LeftOut).then(String::new))),
         (
