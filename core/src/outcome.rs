@@ -160,6 +160,19 @@ impl ControlState {
     }
 }
 
+impl fmt::Display for ControlState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proven(saw) => write!(f, "proven: {saw}"),
+            Self::InForce(how) if how.is_empty() => f.write_str("in force"),
+            Self::InForce(how) => write!(f, "in force: {how}"),
+            Self::NotAsked => f.write_str("not asked for"),
+            Self::LeftOut => f.write_str("left out by `without`"),
+            Self::Unavailable(why) => write!(f, "NOT available here: {why}"),
+        }
+    }
+}
+
 /// A control, and whether it was in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Control {
@@ -167,6 +180,24 @@ pub struct Control {
     pub name: String,
     /// Whether it was.
     pub state: ControlState,
+    /// What of this run it is about, where it can't be had: who asked the processor itself, say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<String>,
+}
+
+impl Control {
+    /// A control of which there is no more to say.
+    #[must_use]
+    pub fn new(name: impl Into<String>, state: ControlState) -> Self {
+        Self { name: name.into(), state, seen: Vec::new() }
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.state)?;
+        if self.seen.is_empty() { Ok(()) } else { write!(f, "; {}", self.seen.join(", ")) }
+    }
 }
 
 /// Whether a control was in force.

@@ -45,7 +45,7 @@ impl fmt::Display for Hold {
     }
 }
 
-/// The names of all controls that hold something still.
+/// The names of all controls that hold something still, or say that they can't.
 pub fn controls() -> impl Iterator<Item = &'static str> {
     let names: BTreeSet<_> = ENVELOPE.iter().filter_map(|source| source.by).collect();
     names.into_iter()
@@ -63,6 +63,12 @@ const fn held(
 
 const fn loose(what: &'static str, how: &'static str) -> Source {
     Source { what, hold: Hold::NotControlled, by: None, how, shown_by: None }
+}
+
+/// Not held, but named in the report where a run has to do with it.
+const fn named(what: &'static str, how: &'static str) -> Source {
+    let shown_by = Some("instructions/who-asks-the-processor-is-named.yaml");
+    Source { what, hold: Hold::NotControlled, by: Some("instructions"), how, shown_by }
 }
 
 /// Every known source.
@@ -212,8 +218,15 @@ pub const ENVELOPE: &[Source] = &[
         "a periodic timer's descriptor that is closed while it is set",
         "nobody sees it closed: its process's clock goes on in real time, and no sleep is cut short any more",
     ),
-    loose("rdrand, rdseed", "instructions of the processor, which no policy reaches"),
-    loose("cpuid, rdpid", "instructions of the processor; Linux can trap the first on some processors alone"),
+    named(
+        "rdrand, rdseed",
+        "instructions of the processor, which no policy reaches; the report names the programs and libraries that have them",
+    ),
+    named(
+        "cpuid, rdpid",
+        "instructions of the processor; Linux can trap the first on some processors alone; the report names the programs \
+         that have them",
+    ),
     loose("/proc/self/maps and mountinfo", "numbers of files and devices there are the host's"),
     loose(
         "the network, and whatever else answers from outside",

@@ -16,6 +16,7 @@ mod environment;
 mod fs;
 mod guard;
 mod hostname;
+mod instructions;
 mod machine;
 mod metadata;
 mod observe;
@@ -96,6 +97,16 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// The files that guests have seen, if it shows them with numbers of their own.
     fn files(&self) -> Option<Files> {
         None
+    }
+
+    /// What of its promise can't be had on this host, as far as that is known: asked before the run and after it.
+    fn lacks(&self) -> Option<String> {
+        None
+    }
+
+    /// Where it lacks something: what of the run that is about, as far as it was seen.
+    fn seen(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Adds the calls that will show, inside the sandbox and before the command, that it is in force.
@@ -415,6 +426,7 @@ pub const ALL: &[Declared] = &[
     declared::<environment::Environment>(),
     declared::<schedule::Schedule>(),
     declared::<tsc::Tsc>(),
+    declared::<instructions::Instructions>(),
     declared::<pids::Pids>(),
     declared::<addresses::Addresses>(),
     declared::<directories::Directories>(),
@@ -440,6 +452,8 @@ pub(crate) trait Active: Send + Sync {
     fn at_start(&self, standing: &mut Standing);
     fn clock(&self) -> Option<Clock>;
     fn seen_files(&self) -> Option<Files>;
+    fn lacks(&self) -> Option<String>;
+    fn seen(&self) -> Vec<String>;
     fn prove(&self, proof: &mut Proof<'_>);
 }
 
@@ -553,6 +567,14 @@ impl<C: Capability> Active for Started<C> {
 
     fn seen_files(&self) -> Option<Files> {
         self.0.files()
+    }
+
+    fn lacks(&self) -> Option<String> {
+        self.0.lacks()
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.0.seen()
     }
 
     fn prove(&self, proof: &mut Proof<'_>) {

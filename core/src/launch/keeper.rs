@@ -519,17 +519,15 @@ impl Keeper {
             End::Exit(Exit::Code(_)) => None,
             End::TimedOut(_) | End::Cancelled => seen.map(Why::Doing),
         };
-        let mut controls = self.run.plan.controls().to_vec();
+        let mut controls = self.run.plan.controls();
         for (name, why) in started.lacking {
             if let Some(control) = controls.iter_mut().find(|control| control.name == name) {
                 control.state = ControlState::Unavailable(why);
             }
         }
-        controls.push(Control { name: ISOLATION.to_owned(), state: isolation });
-        controls.push(Control {
-            name: TIMEOUT.to_owned(),
-            state: limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}"))),
-        });
+        controls.push(Control::new(ISOLATION, isolation));
+        let state = limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}")));
+        controls.push(Control::new(TIMEOUT, state));
         let report = crate::outcome::Report { controls, events_lost };
         let (stdout, stderr) = (started.stdout.bytes, started.stderr.bytes);
         Ok(Outcome { end, why, stdout, stderr, report, took })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, fstat, open};
 
 use super::required::asked;
-use super::{Ask, Entry, HandlerOrPlan, Plan, PlanError, Tables, What, control};
+use super::{Ask, Entry, HandlerOrPlan, Plan, PlanError, Tables, What};
 use crate::capability::{self, Active, ActiveThen, Check, Proof, Stage};
 use crate::filter::{Action, Case, Spec, assemble};
 use crate::guest::Identity;
@@ -114,7 +114,7 @@ pub(super) fn start(policy: &Policy) -> Result<Started, PlanError> {
                 None => ControlState::NotAsked,
             }
         };
-        controls.push(control(declared.name, state));
+        controls.push(Control::new(declared.name, state));
     }
     // Order is stage, never the order of the list.
     started.sort_by_key(|capability| capability.stage());

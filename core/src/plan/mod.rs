@@ -165,9 +165,23 @@ impl Plan {
         self.capabilities.iter().find_map(|capability| capability.clock())
     }
 
-    /// The controls, before a run: in force if their probes succeed.
-    pub(crate) fn controls(&self) -> &[Control] {
-        &self.controls
+    /// The controls: before a run, in force if their probes succeed.
+    pub(crate) fn controls(&self) -> Vec<Control> {
+        let mut controls = self.controls.clone();
+        for capability in &self.capabilities {
+            let control = controls.iter_mut().find(|control| control.name == capability.name());
+            if let (Some(control), Some(why)) = (control, capability.lacks()) {
+                control.state = ControlState::Unavailable(why);
+                control.seen = capability.seen();
+            }
+        }
+        controls
+    }
+
+    /// What this host can't give, by control, as far as capabilities know it without a guest.
+    pub(crate) fn lacking(&self) -> Vec<(&'static str, String)> {
+        let lacks = |capability: &Box<dyn Active>| Some((capability.name(), capability.lacks()?));
+        self.capabilities.iter().filter_map(lacks).collect()
     }
 
     pub(crate) fn entry(&self, syscall: Syscall) -> Option<&Entry> {
@@ -321,7 +335,3 @@ impl From<HandlerOrPlan> for RunError {
 }
 
 type Tables = HashMap<Syscall, Vec<Ask>>;
-
-fn control(name: &str, state: ControlState) -> Control {
-    Control { name: name.to_owned(), state }
-}

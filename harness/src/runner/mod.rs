@@ -268,6 +268,7 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
         stderr: outcome.stderr,
         files,
         events,
+        controls: outcome.report.controls.clone(),
         work: work.path().to_owned(),
         attempts,
         wanted,

@@ -58,13 +58,16 @@ pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
 
 /// What may have made the difference: what is not held still in these runs.
 fn uncontrolled(report: &Report) -> Option<String> {
-    let state = |name: &str| report.controls.iter().find(|control| control.name == name);
+    let of = |name: &str| report.controls.iter().find(|control| control.name == name);
     let loose: Vec<String> = envelope::controls()
-        .filter_map(|name| match state(name).map(|control| &control.state) {
-            Some(ControlState::Unavailable(why)) => Some(format!("{name} (not available here: {why})")),
-            Some(ControlState::LeftOut) => Some(format!("{name} (left out)")),
-            Some(ControlState::Proven(_) | ControlState::InForce(_)) => None,
-            Some(ControlState::NotAsked) | None => Some(name.to_owned()),
+        .filter_map(|name| match of(name) {
+            Some(control) => match &control.state {
+                ControlState::Unavailable(_) => Some(format!("{name} ({control})")),
+                ControlState::LeftOut => Some(format!("{name} (left out)")),
+                ControlState::Proven(_) | ControlState::InForce(_) => None,
+                ControlState::NotAsked => Some(name.to_owned()),
+            },
+            None => Some(name.to_owned()),
         })
         .collect();
     (!loose.is_empty()).then(|| format!("not controlled in these runs: {}", loose.join(", ")))

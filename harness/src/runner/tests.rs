@@ -132,7 +132,7 @@ fn asked_more_and_more_often(grounds: Grounds, serial: bool) -> bool {
         let mut outcome = ended(0, "");
         if serial {
             let state = ControlState::InForce(String::new());
-            outcome.report.controls.push(Control { name: "schedule".to_owned(), state });
+            outcome.report.controls.push(Control::new("schedule", state));
         }
         outcome
     });

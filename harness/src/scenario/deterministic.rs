@@ -126,6 +126,7 @@ impl Deterministic {
         policy.metadata = self.metadata.unwrap_or(true);
         policy.own_proc = self.pids.unwrap_or(true);
         policy.fixed_environment = true;
+        policy.named_instructions = true;
         for (name, value) in [("LC_ALL", "C.UTF-8"), ("TZ", "UTC")] {
             policy.env.entry(name.into()).or_insert_with(|| value.into());
         }
