@@ -30,6 +30,8 @@ pub enum Hold {
     Emulated,
     /// Runs are given different ones on purpose, to find who depends on it.
     Varied,
+    /// Nothing, but the report names who has to do with it.
+    Named,
     /// Nothing.
     NotControlled,
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Hold {
             Self::Controlled => "controlled",
             Self::Emulated => "emulated",
             Self::Varied => "varied",
+            Self::Named => "named",
             Self::NotControlled => "not controlled",
         })
     }
@@ -65,10 +68,9 @@ const fn loose(what: &'static str, how: &'static str) -> Source {
     Source { what, hold: Hold::NotControlled, by: None, how, shown_by: None }
 }
 
-/// Not held, but named in the report where a run has to do with it.
 const fn named(what: &'static str, how: &'static str) -> Source {
     let shown_by = Some("instructions/who-asks-the-processor-is-named.yaml");
-    Source { what, hold: Hold::NotControlled, by: Some("instructions"), how, shown_by }
+    Source { what, hold: Hold::Named, by: Some("instructions"), how, shown_by }
 }
 
 /// Every known source.

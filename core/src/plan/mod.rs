@@ -180,8 +180,8 @@ impl Plan {
 
     /// What this host can't give, by control, as far as capabilities know it without a guest.
     pub(crate) fn lacking(&self) -> Vec<(&'static str, String)> {
-        let lacks = |capability: &Box<dyn Active>| Some((capability.name(), capability.lacks()?));
-        self.capabilities.iter().filter_map(lacks).collect()
+        let all = self.capabilities.iter();
+        all.filter_map(|capability| Some((capability.name(), capability.lacks()?))).collect()
     }
 
     pub(crate) fn entry(&self, syscall: Syscall) -> Option<&Entry> {
