@@ -17,6 +17,7 @@ compile_error!(
 
 pub mod capability;
 pub mod command;
+mod executable;
 pub mod filter;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

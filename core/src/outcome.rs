@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::Syscall;
 use crate::trace::{Arg, Args, BytesText, Exit};
+use crate::{Syscall, capability};
 
 /// How a run ended, and what was in force.
 #[derive(Debug)]
@@ -129,6 +129,11 @@ impl fmt::Display for Doing {
     }
 }
 
+/// The control that is a user and a pid namespace.
+pub(crate) const ISOLATION: &str = "isolation";
+/// The control that is a limit of time.
+pub(crate) const TIMEOUT: &str = "timeout";
+
 /// Which controls were in force in a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
@@ -138,6 +143,36 @@ pub struct Report {
     pub events_lost: u64,
 }
 
+impl Report {
+    /// Whether the guests ran one at a time.
+    #[must_use]
+    pub fn is_serial(&self) -> bool {
+        let serial = |control: &&Control| control.name == capability::SCHEDULE;
+        self.controls.iter().find(serial).is_some_and(|control| control.state.holds())
+    }
+}
+
+impl ControlState {
+    /// Whether it was in force.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        matches!(self, Self::Proven(_) | Self::InForce(_))
+    }
+}
+
+impl fmt::Display for ControlState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proven(saw) => write!(f, "proven: {saw}"),
+            Self::InForce(how) if how.is_empty() => f.write_str("in force"),
+            Self::InForce(how) => write!(f, "in force: {how}"),
+            Self::NotAsked => f.write_str("not asked for"),
+            Self::LeftOut => f.write_str("left out by `without`"),
+            Self::Unavailable(why) => write!(f, "NOT available here: {why}"),
+        }
+    }
+}
+
 /// A control, and whether it was in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Control {
@@ -145,6 +180,24 @@ pub struct Control {
     pub name: String,
     /// Whether it was.
     pub state: ControlState,
+    /// What of this run it is about, where it can't be had: who asked the processor itself, say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<String>,
+}
+
+impl Control {
+    /// A control of which there is no more to say.
+    #[must_use]
+    pub fn new(name: impl Into<String>, state: ControlState) -> Self {
+        Self { name: name.into(), state, seen: Vec::new() }
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.state)?;
+        if self.seen.is_empty() { Ok(()) } else { write!(f, "; {}", self.seen.join(", ")) }
+    }
 }
 
 /// Whether a control was in force.

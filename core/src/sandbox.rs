@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Wake};
 
 use crate::handler::Handler;
 use crate::launch::{Keeper, Stdio};
-use crate::outcome::{Control, ControlState};
 use crate::plan::Plan;
+use crate::plan::required::available;
 use crate::policy::Schedule;
 use crate::remote::Remote;
 use crate::supervisor::Run;
@@ -186,7 +186,7 @@ impl Sandbox {
     fn keeper(self, handlers: Handlers, stdio: Stdio, cancel: Option<OwnedFd>) -> Result<Keeper, RunError> {
         let calls: Vec<Syscall> = handlers.iter().map(|(call, _)| *call).collect();
         let plan = Plan::make(&self.policy, &calls)?;
-        required(&self.policy, plan.controls())?;
+        available(&self.policy, plan.lacking().iter().map(|(name, why)| (*name, why.as_str())))?;
         let runtime = runtime().map_err(failed("starting the runtime"))?;
         let recorder = (!self.sinks.is_empty()).then(|| Recorder::new(self.sinks));
         let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();
@@ -200,31 +200,6 @@ impl Sandbox {
             remote: self.remote,
             no_own_proc: None,
         })
-    }
-}
-
-/// Whether all that the policy requires can be had, as far as these controls tell.
-pub(crate) fn required(policy: &Policy, controls: &[Control]) -> Result<(), RunError> {
-    let missing = controls.iter().find_map(|control| match &control.state {
-        ControlState::Unavailable(why) if policy.required.contains(&control.name) => Some((control, why)),
-        _ => None,
-    });
-    match missing {
-        Some((control, why)) => {
-            Err(RunError::Unavailable { control: control.name.clone(), why: why.clone() })
-        }
-        None => Ok(()),
-    }
-}
-
-/// Whether all that the policy requires is a control at all.
-pub(crate) fn known(policy: &Policy, controls: &[Control]) -> Result<(), RunError> {
-    let known = |name: &&String| controls.iter().any(|control| control.name == **name);
-    match policy.required.iter().find(|name| !known(name)) {
-        Some(name) => {
-            Err(RunError::Unavailable { control: name.clone(), why: "there is no such control".to_owned() })
-        }
-        None => Ok(()),
     }
 }
 

@@ -60,6 +60,7 @@ pub fn document() -> String {
 
 const ENVELOPE_HEAD: &str = "\n# The envelope of determinism\n\n\
     Every known source of nondeterminism, and what `deterministic: true` does about it. *Controlled*: the kernel does it in \
-    one way. *Emulated*: the answer is made up. *Varied*: runs are given different ones on purpose. A source that isn't \
+    one way. *Emulated*: the answer is made up. *Varied*: runs are given different ones on purpose. *Named*: it is not \
+    controlled, and the report names who has to do with it. A source that isn't \
     listed is not known, and so not controlled.\n\n\
     | source | | control | how | shown by |\n| --- | --- | --- | --- | --- |\n";

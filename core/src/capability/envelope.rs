@@ -30,6 +30,8 @@ pub enum Hold {
     Emulated,
     /// Runs are given different ones on purpose, to find who depends on it.
     Varied,
+    /// Nothing, but the report names who has to do with it.
+    Named,
     /// Nothing.
     NotControlled,
 }
@@ -40,12 +42,13 @@ impl fmt::Display for Hold {
             Self::Controlled => "controlled",
             Self::Emulated => "emulated",
             Self::Varied => "varied",
+            Self::Named => "named",
             Self::NotControlled => "not controlled",
         })
     }
 }
 
-/// The names of all controls that hold something still.
+/// The names of all controls that hold something still, or say that they can't.
 pub fn controls() -> impl Iterator<Item = &'static str> {
     let names: BTreeSet<_> = ENVELOPE.iter().filter_map(|source| source.by).collect();
     names.into_iter()
@@ -63,6 +66,11 @@ const fn held(
 
 const fn loose(what: &'static str, how: &'static str) -> Source {
     Source { what, hold: Hold::NotControlled, by: None, how, shown_by: None }
+}
+
+const fn named(what: &'static str, how: &'static str) -> Source {
+    let shown_by = Some("instructions/who-asks-the-processor-is-named.yaml");
+    Source { what, hold: Hold::Named, by: Some("instructions"), how, shown_by }
 }
 
 /// Every known source.
@@ -217,8 +225,15 @@ pub const ENVELOPE: &[Source] = &[
         "a periodic timer's descriptor that is closed while it is set",
         "nobody sees it closed: its process's clock goes on in real time, and no sleep is cut short any more",
     ),
-    loose("rdrand, rdseed", "instructions of the processor, which no policy reaches"),
-    loose("cpuid, rdpid", "instructions of the processor; Linux can trap the first on some processors alone"),
+    named(
+        "rdrand, rdseed",
+        "instructions of the processor, which no policy reaches; the report names the programs and libraries that have them",
+    ),
+    named(
+        "cpuid, rdpid",
+        "instructions of the processor; Linux can trap the first on some processors alone; the report names the programs \
+         that have them",
+    ),
     loose("/proc/self/maps and mountinfo", "numbers of files, devices and mounts there are the host's"),
     loose(
         "/proc/PID/stat, sched, schedstat, io",

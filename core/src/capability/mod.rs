@@ -16,6 +16,7 @@ mod environment;
 mod fs;
 mod guard;
 mod hostname;
+mod instructions;
 mod machine;
 mod metadata;
 mod observe;
@@ -102,6 +103,16 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// The files that guests have seen, if it shows them with numbers of their own.
     fn files(&self) -> Option<Files> {
         None
+    }
+
+    /// What of its promise can't be had on this host, as far as that is known: asked before the run and after it.
+    fn lacks(&self) -> Option<String> {
+        None
+    }
+
+    /// Where it lacks something: what of the run that is about, as far as it was seen.
+    fn seen(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Adds the calls that will show, inside the sandbox and before the command, that it is in force.
@@ -389,7 +400,7 @@ fn describe<S>(rule: &Rule<S>) -> Described {
     let (then, grounds) = match &rule.then {
         Then::Errno(errno) => (errno.to_string(), None),
         Then::Ask { grounds, .. } => ("asked".to_owned(), Some(*grounds)),
-        Then::Stop { .. } => ("stopped".to_owned(), Some(Grounds::NotSecurity)),
+        Then::Stop { .. } => ("stopped".to_owned(), Some(Grounds::Noted)),
         Then::Perform { .. } => ("performed".to_owned(), Some(Grounds::Pinned)),
     };
     // The conditions read the same for every spelling that has them.
@@ -403,6 +414,9 @@ fn describe<S>(rule: &Rule<S>) -> Described {
         spelled.map(|call| rule.when.iter().map(|test| test.describe(call)).collect()).unwrap_or_default();
     Described { calls, spellings, when, then, grounds, doc: rule.doc }
 }
+
+/// The name of the capability that has guests run one at a time.
+pub(crate) const SCHEDULE: &str = "schedule";
 
 /// The name of the capability that performs calls.
 pub(crate) const BROKER: &str = "broker";
@@ -420,6 +434,7 @@ pub const ALL: &[Declared] = &[
     declared::<environment::Environment>(),
     declared::<schedule::Schedule>(),
     declared::<tsc::Tsc>(),
+    declared::<instructions::Instructions>(),
     declared::<pids::Pids>(),
     declared::<addresses::Addresses>(),
     declared::<directories::Directories>(),
@@ -446,6 +461,8 @@ pub(crate) trait Active: Send + Sync {
     fn clock(&self) -> Option<Clock>;
     fn within(&self) -> &'static [&'static Family];
     fn seen_files(&self) -> Option<Files>;
+    fn lacks(&self) -> Option<String>;
+    fn seen(&self) -> Vec<String>;
     fn prove(&self, proof: &mut Proof<'_>);
 }
 
@@ -563,6 +580,14 @@ impl<C: Capability> Active for Started<C> {
 
     fn seen_files(&self) -> Option<Files> {
         self.0.files()
+    }
+
+    fn lacks(&self) -> Option<String> {
+        self.0.lacks()
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.0.seen()
     }
 
     fn prove(&self, proof: &mut Proof<'_>) {

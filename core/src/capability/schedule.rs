@@ -168,7 +168,7 @@ fn mask(cpus: &[usize]) -> Vec<u8> {
 }
 
 impl Capability for Schedule {
-    const NAME: &'static str = "schedule";
+    const NAME: &'static str = super::SCHEDULE;
     const STAGE: Stage = Stage::Filter;
     const PROMISE: &'static str = "The guests of a run share one processor and one real-time priority: each runs until it \
         waits, and none is interrupted for another, at any load. Only where the host gives such priorities; the report says \

@@ -20,7 +20,8 @@ use super::standing::Standing;
 use super::{CORE_LIMIT, LaunchError, forbids_namespaces, forbids_own_proc, tree};
 use crate::command::{Command, Program, Stdin};
 use crate::landlock::{self, Ruleset};
-use crate::outcome::{Control, ControlState, End, Why};
+use crate::outcome::{Control, ControlState, End, ISOLATION, TIMEOUT, Why};
+use crate::plan::required::available;
 use crate::policy::Isolation;
 use crate::remote::{Held, Remote};
 use crate::supervisor::Run;
@@ -127,8 +128,8 @@ impl Keeper {
     pub(crate) fn keep(mut self) -> Result<Outcome, RunError> {
         let since = Instant::now();
         let wanted =
-            !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains("isolation");
-        let mut isolation = if self.policy.without.contains("isolation") {
+            !matches!(self.policy.isolation, Isolation::Off) && !self.policy.without.contains(ISOLATION);
+        let mut isolation = if self.policy.without.contains(ISOLATION) {
             ControlState::LeftOut
         } else if wanted && self.shows_isolation() {
             ControlState::Proven("getpid gave 2".to_owned())
@@ -156,7 +157,9 @@ impl Keeper {
                 if self.policy.isolation == Isolation::Require {
                     return Err(LaunchError::NoNamespaces { errno }.into());
                 }
-                isolation = ControlState::Unavailable(format!("{}: {errno}", failure.step.words()));
+                let why = format!("{}: {errno}", failure.step.words());
+                available(&self.policy, [(ISOLATION, why.as_str())])?;
+                isolation = ControlState::Unavailable(why);
                 started = Err(Refused::NotTried);
             }
         }
@@ -292,12 +295,7 @@ impl Keeper {
                         self.run.runs_serially();
                     }
                     let lacking = standing.into_lacking();
-                    if let Some((name, why)) =
-                        lacking.iter().find(|(name, _)| self.policy.required.contains(*name))
-                    {
-                        let control = (*name).to_owned();
-                        return Err(RunError::Unavailable { control, why: why.clone() }.into());
-                    }
+                    available(&self.policy, lacking.iter().map(|(name, why)| (*name, why.as_str())))?;
                     // Without it signals don't reach the command, and no more.
                     let held = self.remote.as_ref().and_then(|remote| remote.hold(root).ok());
                     let _ = reply.send(Reply::Go);
@@ -555,19 +553,15 @@ impl Keeper {
             End::Exit(Exit::Code(_)) => None,
             End::TimedOut(_) | End::Cancelled => seen.map(Why::Doing),
         };
-        let mut controls = self.run.plan.controls().to_vec();
+        let mut controls = self.run.plan.controls();
         for (name, why) in started.lacking {
             if let Some(control) = controls.iter_mut().find(|control| control.name == name) {
                 control.state = ControlState::Unavailable(why);
             }
         }
-        controls.push(Control { name: "isolation".to_owned(), state: isolation });
-        controls.push(Control {
-            name: "timeout".to_owned(),
-            state: limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}"))),
-        });
-        crate::sandbox::required(&self.policy, &controls)?;
-        crate::sandbox::known(&self.policy, &controls)?;
+        controls.push(Control::new(ISOLATION, isolation));
+        let state = limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}")));
+        controls.push(Control::new(TIMEOUT, state));
         let report = crate::outcome::Report { controls, events_lost };
         let (stdout, stderr) = (started.stdout.bytes, started.stderr.bytes);
         Ok(Outcome { end, why, stdout, stderr, report, took })

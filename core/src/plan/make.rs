@@ -7,19 +7,17 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, fstat, open};
 
-use super::{Ask, Entry, HandlerOrPlan, Plan, PlanError, Tables, What, control};
+use super::required::asked;
+use super::{Ask, Entry, HandlerOrPlan, Plan, PlanError, Tables, What};
 use crate::capability::{self, Active, ActiveThen, Check, Proof, Stage};
 use crate::filter::{Action, Case, Spec, assemble};
 use crate::guest::Identity;
-use crate::outcome::{Control, ControlState};
+use crate::outcome::{self, Control, ControlState};
 use crate::policy::Policy;
 use crate::sys::probe::Probe;
 use crate::syscall::{Sysno, family};
 use crate::trace::Grounds;
 use crate::{Errno, HandlerError, Syscall};
-
-/// What `without` may name besides the capabilities.
-const ISOLATION: &str = "isolation";
 
 impl Plan {
     /// The plan of this policy, without handlers.
@@ -42,6 +40,7 @@ impl Plan {
             return Err(PlanError::Unfiltered(call).into());
         }
         let (capabilities, controls) = start(policy)?;
+        asked(policy, &controls)?;
         let mut making = Making {
             policy,
             spec: BTreeMap::new(),
@@ -113,7 +112,7 @@ pub(super) fn prove(
 pub(super) type Started = (Vec<Box<dyn Active>>, Vec<Control>);
 
 pub(super) fn start(policy: &Policy) -> Result<Started, PlanError> {
-    let names = || capability::ALL.iter().map(|declared| declared.name).chain([ISOLATION]);
+    let names = || capability::ALL.iter().map(|declared| declared.name).chain([outcome::ISOLATION]);
     if let Some(name) = policy.without.iter().find(|name| names().all(|known| known != name.as_str())) {
         let known = names().collect::<Vec<_>>().join(", ");
         return Err(PlanError::UnknownCapability { name: name.clone(), known });
@@ -133,7 +132,7 @@ pub(super) fn start(policy: &Policy) -> Result<Started, PlanError> {
                 None => ControlState::NotAsked,
             }
         };
-        controls.push(control(declared.name, state));
+        controls.push(Control::new(declared.name, state));
     }
     // Order is stage, never the order of the list.
     started.sort_by_key(|capability| capability.stage());
@@ -158,7 +157,7 @@ impl Making<'_> {
                 ActiveThen::Errno(errno) => (Grounds::Registers, Action::Errno(errno)),
                 ActiveThen::Ask(grounds) => (grounds, Action::Ask),
                 ActiveThen::Perform => (Grounds::Pinned, Action::Ask),
-                ActiveThen::Stop => (Grounds::NotSecurity, Action::Stop),
+                ActiveThen::Stop => (Grounds::Noted, Action::Stop),
             };
             for call in rule.calls {
                 let ask = Ask {

@@ -5,6 +5,7 @@
 mod make;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod meaning;
+pub(crate) mod required;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +60,20 @@ pub enum PlanError {
         name: String,
         /// All names.
         known: String,
+    },
+    /// `required` names no control.
+    #[error("the policy requires {name:?}, which is no control; there are {known}")]
+    UnknownControl {
+        /// The name.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// `required` names a control that the policy doesn't ask for.
+    #[error("the policy requires the control `{control}`, and doesn't ask for it")]
+    NotAsked {
+        /// The control.
+        control: String,
     },
     /// The filter can't be assembled.
     #[error("the filter: {0}")]
@@ -157,9 +172,23 @@ impl Plan {
         self.capabilities.iter().find_map(|capability| capability.clock())
     }
 
-    /// The controls, before a run: in force if their probes succeed.
-    pub(crate) fn controls(&self) -> &[Control] {
-        &self.controls
+    /// The controls: before a run, in force if their probes succeed.
+    pub(crate) fn controls(&self) -> Vec<Control> {
+        let mut controls = self.controls.clone();
+        for capability in &self.capabilities {
+            let control = controls.iter_mut().find(|control| control.name == capability.name());
+            if let (Some(control), Some(why)) = (control, capability.lacks()) {
+                control.state = ControlState::Unavailable(why);
+                control.seen = capability.seen();
+            }
+        }
+        controls
+    }
+
+    /// What this host can't give, by control, as far as capabilities know it without a guest.
+    pub(crate) fn lacking(&self) -> Vec<(&'static str, String)> {
+        let all = self.capabilities.iter();
+        all.filter_map(|capability| Some((capability.name(), capability.lacks()?))).collect()
     }
 
     pub(crate) fn entry(&self, syscall: Syscall) -> Option<&Entry> {
@@ -326,7 +355,3 @@ impl From<HandlerOrPlan> for RunError {
 }
 
 type Tables = HashMap<Syscall, Vec<Ask>>;
-
-fn control(name: &str, state: ControlState) -> Control {
-    Control { name: name.to_owned(), state }
-}

@@ -45,6 +45,8 @@ pub struct Policy {
     pub fixed_addresses: bool,
     /// Whether `/proc` shows the guests alone, by the numbers that they have among themselves.
     pub own_proc: bool,
+    /// Whether the report names programs that ask the processor itself, by `rdrand` and its kin.
+    pub named_instructions: bool,
     /// What `rdtsc` gives.
     pub tsc: Tsc,
     /// In which order guests run.

@@ -183,7 +183,7 @@ impl CallStop<'_> {
                 target: None,
                 action: Action::Allow,
                 by,
-                grounds: Grounds::NotSecurity,
+                grounds: Grounds::Noted,
                 result: None,
                 known: Known::Unknown,
                 pid,

@@ -134,6 +134,11 @@ pub enum Grounds {
     Pinned,
     /// Nothing depends on it but what is shown.
     NotSecurity,
+    /// The call never reached the kernel, and the answer is the guests' time: how often a guest asks for it may depend on when
+    /// other guests run.
+    Time,
+    /// The call was only noted, and ran as it was: what it waits for decides how often it is made.
+    Noted,
 }
 
 /// How far a result is known.

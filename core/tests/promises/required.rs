@@ -1,6 +1,7 @@
 //! A control that can't be had is told, and where the policy requires it nothing runs.
 
 use assize_core::outcome::ControlState;
+use assize_core::plan::PlanError;
 use assize_core::policy::{Isolation, Machine, Schedule};
 use assize_core::{Command, Policy, RunError, Sandbox};
 
@@ -39,6 +40,28 @@ fn what_is_required_and_can_be_had_is_no_obstacle() {
     policy.machine = Some(Machine { cpus: Some(3), ..Machine::default() });
     policy.required.insert("machine".to_owned());
     assert!(matches!(state(policy, "machine"), ControlState::Proven(_)));
+}
+
+#[test]
+fn what_is_no_control_and_what_is_not_asked_for_cannot_be_required() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("made");
+    let refused = |name: &str| {
+        let mut policy = policy();
+        policy.fs.write.push(folder.path().into());
+        policy.required.insert(name.to_owned());
+        let error = Sandbox::new(policy, Command::new("touch").args([&made])).run_blocking().unwrap_err();
+        assert!(!made.exists());
+        let RunError::Plan(error) = error else { panic!("{error}") };
+        error
+    };
+    let error = refused("clocks");
+    assert!(matches!(&error, PlanError::UnknownControl { name, .. } if name == "clocks"), "{error}");
+    assert!(error.to_string().contains("clock") && error.to_string().contains("timeout"), "{error}");
+    for control in ["clock", "schedule"] {
+        let error = refused(control);
+        assert!(matches!(&error, PlanError::NotAsked { control: named } if named == control), "{error}");
+    }
 }
 
 /// A serial run's keeper has a real-time priority: the caller's own thread keeps what it had.

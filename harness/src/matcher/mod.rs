@@ -18,7 +18,7 @@ use assize_core::trace::{Body, Event};
 pub use observation::{FileSeen, Observation};
 
 use crate::attempt::Answered;
-use crate::scenario::expect::Expectation;
+use crate::scenario::expect::{Expectation, TextPattern};
 use crate::scenario::place::YamlPath;
 
 /// One thing that is not as it was expected.
@@ -87,9 +87,27 @@ pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
         finding.notes.extend(end::meanwhile(expect, seen, end.is_some()));
     }
     findings.extend(verdict::judge(&expect.verdicts, seen, &root.key("verdicts")));
+    for (name, pattern) in &expect.controls {
+        findings.extend(control(name, pattern, seen, &root.key("controls").key(name)));
+    }
     findings.extend(exhaustive::judge(&expect.verdicts, seen, &root.key("verdicts")));
     findings.extend(attempts(seen));
     findings
+}
+
+/// What is wrong with what the report says of a control.
+fn control(name: &str, pattern: &TextPattern, seen: &Observation, at: &YamlPath) -> Vec<Finding> {
+    match seen.controls.iter().find(|control| control.name == name) {
+        Some(control) => {
+            let says = seen.text(control.to_string().as_bytes());
+            text::judge(pattern, &says, &format!("what is said of `{name}`"), at)
+        }
+        None => {
+            let known: Vec<_> = seen.controls.iter().map(|control| control.name.as_str()).collect();
+            let finding = Finding::new(format!("there is no control `{name}`"), at.clone(), "wanted here");
+            vec![finding.note(format!("controls: {}", known.join(", ")))]
+        }
+    }
 }
 
 /// What to take away (`-`) and what to add (`+`) to come from one text to another.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use assize_core::outcome::{End, Why};
+use assize_core::outcome::{Control, End, Why};
 use assize_core::trace::Event;
 
 use crate::attempt::{AttemptFinding, WantedVerdict};
@@ -25,6 +25,8 @@ pub struct Observation {
     pub files: BTreeMap<String, FileSeen>,
     /// What was asked and answered, in order.
     pub events: Vec<Event>,
+    /// Which controls were in force.
+    pub controls: Vec<Control>,
     /// The work folder.
     pub work: PathBuf,
     /// Attempts that did not come out as wanted.

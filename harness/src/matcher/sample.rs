@@ -19,6 +19,7 @@ pub(crate) fn quiet() -> Observation {
         stderr: Vec::new(),
         files: BTreeMap::new(),
         events: Vec::new(),
+        controls: Vec::new(),
         work: "/tmp/w1".into(),
         attempts: Vec::new(),
         wanted: Vec::new(),

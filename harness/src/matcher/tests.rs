@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use assize_core::outcome::End;
+use assize_core::outcome::{Control, ControlState, End};
 use assize_core::trace::{Action, Arg, Args, Body, BytesText, Exit, Origin};
 use assize_core::{Errno, Syscall};
 
@@ -285,4 +285,18 @@ fn a_wrong_file_after_a_good_end_names_the_denial_once() {
     assert!(!all[0].notes.join("\n").contains("denied"), "{all:#?}");
     // A run that leaves nothing wrong behind is not explained.
     assert!(findings("{ files: { a: absent } }", &seen).is_empty());
+}
+
+#[test]
+fn what_is_said_of_controls_is_compared() {
+    let state = ControlState::Unavailable("no such thing in /tmp/w1/x".to_owned());
+    let seen = Observation { controls: vec![Control::new("pids", state)], ..quiet() };
+    let titles = |yaml: &str| -> Vec<String> {
+        findings(yaml, &seen).into_iter().map(|finding| finding.title).collect()
+    };
+    assert_eq!(titles("controls: { pids: 'NOT available here: no such thing in [WORK]/x' }"), [""; 0]);
+    assert_eq!(
+        titles("controls: { pids: in force, pid: in force }"),
+        ["there is no control `pid`", "what is said of `pids` is not what was expected"]
+    );
 }

@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 pub use again::Started;
-use assize_core::outcome::{ControlState, Report};
+use assize_core::outcome::{Control, ControlState, Report};
 pub use summary::{Counts, Word};
 
 use crate::diagnostic::Diagnostic;
@@ -105,20 +105,11 @@ fn shown(path: &Path) -> &Path {
 /// The controls of a run, a line each: what was in force, and what was not.
 #[must_use]
 pub fn controls(report: &Report) -> String {
-    let shown = report.controls.iter().filter(|control| control.state != ControlState::NotAsked);
-    let width = shown.map(|control| control.name.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for control in &report.controls {
-        let state = match &control.state {
-            ControlState::Proven(saw) => format!("proven: {saw}"),
-            ControlState::InForce(how) if how.is_empty() => "in force".to_owned(),
-            ControlState::InForce(how) => format!("in force: {how}"),
-            ControlState::NotAsked => continue,
-            ControlState::LeftOut => "left out by `without`".to_owned(),
-            ControlState::Unavailable(why) => format!("NOT available here: {why}"),
-        };
-        text.push_str(&format!("  {:width$}  {state}\n", control.name));
-    }
+    let asked: Vec<_> =
+        report.controls.iter().filter(|control| control.state != ControlState::NotAsked).collect();
+    let width = asked.iter().map(|control| control.name.len()).max().unwrap_or(0);
+    let line = |control: &&Control| format!("  {:width$}  {}\n", control.name, control);
+    let mut text: String = asked.iter().map(line).collect();
     if report.events_lost > 0 {
         text.push_str(&format!("  {} events were lost\n", report.events_lost));
     }
@@ -127,33 +118,33 @@ pub fn controls(report: &Report) -> String {
 
 /// In a few lines, which controls were in force, which were not asked for, and which this host can't give.
 pub fn footer(report: &Report) -> String {
-    let named = |wanted: fn(&ControlState) -> Option<String>| {
-        let names: Vec<_> = report
-            .controls
-            .iter()
-            .filter_map(|control| wanted(&control.state).map(|more| format!("{}{more}", control.name)))
-            .collect();
-        names.join(", ")
+    let named = |wanted: fn(&Control) -> Option<String>| {
+        let named = |control: &Control| wanted(control).map(|more| format!("{}{more}", control.name));
+        report.controls.iter().filter_map(named).collect::<Vec<_>>().join(", ")
     };
     let lines = [
-        (
-            "in force",
-            named(|state| {
-                matches!(state, ControlState::Proven(_) | ControlState::InForce(_)).then(String::new)
-            }),
-        ),
-        ("not asked for", named(|state| (*state == ControlState::NotAsked).then(String::new))),
-        ("left out", named(|state| (*state == ControlState::LeftOut).then(String::new))),
+        ("in force", named(|control| plain(control.state.holds()))),
+        ("not asked for", named(|control| plain(control.state == ControlState::NotAsked))),
+        ("left out", named(|control| plain(control.state == ControlState::LeftOut))),
         (
             "not available here",
-            named(|state| match state {
-                ControlState::Unavailable(why) => Some(format!(" ({why})")),
+            named(|control| match &control.state {
+                ControlState::Unavailable(why) => Some(format!(" ({})", with_seen(why, control))),
                 _ => None,
             }),
         ),
     ];
     let lines = lines.iter().filter(|(_, names)| !names.is_empty());
     lines.map(|(what, names)| format!("controls {what}: {names}\n")).collect()
+}
+
+fn plain(holds: bool) -> Option<String> {
+    holds.then(String::new)
+}
+
+/// A reason, and what of the run it is about.
+fn with_seen(why: &str, control: &Control) -> String {
+    if control.seen.is_empty() { why.to_owned() } else { format!("{why}; {}", control.seen.join(", ")) }
 }
 
 /// The controls that were asked for where possible, and that this host can't give: told without being asked.

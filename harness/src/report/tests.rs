@@ -85,7 +85,7 @@ fn a_run_that_did_not_take_place_says_why() {
 
 #[test]
 fn controls_say_what_was_in_force_and_what_was_not() {
-    let control = |name: &str, state| Control { name: name.into(), state };
+    let control = |name: &str, state| Control::new(name, state);
     let text = controls(&Report {
         controls: vec![
             control("fs", ControlState::Proven("a denied open was denied".into())),

@@ -30,6 +30,7 @@ pub use keep::{Keep, Which};
 use crate::attempt::{self, AttemptError, Compiled};
 use crate::interrupt;
 use crate::matcher::{self, Finding, Observation};
+use crate::scenario::deterministic;
 use crate::scenario::place::YamlPath;
 use crate::scenario::{Action, Scenario};
 
@@ -95,7 +96,10 @@ impl RunnerError {
 pub fn of_policy(error: &RunError) -> Option<YamlPath> {
     match error {
         RunError::Plan(error) => Some(planned(error)),
-        RunError::Unavailable { .. } => Some(YamlPath::from(["deterministic"])),
+        RunError::Unavailable { control, .. } => {
+            let at = YamlPath::from(["deterministic"]);
+            Some(deterministic::key_of(control).map_or(at.clone(), |key| at.key(key)))
+        }
         RunError::NotInForce { .. } => Some(YamlPath::from(["policy"])),
         _ => None,
     }
@@ -104,10 +108,12 @@ pub fn of_policy(error: &RunError) -> Option<YamlPath> {
 /// The part of a scenario that a plan can't be made of.
 fn planned(error: &PlanError) -> YamlPath {
     match error {
+        PlanError::UnknownControl { .. } | PlanError::NotAsked { .. } => YamlPath::from(["deterministic"]),
         PlanError::UnknownCapability { .. } => YamlPath::from(["without"]),
         PlanError::Start { error: StartError::Denied(_), .. } => YamlPath::from(["policy", "fs", "deny"]),
-        PlanError::Start { error: StartError::Value { what, .. }, .. } => {
-            what.split('.').fold(YamlPath::from(["policy"]), |path, key| path.key(key))
+        PlanError::Start { capability, error: StartError::Value { what, .. } } => {
+            let part = if deterministic::key_of(capability).is_some() { "deterministic" } else { "policy" };
+            what.split('.').fold(YamlPath::from([part]), |path, key| path.key(key))
         }
         PlanError::Landlock(_) => YamlPath::from(["policy", "fs"]),
         _ => YamlPath::from(["policy"]),
@@ -268,6 +274,7 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
         stderr: outcome.stderr,
         files,
         events,
+        controls: outcome.report.controls.clone(),
         work: work.path().to_owned(),
         attempts,
         wanted,

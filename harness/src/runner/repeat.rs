@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use assize_core::Event;
 use assize_core::capability::envelope;
 use assize_core::outcome::{ControlState, Report};
-use assize_core::trace::{Action, Arg, Body, BytesText, Known, Origin, Place};
+use assize_core::trace::{Arg, Body, BytesText, Grounds, Place};
 
 use super::Take;
 use crate::matcher::{self, Finding, Observation};
@@ -30,7 +30,7 @@ pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
         let notes = vec![format!("run 1: {:?}", first.end), format!("run {nth}: {:?}", other.end)];
         return wrong(format!("run {nth} ended otherwise than run 1"), notes);
     }
-    if let Some((one, two)) = first_difference(first, other, is_serial(&one.controls)) {
+    if let Some((one, two)) = first_difference(first, other, one.controls.is_serial()) {
         let place = one.or(two).map_or(0, |event| event.seq);
         let notes =
             vec![format!("run 1: {}", shown(one, first)), format!("run {nth}: {}", shown(two, other))];
@@ -56,21 +56,18 @@ pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
     wrong(format!("{} of run {nth} differs from run 1", path.display()), notes)
 }
 
-/// Whether guests ran one at a time.
-fn is_serial(report: &Report) -> bool {
-    let in_force = |state: &ControlState| matches!(state, ControlState::Proven(_) | ControlState::InForce(_));
-    report.controls.iter().any(|control| control.name == "schedule" && in_force(&control.state))
-}
-
 /// What may have made the difference: what is not held still in these runs.
 fn uncontrolled(report: &Report) -> Option<String> {
-    let state = |name: &str| report.controls.iter().find(|control| control.name == name);
+    let of = |name: &str| report.controls.iter().find(|control| control.name == name);
     let loose: Vec<String> = envelope::controls()
-        .filter_map(|name| match state(name).map(|control| &control.state) {
-            Some(ControlState::Unavailable(why)) => Some(format!("{name} (not available here: {why})")),
-            Some(ControlState::LeftOut) => Some(format!("{name} (left out)")),
-            Some(ControlState::Proven(_) | ControlState::InForce(_)) => None,
-            Some(ControlState::NotAsked) | None => Some(name.to_owned()),
+        .filter_map(|name| match of(name) {
+            Some(control) => match &control.state {
+                ControlState::Unavailable(_) => Some(format!("{name} ({control})")),
+                ControlState::LeftOut => Some(format!("{name} (left out)")),
+                ControlState::Proven(_) | ControlState::InForce(_) => None,
+                ControlState::NotAsked => Some(name.to_owned()),
+            },
+            None => Some(name.to_owned()),
         })
         .collect();
     (!loose.is_empty()).then(|| format!("not controlled in these runs: {}", loose.join(", ")))
@@ -78,7 +75,7 @@ fn uncontrolled(report: &Report) -> Option<String> {
 
 /// The first event in which two runs differ, side by side.
 pub(super) fn parting(one: &Take, two: &Take) -> Option<String> {
-    let serial = is_serial(&one.controls);
+    let serial = one.controls.is_serial();
     let (one, two) = (&one.seen, &two.seen);
     let (first, second) = first_difference(one, two, serial)?;
     let place = first.or(second).map_or(0, |event| event.seq);
@@ -134,19 +131,17 @@ fn by_guest(run: &Observation, serial: bool) -> Guests<'_> {
     guests
 }
 
-/// Whether a call was only noted, for the clock, say, and then ran as it was: how often a guest asks whether a child has
-/// ended is the scheduler's affair, and decides nothing.
-///
-/// Where guests don't run one at a time, so is how often one of them reads a clock while it waits for another.
+/// Whether how often a call is made is the scheduler's affair, and decides nothing: a guest asks whether a child has ended, or
+/// reads a clock while it waits for another guest. The latter is the same in every run where guests run one at a time.
 fn is_bookkeeping(body: &Body, serial: bool) -> bool {
-    let Body::Verdict(verdict) = body else { return false };
-    let Origin::Rule { capability, .. } = &verdict.by else { return false };
-    if capability == "clock" && !serial {
-        return true;
+    match body {
+        Body::Verdict(verdict) => match verdict.grounds {
+            Grounds::Noted => true,
+            Grounds::Time => !serial,
+            _ => false,
+        },
+        _ => false,
     }
-    verdict.action == Action::Allow
-        && verdict.known == Known::Unknown
-        && envelope::controls().any(|control| control == capability)
 }
 
 /// An event without what differs from run to run whatever a guest does: the host's numbers for processes, addresses in

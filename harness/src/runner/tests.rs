@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use assize_core::command::Program;
-use assize_core::outcome::End;
-use assize_core::trace::{Action as Answer, Origin};
+use assize_core::outcome::{Control, ControlState, End};
+use assize_core::trace::{Action as Answer, Grounds, Origin};
 use assize_core::trace::{Arg, Args, Body, Exit, Memory, Sink};
 
 use super::*;
@@ -117,6 +117,36 @@ fn an_unexpected_end_is_run_once_more_to_name_the_denial() {
     });
     let notes = ran.findings[0].notes.join("\n");
     assert!(notes.contains("denied meanwhile") && notes.contains("fs: { read: [/etc/passwd] }"), "{notes}");
+}
+
+/// Runs of a guest that asks for something as many times as it pleases.
+fn asked_more_and_more_often(grounds: Grounds, serial: bool) -> bool {
+    let count = AtomicUsize::new(0);
+    let (ran, _kept) = judged("run: [x]\nrepeat: 2\n", |_, _, log| {
+        let times = 1 + count.fetch_add(1, Ordering::Relaxed);
+        let mut ask = verdict("clock_gettime", Args(Vec::new()), Answer::Emulate(0), Origin::Kernel, 0);
+        if let Body::Verdict(verdict) = &mut ask {
+            verdict.grounds = grounds;
+        }
+        events(vec![ask; times]).iter().for_each(|event| assert!(log.take(event)));
+        let mut outcome = ended(0, "");
+        if serial {
+            let state = ControlState::InForce(String::new());
+            outcome.report.controls.push(Control::new("schedule", state));
+        }
+        outcome
+    });
+    ran.findings.is_empty()
+}
+
+#[test]
+fn how_often_a_guest_looks_is_compared_where_that_is_not_the_schedulers_affair() {
+    assert!(asked_more_and_more_often(Grounds::Time, false));
+    assert!(!asked_more_and_more_often(Grounds::Time, true));
+    assert!(asked_more_and_more_often(Grounds::Noted, false));
+    assert!(asked_more_and_more_often(Grounds::Noted, true));
+    assert!(!asked_more_and_more_often(Grounds::Emulated, false));
+    assert!(!asked_more_and_more_often(Grounds::NotSecurity, false));
 }
 
 fn repeated(fake: impl Fn(usize) -> (Body, String) + Send + Sync) -> Ran {

@@ -126,6 +126,7 @@ impl Deterministic {
         policy.metadata = self.metadata.unwrap_or(true);
         policy.own_proc |= self.pids.unwrap_or(true);
         policy.fixed_environment = true;
+        policy.named_instructions = true;
         for (name, value) in [("LC_ALL", "C.UTF-8"), ("TZ", "UTC")] {
             policy.env.entry(name.into()).or_insert_with(|| value.into());
         }
@@ -156,22 +157,31 @@ impl Deterministic {
             ScheduleSpec::Serial => Schedule::Serial,
         };
         // What is asked for by name must be in force; of what `true` asks for, the report says what is not.
-        let asked = [
-            ("clock", self.clock.is_some_and(|clock| clock != ClockSpec::Real)),
-            ("directories", self.dirs == Some(true)),
-            ("metadata", self.metadata == Some(true)),
-            ("pids", self.pids == Some(true)),
-            ("addresses", self.addresses == Some(true)),
-            (
-                "machine",
-                matches!(self.cpus, Some(Cpus::Number(_))) || self.memory.is_some() || self.kernel.is_some(),
-            ),
-            ("tsc", self.tsc == Some(TscSpec::Emulate)),
-            ("schedule", self.schedule == Some(ScheduleSpec::Serial)),
-        ];
-        let asked = asked.into_iter().filter(|(_, asked)| *asked);
-        policy.required.extend(asked.map(|(name, _)| name.to_owned()));
+        let asked = REQUIRED.iter().filter(|(_, _, asked)| asked(self));
+        policy.required.extend(asked.map(|(control, ..)| (*control).to_owned()));
     }
+}
+
+/// Asks whether a key names something that must then be in force.
+type Asked = fn(&Deterministic) -> bool;
+
+/// Controls, the keys that ask for each, and whether they do.
+const REQUIRED: &[(&str, &str, Asked)] = &[
+    ("clock", "clock", |all| all.clock.is_some_and(|clock| clock != ClockSpec::Real)),
+    ("directories", "dirs", |all| all.dirs == Some(true)),
+    ("metadata", "metadata", |all| all.metadata == Some(true)),
+    ("pids", "pids", |all| all.pids == Some(true)),
+    ("addresses", "addresses", |all| all.addresses == Some(true)),
+    ("machine", "cpus", |all| matches!(all.cpus, Some(Cpus::Number(_)))),
+    ("machine", "memory", |all| all.memory.is_some()),
+    ("machine", "kernel", |all| all.kernel.is_some()),
+    ("tsc", "tsc", |all| all.tsc == Some(TscSpec::Emulate)),
+    ("schedule", "schedule", |all| all.schedule == Some(ScheduleSpec::Serial)),
+];
+
+/// The key that asks for a control; the first, if there are several.
+pub(crate) fn key_of(control: &str) -> Option<&'static str> {
+    REQUIRED.iter().find(|(this, ..)| *this == control).map(|(_, key, _)| *key)
 }
 
 /// A kernel of this release.

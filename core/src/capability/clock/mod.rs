@@ -34,7 +34,7 @@ pub(super) struct VirtualClock {
 const WITHIN: &[&Family] = &[&family::CLOCK_GETTIME, &family::GETTIMEOFDAY, &family::TIME];
 
 const fn read(calls: &'static Family, by: HandlerFn<VirtualClock>, doc: &'static str) -> Rule<VirtualClock> {
-    Rule { calls: Calls::Family(calls), when: &[], then: Then::Ask { by, grounds: Grounds::Emulated }, doc }
+    Rule { calls: Calls::Family(calls), when: &[], then: Then::Ask { by, grounds: Grounds::Time }, doc }
 }
 
 const fn stop(

@@ -164,9 +164,7 @@ impl Capability for Seen {
         let Some(machine) = &policy.machine else { return Ok(None) };
         let wrong = |what, why: String| Err(StartError::Value { what, why });
         if let Some(kernel) = &machine.kernel {
-            for (what, text) in
-                [("the kernel's release", &kernel.release), ("the kernel's version", &kernel.version)]
-            {
+            for (what, text) in [("kernel.release", &kernel.release), ("kernel.version", &kernel.version)] {
                 if text.is_empty() || text.len() > LONGEST {
                     return wrong(what, format!("has {} bytes; 1 to {LONGEST} are allowed", text.len()));
                 }
@@ -176,13 +174,10 @@ impl Capability for Seen {
             }
         }
         if let Some(cpus) = machine.cpus.filter(|cpus| !(1..=processors::MOST).contains(cpus)) {
-            return wrong(
-                "the number of processors",
-                format!("is {cpus}; 1 to {} are allowed", processors::MOST),
-            );
+            return wrong("cpus", format!("is {cpus}; 1 to {} are allowed", processors::MOST));
         }
         if let Some(memory) = machine.memory.filter(|memory| *memory < files::LEAST_MEMORY) {
-            return wrong("the memory", format!("has {memory} bytes; {} are the least", files::LEAST_MEMORY));
+            return wrong("memory", format!("has {memory} bytes; {} are the least", files::LEAST_MEMORY));
         }
         let named = policy.hostname.clone().filter(|_| !policy.without.contains("hostname"));
         Ok(Some(Self {

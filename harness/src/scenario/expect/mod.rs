@@ -38,7 +38,7 @@ pub use verdict::{
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a map of what must come of the run: `exit`, `stdout`, `stderr`, `files`, `verdicts`"
+    expecting = "a map of what must come of the run: `exit`, `stdout`, `stderr`, `files`, `verdicts`, `controls`"
 )]
 pub struct Expectation {
     /// How the command ends; `None`: by exit code 0.
@@ -52,6 +52,8 @@ pub struct Expectation {
     pub files: BTreeMap<String, FilePattern>,
     /// What was asked of the sandbox, and what it answered.
     pub verdicts: Verdicts,
+    /// What the report says of controls, by their names: `NOT available here: …`, say, or `in force`.
+    pub controls: BTreeMap<String, TextPattern>,
 }
 
 /// What was asked of the sandbox, and what it answered.

@@ -1,0 +1,188 @@
+//! Programs as files: which instructions by which they ask the processor itself they and their libraries have.
+//!
+//! Reads files and executes nothing. What was found is kept as long as this process lives.
+#![forbid(unsafe_code)]
+
+mod elf;
+mod sweep;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use elf::Elf;
+pub(crate) use sweep::Asks;
+use sweep::{LEAD, LONGEST, Sweep};
+
+/// Of a file's code so much is looked at.
+const MOST: u64 = 256 << 20;
+/// So much at once.
+const PIECE: usize = 1 << 20;
+/// How many libraries of a program are looked at.
+const LIBRARIES: usize = 256;
+/// Where the loader looks for libraries in the end, on all common distributions.
+const FOLDERS: &[&str] = &[
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+    "/usr/local/lib",
+];
+
+/// What a file has: where the first of each instruction lies, from the program's base.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Has {
+    pub(crate) first: BTreeMap<Asks, u64>,
+    /// There is more code than was looked at.
+    pub(crate) more: bool,
+}
+
+/// A file, and what it must not have become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Version {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    /// When its content and when anything of it changed.
+    times: [(i64, i64); 2],
+    library: bool,
+}
+
+/// What is kept of a file.
+struct Looked {
+    has: Has,
+    libraries: Vec<PathBuf>,
+}
+
+static LOOKED: Mutex<Option<HashMap<Version, Arc<Looked>>>> = Mutex::new(None);
+/// How many files are kept: then all are forgotten.
+const KEPT: usize = 4096;
+
+/// What a program has of `own`, and what its libraries have of `loaded`, file by file; those that have none are left out.
+///
+/// `path` opens the program, `name` is what it is called.
+///
+/// # Errors
+/// What the kernel gives for the program itself. A library that isn't found where libraries are usually looked for, or can't
+/// be read, is passed over.
+pub(crate) fn instructions(
+    path: &Path,
+    name: &Path,
+    own: &'static [Asks],
+    loaded: &'static [Asks],
+) -> io::Result<Vec<(PathBuf, Has)>> {
+    let mut all = Vec::new();
+    let mut note = |name: PathBuf, has: &Has| {
+        if *has != Has::default() {
+            all.push((name, has.clone()));
+        }
+    };
+    let program = looked_at(path, name, own, false)?;
+    note(name.to_owned(), &program.has);
+    let mut seen = BTreeSet::new();
+    let mut left = program.libraries.clone();
+    while let Some(library) = left.pop() {
+        if seen.len() >= LIBRARIES || !seen.insert(library.clone()) {
+            continue;
+        }
+        if let Ok(looked) = looked_at(&library, &library, loaded, true) {
+            note(library, &looked.has);
+            left.extend(looked.libraries.iter().cloned());
+        }
+    }
+    all.sort_by(|one, two| one.0.cmp(&two.0));
+    Ok(all)
+}
+
+fn looked_at(path: &Path, name: &Path, wanted: &[Asks], library: bool) -> io::Result<Arc<Looked>> {
+    // A guest may put something else there meanwhile, which must not keep anybody waiting.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let stat = file.metadata()?;
+    if !stat.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let times = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
+    let version = Version { dev: stat.dev(), ino: stat.ino(), size: stat.size(), times, library };
+    let kept = || LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(looked) = kept().as_ref().and_then(|kept| kept.get(&version)) {
+        return Ok(Arc::clone(looked));
+    }
+    let looked = Arc::new(match Elf::of(file)? {
+        Some(elf) => Looked { has: look(&elf, wanted)?, libraries: libraries(&elf, name)? },
+        None => Looked { has: Has::default(), libraries: Vec::new() },
+    });
+    let mut kept = kept();
+    let kept = kept.get_or_insert_with(HashMap::new);
+    if kept.len() >= KEPT {
+        kept.clear();
+    }
+    kept.insert(version, Arc::clone(&looked));
+    Ok(looked)
+}
+
+fn look(elf: &Elf, wanted: &[Asks]) -> io::Result<Has> {
+    let mut has = Has::default();
+    let mut sweep = Sweep::new(wanted);
+    let mut budget = MOST;
+    let mut buffer = vec![0; PIECE];
+    for segment in elf.code() {
+        let mut begin = 0;
+        while begin < segment.size && sweep.patience > 0 && budget > 0 {
+            // What lies before is read again, to find where instructions begin; and so is what was cut off.
+            let lead = begin.min((LEAD + LONGEST) as u64);
+            let want = usize::try_from(segment.size - begin + lead).unwrap_or(PIECE).min(PIECE);
+            let Some(offset) = segment.offset.checked_add(begin - lead) else { break };
+            let got = elf.read(&mut buffer[..want], offset)?;
+            let fresh = (got as u64).saturating_sub(lead);
+            let from = (lead as usize).saturating_sub(if begin == 0 { 0 } else { LONGEST });
+            for (asks, at) in sweep.find(&buffer[..got], from) {
+                let address = segment.address.wrapping_add(begin - lead + at as u64);
+                let first = has.first.entry(asks).or_insert(address);
+                *first = address.min(*first);
+            }
+            if fresh == 0 {
+                break;
+            }
+            begin += fresh;
+            budget = budget.saturating_sub(fresh);
+        }
+    }
+    has.more = sweep.patience == 0 || budget == 0;
+    Ok(has)
+}
+
+/// Where the libraries of a file lie, as far as they are found.
+fn libraries(elf: &Elf, name: &Path) -> io::Result<Vec<PathBuf>> {
+    let needed = elf.needed()?;
+    let origin = name.parent().unwrap_or(Path::new("/"));
+    let folders: Vec<PathBuf> = needed
+        .folders
+        .into_iter()
+        .map(|folder| placed(folder, origin))
+        .filter(|folder| folder.is_absolute())
+        .chain(FOLDERS.iter().map(PathBuf::from))
+        .collect();
+    let find = |name: Vec<u8>| {
+        let name = PathBuf::from(OsString::from_vec(name));
+        folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file())
+    };
+    Ok(needed.names.into_iter().filter_map(find).collect())
+}
+
+/// A folder of which it may be said that it lies beside the file.
+fn placed(folder: Vec<u8>, origin: &Path) -> PathBuf {
+    for spelling in [b"$ORIGIN".as_slice(), b"${ORIGIN}"] {
+        if let Some(rest) = folder.strip_prefix(spelling) {
+            let rest = rest.strip_prefix(b"/").unwrap_or(rest).to_vec();
+            return origin.join(PathBuf::from(OsString::from_vec(rest)));
+        }
+    }
+    PathBuf::from(OsString::from_vec(folder))
+}
