@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 use assize_core::trace::{JsonLines, Sink};
 
 use super::Take;
+use crate::bazel;
 use crate::scenario::TestName;
 
 /// More than this of a work folder is not kept.
 const MOST_BYTES: u64 = 64 << 20;
+/// How often others may be faster to keep theirs.
+const TRIES: u32 = 100;
+const NEW: &str = "new";
 
 /// Which artefacts are kept, and where.
 #[derive(Debug, Clone)]
@@ -69,6 +73,15 @@ impl Keep {
         Self { place, which: Which::Failed }
     }
 
+    /// The folder that all lie in; `None`: each lies in one of its own.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Beneath(folder) => Some(folder),
+            Place::Temporary => None,
+        }
+    }
+
     /// Whether the artefacts of a scenario that passed, or failed, are wanted.
     fn wants(&self, failed: bool) -> bool {
         match self.which {
@@ -86,20 +99,39 @@ impl Keep {
         }
         let folder = match &self.place {
             Place::Beneath(root) => {
-                let folder = root.join(file_name(test));
-                match fs::remove_dir_all(&folder) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
-                    _ => fs::create_dir_all(&folder).ok()?,
-                }
-                folder
+                fs::create_dir_all(root).ok()?;
+                // Others may keep a run of the same scenario in this moment: each makes a whole one, and the last stays.
+                let made = tempfile::Builder::new().prefix(".new-").tempdir_in(root).ok()?;
+                put_all(takes, &made.path().join(NEW))?;
+                return replace(made, &root.join(file_name(test)));
             }
-            Place::Temporary => tempfile::Builder::new().prefix("assize-kept-").tempdir().ok()?.keep(),
+            Place::Temporary => {
+                let among = bazel::temporary().unwrap_or_else(std::env::temp_dir);
+                tempfile::Builder::new().prefix("assize-kept-").tempdir_in(among).ok()?.keep()
+            }
         };
-        for (name, take) in takes {
-            put(take, &folder.join(name)).ok()?;
-        }
+        put_all(takes, &folder)?;
         Some(folder)
     }
+}
+
+fn put_all(takes: &[(&str, &Take)], folder: &Path) -> Option<()> {
+    takes.iter().try_for_each(|(name, take)| put(take, &folder.join(name)).ok())
+}
+
+/// Puts what was made in the place of what is there.
+fn replace(made: tempfile::TempDir, folder: &Path) -> Option<PathBuf> {
+    for nth in 0..TRIES {
+        match fs::rename(made.path().join(NEW), folder) {
+            Ok(()) => return Some(folder.to_owned()),
+            // Out of the way, and removed with the rest of what was made.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                let _ = fs::rename(folder, made.path().join(nth.to_string()));
+            }
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// `report-leaks` for `report/leaks.yaml::leaks`.
