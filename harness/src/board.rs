@@ -1,7 +1,7 @@
 //! What is known of a test run while it goes on: what runs, and what came of the others. Whoever is interrupted shows it.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -63,8 +63,9 @@ impl Board {
 
     /// The end of a run that did not run to its end: what runs is given up, and the rest has not begun.
     pub(crate) fn interrupted(&mut self, signal: i32) -> String {
-        self.counts.given_up = self.running().map(str::to_owned).collect();
-        self.counts.given_up.dedup();
+        // Under stress, one of which several runs go on may have failed in another.
+        let names: BTreeSet<_> = self.running().map(str::to_owned).collect();
+        self.counts.given_up = names.into_iter().filter(|name| !self.counts.failed.contains(name)).collect();
         self.counts.not_run = self.total.saturating_sub(self.done + self.counts.given_up.len());
         self.counts.interrupted = Some(signal);
         self.history.write();

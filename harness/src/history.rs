@@ -48,12 +48,22 @@ pub(crate) struct History {
     new: BTreeMap<String, Past>,
 }
 
-/// What a test is called here: by whatever folder it was found, it is the same test.
-pub(crate) fn key(root: &Path, name: &str) -> String {
-    let root = if root.is_file() { root.parent().unwrap_or(root) } else { root };
-    let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
-    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
-    format!("{}/{name}", root.display())
+/// What tests found beneath `root` are called here: by whatever folder one was found, it is the same test.
+#[derive(Debug)]
+pub(crate) struct Keys(PathBuf);
+
+impl Keys {
+    /// Of a folder of scenarios, or of the one of a file.
+    pub(crate) fn beneath(root: &Path) -> Self {
+        let root = if root.is_file() { root.parent().unwrap_or(root) } else { root };
+        let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
+        Self(root.canonicalize().unwrap_or_else(|_| root.to_owned()))
+    }
+
+    /// The test's.
+    pub(crate) fn of(&self, name: &str) -> String {
+        format!("{}/{name}", self.0.display())
+    }
 }
 
 impl History {
@@ -151,8 +161,8 @@ mod tests {
         let keep = Keep::beneath(folder.path().to_owned());
         let scenario = folder.path().join("a.yaml");
         fs::write(&scenario, "").unwrap();
-        let key = key(folder.path(), "a.yaml::a");
-        assert_eq!(key, super::key(&scenario, "a.yaml::a"));
+        let key = Keys::beneath(folder.path()).of("a.yaml::a");
+        assert_eq!(key, Keys::beneath(&scenario).of("a.yaml::a"));
         for garbage in
             ["", "{", "[]", "{\"v\":2,\"tests\":{}}", "{\"v\":1,\"tests\":{\"x\":3}}", "\0\u{fffd}"]
         {
@@ -179,7 +189,7 @@ mod tests {
                 let (keep, root) = (&keep, folder.path());
                 scope.spawn(move || {
                     for nth in 0..10 {
-                        noted(keep, &key(root, &format!("a.yaml::{writer}-{nth}")), nth, false);
+                        noted(keep, &Keys::beneath(root).of(&format!("a.yaml::{writer}-{nth}")), nth, false);
                         assert!(History::near(keep).known.len() > nth as usize, "never half a file");
                     }
                 });

@@ -15,7 +15,7 @@ use libtest_mimic::{ColorSetting, Failed, FormatSetting, Trial};
 
 use self::arguments::Shim;
 use crate::board::{self, Board, locked};
-use crate::history::{self, History};
+use crate::history::{History, Keys};
 use crate::interrupt;
 use crate::needs::{Host, Required};
 use crate::pool::Pool;
@@ -176,8 +176,9 @@ impl Crew {
         let threads = arguments.test_threads;
         let threads =
             threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+        let keys = Keys::beneath(root);
         let job = |case: Case| Job {
-            key: history::key(root, &case.name),
+            key: keys.of(&case.name),
             case,
             came: Mutex::default(),
             changed: Condvar::new(),

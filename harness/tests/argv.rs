@@ -9,11 +9,14 @@
 mod libtest;
 #[path = "lifetime/processes.rs"]
 mod processes;
+#[path = "argv/readme.rs"]
+mod readme;
 #[path = "argv/running.rs"]
 mod running;
 #[path = "argv/shards.rs"]
 mod shards;
 
+use std::borrow::BorrowMut;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -71,8 +74,17 @@ fn main() -> ExitCode {
         ("who_costs_all_jobs_runs_alone", running::who_costs_all_jobs_runs_alone),
         ("who_is_interrupted_says_what_was_known", running::who_is_interrupted_says_what_was_known),
         ("a_terminal_shows_what_goes_on", running::a_terminal_shows_what_goes_on),
+        ("who_is_interrupted_waits_for_no_reader", running::who_is_interrupted_waits_for_no_reader),
+        ("the_commands_of_the_readme_run", readme::the_commands_of_the_readme_run),
+        ("the_scenarios_of_the_readme_run", readme::the_scenarios_of_the_readme_run),
+        ("no_two_runs_share_a_folder", running::no_two_runs_share_a_folder),
+        ("a_group_that_cannot_be_locked_fails", running::a_group_that_cannot_be_locked_fails),
     ];
     let by_nextest: &[(&str, fn())] = &[
+        (
+            "the_commands_of_the_readme_run_under_nextest",
+            readme::the_commands_of_the_readme_run_under_nextest,
+        ),
         ("each_runs_once_by_nextest", shards::each_runs_once_by_nextest),
         ("an_archive_of_nextest_runs_elsewhere", shards::an_archive_of_nextest_runs_elsewhere),
         (
@@ -133,7 +145,8 @@ const CALLERS: [&str; 12] = [
     "TEST_TMPDIR",
 ];
 
-fn said(mut command: Command) -> Said {
+fn said(mut command: impl BorrowMut<Command>) -> Said {
+    let command = command.borrow_mut();
     for name in CALLERS {
         if command.get_envs().all(|(known, _)| known != name) {
             command.env_remove(name);

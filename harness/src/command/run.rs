@@ -1,6 +1,7 @@
 //! `assize run`.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -13,7 +14,7 @@ use assize_core::outcome::Report;
 use super::select::{Selected, Selection, judge, select};
 use super::{FAILED, USAGE};
 use crate::board::{self, Board, locked};
-use crate::history::{self, History};
+use crate::history::{History, Keys};
 use crate::interrupt;
 use crate::pool::Pool;
 use crate::progress::Progress;
@@ -70,12 +71,16 @@ struct Tally {
 }
 
 /// What all workers share.
-struct Crew<'a> {
+struct Crew {
     pool: Pool<Arc<Job>>,
-    board: Arc<Mutex<Board>>,
+    board: Mutex<Board>,
     progress: Progress,
-    keep: &'a Keep,
-    args: &'a RunArgs,
+    keep: Keep,
+    /// How often each is run.
+    runs: u32,
+    stress: bool,
+    fail_fast: bool,
+    verbose: bool,
     colour: bool,
 }
 
@@ -86,8 +91,9 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     };
     let executable = std::env::current_exe().unwrap_or_default();
     let by_cargo = std::env::var_os("CARGO").is_some();
+    let mut keys = BTreeMap::new();
     let job = |Selected { path, case }: Selected| Job {
-        key: history::key(&path, &case.name),
+        key: keys.entry(path.clone()).or_insert_with(|| Keys::beneath(&path)).of(&case.name),
         case,
         started: Started::by_command(&executable, by_cargo, path),
         tally: Mutex::default(),
@@ -117,26 +123,29 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     let counts = Counts { filtered_out, ..Counts::default() };
     let progress = Progress::of(jobs.len());
     let board = Board::new(jobs.len(), counts, history, progress.clone());
-    let crew = Crew {
+    let crew = Arc::new(Crew {
         pool: Pool::new(tasks, threads),
-        board: Arc::new(Mutex::new(board)),
+        board: Mutex::new(board),
         progress,
-        keep: &keep,
-        args,
+        keep,
+        runs,
+        stress: args.stress.is_some(),
+        fail_fast: args.fail_fast,
+        verbose: args.verbose,
         colour,
-    };
+    });
+    let jobs: Arc<[_]> = jobs.into();
     interrupt::at_end({
-        let (board, progress) = (Arc::clone(&crew.board), crew.progress.clone());
+        let (crew, jobs) = (Arc::clone(&crew), Arc::clone(&jobs));
         move |signal| {
-            progress.clear();
-            let _ = io::stdout().write_all(locked(&board).interrupted(signal).as_bytes());
+            crew.progress.clear();
+            crew.say_of_rest(&jobs);
+            let _ = io::stdout().write_all(locked(&crew.board).interrupted(signal).as_bytes());
         }
     });
     let most = usize::try_from(runs).unwrap_or(usize::MAX).saturating_mul(jobs.len());
     crew.work_with(threads.min(most));
-    for job in &jobs {
-        crew.say_of_rest(job);
-    }
+    crew.say_of_rest(&jobs);
     interrupt::no_more();
     crew.progress.clear();
     let mut board = locked(&crew.board);
@@ -180,7 +189,7 @@ fn place(seed: u64, name: &str) -> u64 {
     hasher.finish()
 }
 
-impl Crew<'_> {
+impl Crew {
     fn work_with(&self, threads: usize) {
         std::thread::scope(|scope| {
             for nth in 0..threads {
@@ -196,33 +205,34 @@ impl Crew<'_> {
     }
 
     fn work(&self) {
-        let wanted = self.args.stress.map_or(1, NonZeroU32::get);
         while let Some((job, turn)) = self.pool.next() {
             if let State::Lacking(why) = &job.case.state {
                 drop(turn);
                 self.say(&job, &Came::Ignored(why));
                 continue;
             }
-            let way = Way { engine: &Kernel, keep: self.keep, started: &job.started, colour: self.colour };
+            let way = Way { engine: &Kernel, keep: &self.keep, started: &job.started, colour: self.colour };
             let done = board::run(&self.board, &job.case, &job.key, turn, way);
             let mut tally = job.tally.lock().unwrap_or_else(PoisonError::into_inner);
             let failed = done.failure.is_some();
             tally.take(done);
-            if tally.runs == wanted {
+            if tally.runs == self.runs {
                 self.say(&job, &Came::Done(&tally));
             }
             drop(tally);
-            if failed && self.args.fail_fast {
+            if failed && self.fail_fast {
                 self.pool.stop();
             }
         }
     }
 
-    /// What is known of a test that was not run as often as was asked for.
-    fn say_of_rest(&self, job: &Job) {
-        let tally = job.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        if tally.runs < self.args.stress.map_or(1, NonZeroU32::get) && tally.failed > 0 {
-            self.say(job, &Came::Done(&tally));
+    /// What is known of tests that were not run as often as was asked for.
+    fn say_of_rest(&self, jobs: &[Arc<Job>]) {
+        for job in jobs {
+            let tally = job.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            if tally.runs < self.runs && tally.failed > 0 {
+                self.say(job, &Came::Done(&tally));
+            }
         }
     }
 
@@ -234,8 +244,7 @@ impl Crew<'_> {
         let (word, rest) = match came {
             Came::Done(tally) => {
                 counts.unavailable.extend(report::unavailable(&tally.controls));
-                let controls =
-                    if self.args.verbose { report::controls(&tally.controls) } else { String::new() };
+                let controls = if self.verbose { report::controls(&tally.controls) } else { String::new() };
                 match &tally.failure {
                     None => {
                         counts.passed += 1;
@@ -253,7 +262,7 @@ impl Crew<'_> {
             }
         };
         let often = match came {
-            Came::Done(Tally { runs, failed, .. }) if self.args.stress.is_some() => {
+            Came::Done(Tally { runs, failed, .. }) if self.stress => {
                 format!(" ({failed} of {runs} runs failed)")
             }
             _ => String::new(),

@@ -169,6 +169,9 @@ enum Choice<T> {
 impl<T> Drop for Turn<'_, T> {
     fn drop(&mut self) {
         self.locks.clear();
+        if let Some(slots) = &self.pool.slots {
+            slots.leave();
+        }
         let mut state = self.pool.state();
         state.free += self.cost;
         if let Some(group) = &self.group {

@@ -1,15 +1,16 @@
 //! The folder of the locks that hold between processes: `assize-locks-UID` in `/tmp`, whatever `TMPDIR` says, or the one
 //! that `ASSIZE_LOCKS` names.
 //!
-//! A lock is `flock`'s (`man 2 flock`), so the kernel lets it go when its process ends, however it does: nothing has to
-//! be tidied up after a crash. Files of groups stay, empty, for the next one.
+//! A lock is `flock`'s (`man 2 flock`), so the kernel lets it go when its process ends, however it does: nobody has to
+//! tidy up after a crash. Whoever lets it go himself removes its file.
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::runner::session;
@@ -33,18 +34,24 @@ pub(crate) struct PlaceError {
 /// A folder of locks.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) folder: OwnedFd,
+    pub(super) folder: Arc<OwnedFd>,
     pub(super) path: PathBuf,
 }
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(OwnedFd);
+pub(super) struct Lock {
+    folder: Arc<OwnedFd>,
+    name: String,
+    file: OwnedFd,
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        // Whoever has opened the file meanwhile will see that it has no name any more.
+        let _ = unlinkat(&self.folder, self.name.as_str(), AtFlags::empty());
         // A process that is being started may hold a copy of the descriptor for a moment longer.
-        let _ = flock(&self.0, FlockOperation::Unlock);
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -67,7 +74,7 @@ impl Place {
             None => PathBuf::from(AMONG),
         };
         match session::own_folder(&among, STEM) {
-            Ok((folder, path)) => Ok(Self { folder, path }),
+            Ok((folder, path)) => Ok(Self { folder: Arc::new(folder), path }),
             Err(errno) => Err(PlaceError::of(&among.join(STEM), errno)),
         }
     }
@@ -83,12 +90,11 @@ impl Place {
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(errno) => return Err(failed(errno)),
             }
-            let lock = Lock(file);
-            // Whoever tidies up may have removed the file before it was locked: then others lock another of this name.
-            let held = fstat(&lock.0).map_err(failed)?;
+            // The file may have been removed before it was locked: then others lock another of this name.
+            let held = fstat(&file).map_err(failed)?;
             let named = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW);
             if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)) {
-                return Ok(Some(lock));
+                return Ok(Some(Lock { folder: Arc::clone(&self.folder), name: name.to_owned(), file }));
             }
         }
         Err(failed(Errno::NOENT))

@@ -1,10 +1,11 @@
 //! The jobs of one run of nextest, which starts a process for each test: a locked file stands for each of them.
 //!
 //! Who needs several holds the gate until he has them, so that nobody overtakes him. The files lie in a folder of the
-//! run, beside the groups' locks; the first process of another run removes it.
+//! run, beside the groups' locks. The last one out removes it; one that a crash left behind, the next run.
 #![forbid(unsafe_code)]
 
 use std::env;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
@@ -47,6 +48,21 @@ impl Slots {
 
     /// Waits until so many are free, and takes them.
     pub(super) fn take(&self, cost: Cost) -> Result<Vec<Lock>, PlaceError> {
+        match self.wait_for(cost) {
+            // Who takes one has asked for nothing: those that have can't have it either, and fail.
+            Err(_) if cost == Cost::default() => Ok(Vec::new()),
+            taken => taken,
+        }
+    }
+
+    /// Removes the folder, if nobody else has anything there.
+    pub(super) fn leave(&self) {
+        if let Ok(all) = Place::open() {
+            let _ = unlinkat(&all.folder, self.folder.as_str(), AtFlags::REMOVEDIR);
+        }
+    }
+
+    fn wait_for(&self, cost: Cost) -> Result<Vec<Lock>, PlaceError> {
         let wanted = cost.0.get().min(self.jobs);
         let mut place = self.place()?;
         let gate = loop {
@@ -117,26 +133,24 @@ impl Slots {
 /// Removes a run's folder if nobody holds a lock in it.
 fn remove(all: &Place, name: &str) -> Result<(), Errno> {
     let place = open_folder(all, name)?;
-    let Ok(Some(_gate)) = place.lock(GATE) else { return Ok(()) };
-    let mut held = Vec::new();
+    let Ok(Some(gate)) = place.lock(GATE) else { return Ok(()) };
     for entry in Dir::read_from(&place.folder)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().to_str() else { return Ok(()) };
-        if !matches!(name, "." | ".." | GATE) {
-            let Ok(Some(lock)) = place.lock(name) else { return Ok(()) };
-            held.push((name.to_owned(), lock));
+        match entry.file_name().to_str() {
+            Ok("." | ".." | GATE) => {}
+            // Those that nobody holds are gone by this.
+            Ok(name) => drop(place.lock(name)),
+            Err(_) => {}
         }
     }
-    for name in held.iter().map(|(name, _)| name.as_str()).chain([GATE]) {
-        unlinkat(&place.folder, name, AtFlags::empty())?;
-    }
+    drop(gate);
     unlinkat(&all.folder, name, AtFlags::REMOVEDIR)
 }
 
 fn open_folder(all: &Place, name: &str) -> Result<Place, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = openat(&all.folder, name, flags, Mode::empty())?;
-    Ok(Place { folder, path: all.path.join(name) })
+    Ok(Place { folder: Arc::new(folder), path: all.path.join(name) })
 }
 
 #[cfg(test)]

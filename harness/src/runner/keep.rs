@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use assize_core::trace::{JsonLines, Sink};
+use rustix::fs::{FlockOperation, flock};
 
 use super::Take;
 use crate::bazel;
@@ -14,9 +15,8 @@ use crate::scenario::TestName;
 
 /// More than this of a work folder is not kept.
 const MOST_BYTES: u64 = 64 << 20;
-/// How often others may be faster to keep theirs.
-const TRIES: u32 = 100;
-const NEW: &str = "new";
+/// Held by whoever keeps something in a folder that others use as well.
+const LOCK: &str = "keep.lock";
 
 /// Which artefacts are kept, and where.
 #[derive(Debug, Clone)]
@@ -97,41 +97,31 @@ impl Keep {
         if !self.wants(failed) {
             return None;
         }
-        let folder = match &self.place {
+        match &self.place {
             Place::Beneath(root) => {
                 fs::create_dir_all(root).ok()?;
-                // Others may keep a run of the same scenario in this moment: each makes a whole one, and the last stays.
-                let made = tempfile::Builder::new().prefix(".new-").tempdir_in(root).ok()?;
-                put_all(takes, &made.path().join(NEW))?;
-                return replace(made, &root.join(file_name(test)));
+                // Others may keep a run of the same scenario in this moment: whole ones replace each other.
+                let lock = fs::File::options().create(true).append(true).open(root.join(LOCK)).ok()?;
+                flock(&lock, FlockOperation::LockExclusive).ok()?;
+                let folder = root.join(file_name(test));
+                match fs::remove_dir_all(&folder) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
+                    _ => put_all(takes, &folder)?,
+                }
+                Some(folder)
             }
             Place::Temporary => {
                 let among = bazel::temporary().unwrap_or_else(std::env::temp_dir);
-                tempfile::Builder::new().prefix("assize-kept-").tempdir_in(among).ok()?.keep()
+                let made = tempfile::Builder::new().prefix("assize-kept-").tempdir_in(among).ok()?;
+                put_all(takes, made.path())?;
+                Some(made.keep())
             }
-        };
-        put_all(takes, &folder)?;
-        Some(folder)
+        }
     }
 }
 
 fn put_all(takes: &[(&str, &Take)], folder: &Path) -> Option<()> {
     takes.iter().try_for_each(|(name, take)| put(take, &folder.join(name)).ok())
-}
-
-/// Puts what was made in the place of what is there.
-fn replace(made: tempfile::TempDir, folder: &Path) -> Option<PathBuf> {
-    for nth in 0..TRIES {
-        match fs::rename(made.path().join(NEW), folder) {
-            Ok(()) => return Some(folder.to_owned()),
-            // Out of the way, and removed with the rest of what was made.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                let _ = fs::rename(folder, made.path().join(nth.to_string()));
-            }
-            Err(_) => return None,
-        }
-    }
-    None
 }
 
 /// `report-leaks` for `report/leaks.yaml::leaks`.

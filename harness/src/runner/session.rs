@@ -178,8 +178,9 @@ pub(crate) fn own_folder(among: &Path, stem: &str) -> Result<(OwnedFd, PathBuf),
         }
         match open_own(&path) {
             Ok(folder) => return Ok((folder, path)),
-            // Another user's, a link, a file; or it was removed in this moment.
-            Err(errno) => last = errno,
+            // Another user's, a link, a file: that it will be for everybody else as well.
+            Err(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOTDIR | Errno::LOOP)) => last = errno,
+            Err(errno) => return Err(errno),
         }
     }
     Err(last)

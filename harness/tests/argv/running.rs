@@ -201,9 +201,8 @@ fn groups(built: Option<&Built>) {
     fs::create_dir(&taken).unwrap();
     let taken = taken.display();
     for nth in 0..8 {
-        // All that wait wait longer than one may run.
         let text = format!(
-            "group: argv-{}\npolicy: {{ fs: {{ read: [$SYSTEM], write: [$WORK, {taken}] }}, limits: {{ timeout: 1500ms }} }}\n\
+            "group: argv-{}\npolicy: {{ fs: {{ read: [$SYSTEM], write: [$WORK, {taken}] }}}}\n\
              shell: mkdir {taken}/now || exit 9; sleep 0.1; rmdir {taken}/now\n",
             std::process::id()
         );
@@ -340,4 +339,60 @@ pub(crate) fn a_terminal_shows_what_goes_on() {
     let plain = assize(folder.path(), &["run", "-j1"]);
     assert_eq!(plain.stderr, "");
     assert!(!plain.stdout.contains('\r') && !plain.stdout.contains('\x1b'), "{}", plain.stdout);
+}
+
+/// A reader that doesn't read keeps nobody from ending.
+pub(crate) fn who_is_interrupted_waits_for_no_reader() {
+    let mark = processes::mark("no reader");
+    let loud = "shell: head -c 300000 /dev/zero | tr '\\0' x\nexpect: { stdout: short }\n";
+    let folder = remembering(&[("a", loud), ("b", &format!("run: [sleep, \"{mark}\"]\n"))]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
+    command.args(["run", "-j2"]).current_dir(folder.path());
+    let mut child = begun(command);
+    processes::wait_until("to see the other", || processes::marked(&mark).len() == 1);
+    // More than a pipe takes is written by then.
+    let kept = folder.path().join("target/assize/a/stdout");
+    processes::wait_until("to see what is kept", || kept.exists());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
+    assert_eq!(processes::marked(&mark), [""; 0]);
+}
+
+/// However many processes run a scenario, and however often each: each run has its own folder, and each failure is kept
+/// whole.
+pub(crate) fn no_two_runs_share_a_folder() {
+    let folder = remembering(&[
+        ("own", "shell: mkdir own && sleep 0.02 && [ \"$(ls)\" = own ]\n"),
+        ("kept", "shell: echo is > out; echo is\nexpect: { stdout: was, verdicts: { exhaustive: deny } }\n"),
+    ]);
+    let root = folder.path();
+    std::thread::scope(|scope| {
+        let runs: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| assize(root, &["run", "-j4", "--stress=6"]))).collect();
+        for run in runs {
+            let run = run.join().unwrap();
+            assert!(run.stdout.contains("own.yaml::own ... ok (0 of 6 runs failed)"), "{}", run.stdout);
+            assert!(run.stdout.contains("kept.yaml::kept ... FAILED (6 of 6 runs failed)"), "{}", run.stdout);
+            assert!(run.stdout.contains("= kept: target/assize/kept/"), "{}", run.stdout);
+        }
+    });
+    let mut left: Vec<_> = fs::read_dir(root.join("target/assize"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["history.json", "history.lock", "keep.lock", "kept"]);
+    assert_eq!(fs::read_to_string(root.join("target/assize/kept/work/out")).unwrap(), "is\n");
+}
+
+/// A group that can't be had is no reason to run without.
+pub(crate) fn a_group_that_cannot_be_locked_fails() {
+    let folder = remembering(&[("a", "group: a\nrun: [\"true\"]\n"), ("b", "cost: 2\nrun: [\"true\"]\n")]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
+    command.args(["run", "-j1"]).env("ASSIZE_LOCKS", "/no/such/folder").current_dir(folder.path());
+    let run = super::said(command);
+    assert_eq!((run.code, came(&run)), (101, vec!["a.yaml::a ... FAILED", "b.yaml::b ... ok"]));
+    let why =
+        "the scenario can't have its turn: no lock can be had: /no/such/folder/assize-locks: No such file";
+    assert!(run.stdout.contains(why), "{}", run.stdout);
 }
