@@ -187,11 +187,10 @@ impl Crew {
         if threads > 1 {
             history.longest_first(&mut jobs, |job| &job.key);
         }
-        let left_out: BTreeSet<_> = arguments.skip.iter().collect();
-        let run = jobs.iter().filter(|job| !left_out.contains(&job.case.name));
-        let run = run.filter(|job| match is_ignored(&job.case) {
-            true => arguments.ignored || arguments.include_ignored,
-            false => !arguments.ignored,
+        // Whatever else is not run: libtest-mimic would wait for no other.
+        let run = jobs.iter().filter(|job| {
+            let asked = trial(&job.case, || Ok(()));
+            !arguments.is_filtered_out(&asked) && !arguments.is_ignored(&asked)
         });
         let tasks: Vec<_> = run.map(|job| job.case.task(Arc::clone(job))).collect();
         Self {
