@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::runner::Keep;
+use crate::suite::LOAD;
 
 const FILE: &str = "history.json";
 const LOCK: &str = "history.lock";
@@ -84,9 +85,10 @@ impl History {
         tests.sort_by_key(|test| std::cmp::Reverse(self.took(key(test)).unwrap_or(u64::MAX)));
     }
 
-    /// Whether the last run of the test failed.
+    /// Whether the last run of the test failed, or its file could not be loaded then.
     pub(crate) fn failed(&self, key: &str) -> bool {
-        self.known.get(key).is_some_and(|past| past.failed)
+        let failed = |key: &str| self.known.get(key).is_some_and(|past| past.failed);
+        failed(key) || failed(&loading(key))
     }
 
     /// Remembers a run. Of several since this was read or written, the longest, and that one failed.
@@ -131,6 +133,10 @@ fn write(folder: &Path, new: BTreeMap<String, Past>) -> std::io::Result<()> {
         std::thread::sleep(AGAIN);
     }
     let mut tests = read(folder);
+    // A file of which something was run can be loaded.
+    for key in new.keys() {
+        tests.remove(&loading(key));
+    }
     tests.extend(new);
     // A file that is gone has no tests any more.
     let files: BTreeSet<_> = tests.keys().map(|key| file(key).to_owned()).collect();
@@ -139,6 +145,11 @@ fn write(folder: &Path, new: BTreeMap<String, Past>) -> std::io::Result<()> {
     let text = serde_json::to_string(&Stored { v: VERSION, tests })?;
     fs::write(folder.join(NEW), text)?;
     fs::rename(folder.join(NEW), folder.join(FILE))
+}
+
+/// The test that a file is which can't be loaded.
+fn loading(key: &str) -> String {
+    format!("{}::{LOAD}", file(key))
 }
 
 fn file(key: &str) -> &str {

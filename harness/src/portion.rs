@@ -61,10 +61,4 @@ impl Portion {
         self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
             && self.shard.is_none_or(|shard| shard.holds(name))
     }
-
-    /// Whether it is less than all.
-    #[must_use]
-    pub fn is_part(&self) -> bool {
-        self.shard.is_some() || self.only.is_some()
-    }
 }

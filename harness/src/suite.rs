@@ -39,7 +39,7 @@ pub enum State {
 }
 
 /// What a file's own test is called when the file can't be loaded.
-const LOAD: &str = "(load)";
+pub(crate) const LOAD: &str = "(load)";
 
 /// What is needed to judge needs.
 #[derive(Debug)]

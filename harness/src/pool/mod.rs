@@ -23,7 +23,7 @@ use self::slots::Slots;
 use crate::scenario::turn::{Cost, GroupName};
 
 /// How often a lock of another process is tried: nobody can be told of several at once.
-const AGAIN: Duration = Duration::from_millis(5);
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Something that waits for its turn.
 #[derive(Debug)]

@@ -115,6 +115,13 @@ pub(crate) fn the_last_failed_are_run_alone() {
     command.env(ROOT, "scenarios").current_dir(root);
     assert_eq!(super::said(command).code, 101);
     assert_eq!(came(&last()), ["b.yaml::b ... FAILED"]);
+    // A file that could not be loaded, and now can be.
+    put(root, &[("b", good), ("c", "rnu: [\"true\"]\n")]);
+    assert_eq!(assize(root, &["run", "-j1"]).code, 101);
+    assert_eq!(came(&last()), ["c.yaml::(load) ... FAILED"]);
+    put(root, &[("c", good)]);
+    assert_eq!(came(&last()), ["c.yaml::c ... ok"]);
+    assert!(last().stdout.starts_with(none));
     fs::remove_dir_all(root.join("target")).unwrap();
     let refused = last();
     assert!(refused.code == 2 && refused.stderr.contains("nothing is remembered here"), "{}", refused.stderr);
