@@ -1,8 +1,9 @@
 //! What becomes of a test run that is asked to end, by Ctrl-C or a service manager: its runs are given up, nobody and
-//! nothing of theirs stays, and then the signal has its effect. A second signal has it at once.
+//! nothing of theirs stays, what is known is shown, and then the signal has its effect. A second signal has it at once.
 #![forbid(unsafe_code)]
 
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
 
 use assize_core::{Remote, ending};
 
@@ -10,6 +11,24 @@ use crate::runner::scratch;
 
 /// The runs of this process.
 static RUNS: Runs = Runs { state: Mutex::new(State { live: 0, ending: false }), changed: Condvar::new() };
+
+/// How long may be read what is shown: a pager that is not scrolled must not keep the process from its end.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Shows what is known.
+type Hook = Box<dyn FnOnce(i32) + Send>;
+
+static HOOK: Mutex<Option<Hook>> = Mutex::new(None);
+
+/// Has `hook` called before the signal, which it is told, has its effect.
+pub(crate) fn at_end(hook: impl FnOnce(i32) + Send + 'static) {
+    *HOOK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
+}
+
+/// Has it called no more: everything is known, and shown. Waits while it is called; then the process ends.
+pub(crate) fn no_more() {
+    *HOOK.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
 
 struct Runs {
     state: Mutex<State>,
@@ -39,6 +58,7 @@ pub(crate) fn watch() {
         let tidied = std::thread::Builder::new().spawn(move || {
             RUNS.wait_until_none_lives();
             scratch::let_go();
+            show(first.signal);
             ending::end_by(first.signal)
         });
         if tidied.is_ok() {
@@ -49,6 +69,25 @@ pub(crate) fn watch() {
     });
     if let Err(error) = watched {
         eprintln!("warning: signals are not heard, since no thread could be started: {error}");
+    }
+}
+
+/// Has what is known shown, as far as somebody reads it.
+fn show(signal: i32) {
+    let (sender, shown) = mpsc::channel::<()>();
+    let shows = std::thread::Builder::new().spawn(move || {
+        let mut hook = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hook) = hook.take() {
+            hook(signal);
+        }
+        drop(sender);
+        // Whoever wants to say that nothing more is to be shown waits for the end of the process.
+        loop {
+            std::thread::park();
+        }
+    });
+    if shows.is_ok() {
+        let _ = shown.recv_timeout(PATIENCE);
     }
 }
 

@@ -8,17 +8,24 @@
 #![forbid(unsafe_code)]
 
 pub mod attempt;
+pub mod bazel;
+mod board;
 pub mod command;
 pub mod diagnostic;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod history;
 mod interrupt;
 pub mod matcher;
 pub mod needs;
+mod pool;
+pub mod portion;
+mod progress;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod shard;
 pub mod suite;
 pub mod trial;
 

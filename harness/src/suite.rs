@@ -10,8 +10,10 @@ use assize_core::outcome::Report;
 
 use crate::diagnostic::Diagnostic;
 use crate::needs::{Host, Judgement, Required};
+use crate::pool::Task;
 use crate::report::{self, Started};
 use crate::runner::{self, Engine, Keep};
+use crate::scenario::turn::Cost;
 use crate::scenario::{self, Scenario};
 
 /// One test.
@@ -37,7 +39,7 @@ pub enum State {
 }
 
 /// What a file's own test is called when the file can't be loaded.
-const LOAD: &str = "(load)";
+pub(crate) const LOAD: &str = "(load)";
 
 /// What is needed to judge needs.
 #[derive(Debug)]
@@ -108,6 +110,13 @@ pub struct Done {
     pub controls: Report,
 }
 
+impl Done {
+    /// It failed before anything ran.
+    pub(crate) fn failed(text: String) -> Self {
+        Self { failure: Some(text), controls: Report::default() }
+    }
+}
+
 /// How tests are run and reported.
 #[derive(Clone, Copy)]
 pub struct Way<'a> {
@@ -122,10 +131,18 @@ pub struct Way<'a> {
 }
 
 impl Case {
+    /// What waits for its turn to run it.
+    pub(crate) fn task<T>(&self, load: T) -> Task<T> {
+        match &self.state {
+            State::Ready(scenario) => Task { cost: scenario.cost, group: scenario.group.clone(), load },
+            _ => Task { cost: Cost::default(), group: None, load },
+        }
+    }
+
     /// Runs it. A skip is no pass: to run a test whose needs are not met is a failure, with that reason.
     #[must_use]
     pub fn run(&self, way: Way<'_>) -> Done {
-        let failed = |text: String| Done { failure: Some(text), controls: Report::default() };
+        let failed = Done::failed;
         match &self.state {
             State::Lacking(why) => failed(format!("error: this host lacks what the scenario needs: {why}\n")),
             State::Claimed(why) => {

@@ -6,16 +6,22 @@
 pub(crate) mod arguments;
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use libtest_mimic::{ColorSetting, Failed, Trial};
+use libtest_mimic::{ColorSetting, Failed, FormatSetting, Trial};
 
 use self::arguments::Shim;
+use crate::board::{self, Board, locked};
+use crate::history::{History, Keys};
 use crate::interrupt;
 use crate::needs::{Host, Required};
-use crate::report::{self, Started};
+use crate::pool::Pool;
+use crate::portion::Portion;
+use crate::progress::Progress;
+use crate::report::{self, Counts, Started};
 use crate::runner::{Keep, Kernel, scratch};
 use crate::suite::{self, Case, Judge, State, Way};
 
@@ -48,10 +54,18 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let portion = match Portion::from_env(None) {
+        Ok(portion) => portion,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let judge = Judge { host: Host::probe(), required };
     let root = beneath_the_crate(root.as_ref());
     let cases = if arguments.exact && !shim.filters.is_empty() {
-        Ok(shim.filters.iter().filter_map(|name| suite::named(&root, name, &judge)).collect())
+        let names: BTreeSet<_> = shim.filters.iter().collect();
+        Ok(names.into_iter().filter_map(|name| suite::named(&root, name, &judge)).collect())
     } else {
         suite::all(&root, &judge)
     };
@@ -66,28 +80,50 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
             return ExitCode::from(101);
         }
     };
-    // libtest-mimic knows one filter. Several are applied here; one is left to it, so that it counts what it leaves out.
-    match shim.filters.as_slice() {
-        [one] => arguments.filter = Some(one.clone()),
-        [] => {}
-        several => {
-            cases.retain(|case| several.iter().any(|filter| hits(&case.name, filter, arguments.exact)))
-        }
-    }
+    // libtest sorts by name, where the files' order may be another.
+    cases.sort_by(|one, other| one.name.cmp(&other.name));
+    let wanted = |case: &Case| {
+        let hit = |filter: &String| hits(&case.name, filter, arguments.exact);
+        (shim.filters.is_empty() || shim.filters.iter().any(hit))
+            && !arguments.skip.iter().any(hit)
+            && portion.holds(&case.name)
+    };
+    let left_out: Vec<_> = cases.iter().filter(|case| !wanted(case)).map(|case| case.name.clone()).collect();
     if !arguments.list {
-        say_why_ignored(&cases, &arguments, &shim.filters);
+        say_why_ignored(&cases, &arguments, wanted);
     }
-    let common = Arc::new(Common {
-        keep: Keep::near(&std::env::current_dir().unwrap_or_default()),
-        started: Started::by_cargo(&executable),
-        colour: coloured(&arguments),
-        said: Mutex::default(),
-    });
+    // libtest-mimic knows one filter, and no shard: it is told each name that is left out, and counts them.
+    arguments = libtest_mimic::Arguments { filter: None, skip: left_out, exact: true, ..arguments };
+    if arguments.list {
+        return list(&arguments, cases);
+    }
+    let crew = Arc::new(Crew::new(cases, &root, &executable, &arguments));
     // libtest-mimic starts as many threads as it is told, however few tests there are.
-    arguments.test_threads = arguments.test_threads.map(|threads| threads.min(cases.len().max(1)));
+    arguments.test_threads = Some(crew.threads.min(crew.jobs.len()).max(1));
     let _kept = scratch::keep();
-    let trials = cases.into_iter().map(|case| trial(case, &common)).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    interrupt::at_end({
+        let crew = Arc::clone(&crew);
+        // stdout is the protocol's, and in the midst of a line perhaps.
+        move |signal| eprint!("\n{}", crew.interrupted(signal))
+    });
+    crew.start();
+    let conclusion = libtest_mimic::run(&arguments, crew.trials());
+    interrupt::no_more();
+    locked(&crew.board).history.write();
+    conclusion.exit_code()
+}
+
+fn list(arguments: &libtest_mimic::Arguments, cases: Vec<Case>) -> ExitCode {
+    let trials: Vec<_> = cases.iter().map(|case| trial(case, || Ok(()))).collect();
+    let listed = trials.iter().filter(|trial| !arguments.is_filtered_out(trial)).count();
+    let code = libtest_mimic::run(arguments, trials).exit_code();
+    // libtest-mimic leaves it away.
+    if !arguments.quiet && matches!(arguments.format, None | Some(FormatSetting::Pretty)) {
+        let s = if listed == 1 { "" } else { "s" };
+        // Whoever closed stdout has seen enough.
+        let _ = writeln!(std::io::stdout(), "\n{listed} test{s}, 0 benchmarks");
+    }
+    code
 }
 
 /// As libtest-mimic colours its own lines.
@@ -101,34 +137,152 @@ fn coloured(arguments: &libtest_mimic::Arguments) -> bool {
     }
 }
 
-struct Common {
+/// Runs the tests, as many at once as there are threads, and in the order that is best; libtest-mimic's own threads only
+/// wait for what comes of theirs. So one that waits for its group keeps nobody from running.
+struct Crew {
+    threads: usize,
+    jobs: Vec<Arc<Job>>,
+    pool: Pool<Arc<Job>>,
+    board: Mutex<Board>,
     keep: Keep,
     started: Started,
     colour: bool,
-    /// What this host can't give, as far as it was said.
-    said: Mutex<BTreeSet<String>>,
+    known: Mutex<Known>,
 }
 
-fn trial(case: Case, common: &Arc<Common>) -> Trial {
-    let ignored = matches!(case.state, State::Lacking(_));
-    let common = Arc::clone(common);
-    let name = case.name.clone();
-    let test = move || {
-        let way =
-            Way { engine: &Kernel, keep: &common.keep, started: &common.started, colour: common.colour };
-        let done = case.run(way);
-        // Once is enough: it is the host's.
-        let mut said = common.said.lock().unwrap_or_else(PoisonError::into_inner);
-        for what in
-            report::unavailable(&done.controls).filter(|what| !said.contains(what)).collect::<Vec<_>>()
-        {
-            eprintln!("{what}");
-            said.insert(what);
+/// What was found out so far.
+#[derive(Default)]
+struct Known {
+    /// What this host can't give, as far as it was said.
+    said: BTreeSet<String>,
+    /// The reports of failures: libtest-mimic shows them at the end, which may never come.
+    failures: String,
+}
+
+/// A test, and what came of it.
+struct Job {
+    case: Case,
+    key: String,
+    came: Mutex<Option<Result<(), Failed>>>,
+    changed: Condvar,
+}
+
+impl Crew {
+    fn new(cases: Vec<Case>, root: &Path, executable: &Path, arguments: &libtest_mimic::Arguments) -> Self {
+        let keep = Keep::near(&std::env::current_dir().unwrap_or_default());
+        // nextest orders, and remembers, by itself.
+        let history =
+            if std::env::var_os("NEXTEST").is_some() { History::default() } else { History::near(&keep) };
+        let threads = arguments.test_threads;
+        let threads =
+            threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+        let keys = Keys::beneath(root);
+        let job = |case: Case| Job {
+            key: keys.of(&case.name),
+            case,
+            came: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        let mut jobs: Vec<_> = cases.into_iter().map(job).map(Arc::new).collect();
+        if threads > 1 {
+            history.longest_first(&mut jobs, |job| &job.key);
         }
-        drop(said);
-        done.failure.map_or(Ok(()), |report| Err(Failed::from(report)))
-    };
-    Trial::test(name, test).with_ignored_flag(ignored)
+        // Whatever else is not run: libtest-mimic would wait for no other.
+        let run = jobs.iter().filter(|job| {
+            let asked = trial(&job.case, || Ok(()));
+            !arguments.is_filtered_out(&asked) && !arguments.is_ignored(&asked)
+        });
+        let tasks: Vec<_> = run.map(|job| job.case.task(Arc::clone(job))).collect();
+        Self {
+            threads,
+            board: Mutex::new(Board::new(tasks.len(), Counts::default(), history, Progress::none())),
+            pool: Pool::new(tasks, threads).among_others(),
+            jobs,
+            keep,
+            started: Started::by_cargo(executable),
+            colour: coloured(arguments),
+            known: Mutex::default(),
+        }
+    }
+
+    fn trials(&self) -> Vec<Trial> {
+        let wait = |job: &Arc<Job>| {
+            let job = Arc::clone(job);
+            move || job.wait()
+        };
+        self.jobs.iter().map(|job| trial(&job.case, wait(job))).collect()
+    }
+
+    /// Begins.
+    fn start(self: &Arc<Self>) {
+        let total = locked(&self.board).total;
+        for nth in 0..self.threads.min(total) {
+            let crew = Arc::clone(self);
+            if std::thread::Builder::new().spawn(move || crew.work()).is_err() {
+                // The others do it, or this one, where none can be made.
+                if nth == 0 {
+                    self.work();
+                }
+                break;
+            }
+        }
+    }
+
+    fn work(&self) {
+        while let Some((job, turn)) = self.pool.next() {
+            let way = Way { engine: &Kernel, keep: &self.keep, started: &self.started, colour: self.colour };
+            let done = board::run(&self.board, &job.case, &job.key, turn, way);
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            // Once is enough: it is the host's.
+            for what in report::unavailable(&done.controls) {
+                if !known.said.contains(&what) {
+                    eprintln!("{what}");
+                    known.said.insert(what);
+                }
+            }
+            let mut board = locked(&self.board);
+            board.done += 1;
+            match &done.failure {
+                None => board.counts.passed += 1,
+                Some(report) => {
+                    board.counts.failed.push(job.case.name.clone());
+                    known.failures.push_str(&format!("---- {} ----\n{report}\n", job.case.name));
+                }
+            }
+            drop((board, known));
+            job.is(done.failure.map_or(Ok(()), |report| Err(Failed::from(report))));
+        }
+    }
+
+    fn interrupted(&self, signal: i32) -> String {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("{}{}", known.failures, locked(&self.board).interrupted(signal))
+    }
+}
+
+impl Job {
+    fn is(&self, came: Result<(), Failed>) {
+        *self.came.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) -> Result<(), Failed> {
+        let mut came = self.came.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match came.take() {
+                Some(came) => return came,
+                None => came = self.changed.wait(came).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+fn trial(case: &Case, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
+    Trial::test(case.name.clone(), test).with_ignored_flag(is_ignored(case))
+}
+
+fn is_ignored(case: &Case) -> bool {
+    matches!(case.state, State::Lacking(_))
 }
 
 /// A test's name, and whether a filter hits it.
@@ -136,16 +290,13 @@ fn hits(name: &str, filter: &str, exact: bool) -> bool {
     if exact { name == filter } else { name.contains(filter) }
 }
 
-/// libtest has no place for the reason of a skip, and stdout is the protocol's.
-fn say_why_ignored(cases: &[Case], arguments: &libtest_mimic::Arguments, filters: &[String]) {
+/// libtest-mimic has no place for the reason of a skip, and stdout is the protocol's.
+fn say_why_ignored(cases: &[Case], arguments: &libtest_mimic::Arguments, wanted: impl Fn(&Case) -> bool) {
     if arguments.ignored || arguments.include_ignored {
         return;
     }
-    for case in cases {
-        let wanted =
-            filters.is_empty() || filters.iter().any(|filter| hits(&case.name, filter, arguments.exact));
-        let skipped = arguments.skip.iter().any(|filter| hits(&case.name, filter, arguments.exact));
-        if let (State::Lacking(why), true, false) = (&case.state, wanted, skipped) {
+    for case in cases.iter().filter(|case| wanted(case)) {
+        if let State::Lacking(why) = &case.state {
             eprintln!("ignored: {}: {why}", case.name);
         }
     }

@@ -5,9 +5,18 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
+#[path = "argv/libtest.rs"]
+mod libtest;
 #[path = "lifetime/processes.rs"]
 mod processes;
+#[path = "argv/readme.rs"]
+mod readme;
+#[path = "argv/running.rs"]
+mod running;
+#[path = "argv/shards.rs"]
+mod shards;
 
+use std::borrow::BorrowMut;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -42,6 +51,47 @@ fn main() -> ExitCode {
             "a_test_target_that_is_asked_to_end_leaves_nothing",
             a_test_target_that_is_asked_to_end_leaves_nothing,
         ),
+        (
+            "command_lines_mean_what_they_mean_to_libtest",
+            libtest::command_lines_mean_what_they_mean_to_libtest,
+        ),
+        ("each_runs_once_by_option", shards::each_runs_once_by_option),
+        ("each_runs_once_by_variable", shards::each_runs_once_by_variable),
+        ("each_runs_once_by_bazel", shards::each_runs_once_by_bazel),
+        ("a_new_scenario_moves_no_other", shards::a_new_scenario_moves_no_other),
+        ("the_longest_begin_first", running::the_longest_begin_first),
+        ("no_more_begin_once_one_has_failed", running::no_more_begin_once_one_has_failed),
+        ("the_last_failed_are_run_alone", running::the_last_failed_are_run_alone),
+        (
+            "under_stress_it_is_said_how_often_each_failed",
+            running::under_stress_it_is_said_how_often_each_failed,
+        ),
+        ("an_order_that_is_drawn_is_printed", running::an_order_that_is_drawn_is_printed),
+        (
+            "one_of_a_group_runs_at_a_time_in_all_processes",
+            running::one_of_a_group_runs_at_a_time_in_all_processes,
+        ),
+        ("who_costs_all_jobs_runs_alone", running::who_costs_all_jobs_runs_alone),
+        ("who_is_interrupted_says_what_was_known", running::who_is_interrupted_says_what_was_known),
+        ("a_terminal_shows_what_goes_on", running::a_terminal_shows_what_goes_on),
+        ("who_is_interrupted_waits_for_no_reader", running::who_is_interrupted_waits_for_no_reader),
+        ("the_commands_of_the_readme_run", readme::the_commands_of_the_readme_run),
+        ("the_scenarios_of_the_readme_run", readme::the_scenarios_of_the_readme_run),
+        ("no_two_runs_share_a_folder", running::no_two_runs_share_a_folder),
+        ("a_group_that_cannot_be_locked_fails", running::a_group_that_cannot_be_locked_fails),
+    ];
+    let by_nextest: &[(&str, fn())] = &[
+        (
+            "the_commands_of_the_readme_run_under_nextest",
+            readme::the_commands_of_the_readme_run_under_nextest,
+        ),
+        ("each_runs_once_by_nextest", shards::each_runs_once_by_nextest),
+        ("an_archive_of_nextest_runs_elsewhere", shards::an_archive_of_nextest_runs_elsewhere),
+        (
+            "one_of_a_group_runs_at_a_time_beside_nextest",
+            running::one_of_a_group_runs_at_a_time_beside_nextest,
+        ),
+        ("who_costs_all_jobs_runs_alone_under_nextest", running::who_costs_all_jobs_runs_alone_under_nextest),
     ];
     let trial = |(name, test): &(&str, fn())| {
         let test = *test;
@@ -50,7 +100,15 @@ fn main() -> ExitCode {
             Ok::<(), Failed>(())
         })
     };
-    libtest_mimic::run(&Arguments::from_args(), tests.iter().map(trial).collect()).exit_code()
+    let mut trials: Vec<_> = tests.iter().map(trial).collect();
+    let arguments = Arguments::from_args();
+    let has_nextest = Command::new("cargo-nextest").args(["nextest", "--version"]).output();
+    let ignored = !has_nextest.is_ok_and(|output| output.status.success());
+    if ignored && !arguments.list {
+        eprintln!("ignored: what is to be seen under nextest: cargo-nextest is not installed");
+    }
+    trials.extend(by_nextest.iter().map(trial).map(|trial| trial.with_ignored_flag(ignored)));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A folder of scenarios: two that can run in three cells, one that is ignored, one that can't be loaded.
@@ -71,8 +129,25 @@ struct Said {
     stderr: String,
 }
 
-fn said(mut command: Command) -> Said {
-    for name in ["RUST_TEST_THREADS", "NEXTEST", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR", "ASSIZE_REQUIRE"] {
+/// What a caller of these tests may have set, and they have not.
+const CALLERS: [&str; 12] = [
+    "RUST_TEST_THREADS",
+    "NEXTEST",
+    "NEXTEST_EXECUTION_MODE",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_TARGET_DIR",
+    "ASSIZE_REQUIRE",
+    "ASSIZE_SHARD",
+    "TEST_TOTAL_SHARDS",
+    "TEST_SHARD_INDEX",
+    "TEST_SHARD_STATUS_FILE",
+    "TESTBRIDGE_TEST_ONLY",
+    "TEST_TMPDIR",
+];
+
+fn said(mut command: impl BorrowMut<Command>) -> Said {
+    let command = command.borrow_mut();
+    for name in CALLERS {
         if command.get_envs().all(|(known, _)| known != name) {
             command.env_remove(name);
         }
@@ -87,8 +162,13 @@ fn said(mut command: Command) -> Said {
 
 /// The test target over this folder.
 fn target(root: &Path, args: &[&str]) -> Said {
+    target_with(root, args, &[])
+}
+
+/// The same, with these variables.
+fn target_with(root: &Path, args: &[&str], variables: &[(&str, &str)]) -> Said {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(args).env(ROOT, root).current_dir(root);
+    command.args(args).env(ROOT, root).envs(variables.iter().copied()).current_dir(root);
     said(command)
 }
 
@@ -151,17 +231,15 @@ fn any_of_several_filters_will_do() {
     assert_eq!(lines(&list(&["cells", "good", "--skip", "one"])), [ALL[1], ALL[2]]);
     assert_eq!(
         lines(&list(&["--exact", "good.yaml::good", "cells.yaml::cells[word=two]"])),
-        [ALL[2], ALL[1]]
+        [ALL[1], ALL[2]]
     );
 }
 
 fn options_of_libtest_are_taken() {
     let folder = fixture();
     let root = folder.path();
-    for args in
-        [&["--no-capture"][..], &["--nocapture"], &["--test-threads", "1"], &["--test-threads=2", "-q"]]
-    {
-        let list = target(root, &[args, &["--list"]].concat());
+    for args in [&["--no-capture"][..], &["--nocapture"], &["--test-threads", "1"], &["--test-threads=2"]] {
+        let list = target(root, &[args, &["--list", "--format=terse"]].concat());
         assert_eq!((list.code, list.stdout.lines().count()), (0, ALL.len()), "{args:?}: {}", list.stderr);
     }
     // No more threads are started than there are tests: as many as this would never all be started.
@@ -309,9 +387,9 @@ fn a_shuffled_run_has_an_order_of_its_own() {
         fs::write(folder.path().join(format!("{name}.yaml")), "run: [\"true\"]\n").unwrap();
     }
     let order = |seed: &str| {
-        let said = assize(folder.path(), &["run", ".", "-j", "1", "--shuffle", seed]);
+        let said = assize(folder.path(), &["run", ".", "-j", "1", &format!("--shuffle={seed}")]);
         assert_eq!(said.code, 0, "{}", said.stdout);
-        lines(&said.stdout).into_iter().take(5).map(str::to_owned).collect::<Vec<_>>()
+        lines(&said.stdout).into_iter().skip(1).take(5).map(str::to_owned).collect::<Vec<_>>()
     };
     let orders: std::collections::BTreeSet<_> = ["1", "2", "3", "4"].map(order).into();
     assert!(orders.len() > 1, "{orders:?}");

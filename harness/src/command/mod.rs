@@ -3,21 +3,26 @@
 //! It says what to do and shows what came of it; whatever it does is done elsewhere.
 #![forbid(unsafe_code)]
 
+mod check;
 mod exec;
 mod run;
+mod select;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::interrupt;
-use crate::needs::{Host, Required};
-use crate::suite::Judge;
+use crate::needs::Host;
 
 /// Bad usage, as for any program.
 const USAGE: u8 = 2;
+/// As libtest: some test failed.
+const FAILED: u8 = 101;
+/// As nextest: no test to run.
+const NO_TESTS: u8 = 4;
 
 #[derive(Debug, Parser)]
 #[command(name = "assize", version, about = "Declarative scenarios for sandboxes", max_term_width = 100)]
@@ -30,10 +35,11 @@ struct Line {
 enum What {
     /// Run scenarios.
     ///
-    /// Exit status: 0 all passed; 101 some failed or could not be loaded; 4 no scenario matches; 2 bad usage.
+    /// Exit status: 0 all passed; 101 some failed or could not be loaded; 4 no scenario matches; 2 bad usage. Interrupted,
+    /// it ends by the signal itself, after what is known is shown: a shell says 130 for Ctrl-C, 143 for SIGTERM.
     Run(run::RunArgs),
     /// List the names of scenarios.
-    List(Selection),
+    List(select::Selection),
     /// Load every scenario, run none, and say everything that is wrong. Exit status 1 if anything is.
     Check {
         /// Folders of scenarios, or single files.
@@ -51,23 +57,6 @@ enum What {
     Exec(exec::ExecArgs),
 }
 
-/// Which scenarios.
-#[derive(Debug, Args)]
-struct Selection {
-    /// Folders of scenarios, or single files.
-    #[arg(default_value = "scenarios")]
-    paths: Vec<PathBuf>,
-    /// Only those whose name contains TEXT (may be given several times: any of them).
-    #[arg(long, short, value_name = "TEXT")]
-    filter: Vec<String>,
-    /// Not those whose name contains TEXT.
-    #[arg(long, value_name = "TEXT")]
-    skip: Vec<String>,
-    /// Only the one of this name. Opens no other file.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["filter", "skip"])]
-    exact: Vec<String>,
-}
-
 /// The whole command.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -77,25 +66,14 @@ pub fn main() -> ExitCode {
             interrupt::watch();
             run::run(&args)
         }
-        What::List(selection) => run::list(&selection),
-        What::Check { paths } => run::check(&paths),
+        What::List(selection) => select::list(&selection),
+        What::Check { paths } => check::check(&paths),
         What::Doctor => {
             // Whoever closed stdout has seen enough.
             let _ = std::io::stdout().write_all(Host::probe().doctor().as_bytes());
             ExitCode::SUCCESS
         }
         What::Exec(args) => exec::exec(args),
-    }
-}
-
-/// The host, and what it claims; says on stderr what is wrong with the claim.
-fn judge() -> Result<Judge, ExitCode> {
-    match Required::from_env() {
-        Ok(required) => Ok(Judge { host: Host::probe(), required }),
-        Err(error) => {
-            eprintln!("error: ASSIZE_REQUIRE: {error}");
-            Err(ExitCode::from(USAGE))
-        }
     }
 }
 

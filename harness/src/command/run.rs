@@ -1,35 +1,48 @@
-//! `assize run`, `list` and `check`.
+//! `assize run`.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::num::{NonZeroU32, NonZeroUsize};
+
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Selection;
+use assize_core::outcome::Report;
+
+use super::select::{Selected, Selection, judge, select};
+use super::{FAILED, USAGE};
+use crate::board::{self, Board, locked};
+use crate::history::{History, Keys};
+use crate::interrupt;
+use crate::pool::Pool;
+use crate::progress::Progress;
 use crate::report::{self, Counts, Started, Word};
-use crate::runner::{Keep, Kernel, Which, scratch};
-use crate::suite::{self, Case, Done, Judge, State, Way};
-
-/// As libtest: some test failed.
-const FAILED: u8 = 101;
-/// As nextest: no test to run.
-const NO_TESTS: u8 = 4;
+use crate::runner::{Keep, Kernel, Which, scratch, session};
+use crate::suite::{Case, Done, State, Way};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
     selection: Selection,
-    /// How many scenarios run at once; as many as there are processors if nothing is said.
+    /// How many scenarios run at once; as many as there are processors if nothing is said. With more than one, those
+    /// that took longest the last time begin first.
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZeroUsize>,
-    /// In another order: the same for the same number.
-    #[arg(long, value_name = "SEED")]
-    shuffle: Option<u64>,
+    /// In another order: the same for the same number. One is chosen, and printed, if none is given.
+    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true)]
+    #[allow(clippy::option_option)]
+    shuffle: Option<Option<u64>>,
+    /// Begin no more once one has failed.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Only those that failed in their last run; all, if none of the selected did.
+    #[arg(long)]
+    last_failed: bool,
+    /// Run each N times, and say how often it failed. Once is enough to fail.
+    #[arg(long, value_name = "N")]
+    stress: Option<NonZeroU32>,
     /// Whose artefacts are kept, beneath `target/assize`: what it wrote, its verdicts, its work folder.
     #[arg(long, value_name = "WHOSE", value_enum, default_value_t)]
     keep: Which,
@@ -38,70 +51,135 @@ pub(super) struct RunArgs {
     verbose: bool,
 }
 
-/// A selected test, and the path that it was found under.
-struct Selected {
-    path: PathBuf,
+/// A test that is to be run, once or several times.
+struct Job {
     case: Case,
+    /// By which it is remembered.
+    key: String,
+    started: Started,
+    tally: Mutex<Tally>,
+}
+
+/// What came of its runs.
+#[derive(Default)]
+struct Tally {
+    runs: u32,
+    failed: u32,
+    /// The report of the first that failed.
+    failure: Option<String>,
+    controls: Report,
+}
+
+/// What all workers share.
+struct Crew {
+    pool: Pool<Arc<Job>>,
+    board: Mutex<Board>,
+    progress: Progress,
+    keep: Keep,
+    /// How often each is run.
+    runs: u32,
+    stress: bool,
+    fail_fast: bool,
+    verbose: bool,
+    colour: bool,
 }
 
 pub(super) fn run(args: &RunArgs) -> ExitCode {
-    let judge = match super::judge() {
-        Ok(judge) => judge,
-        Err(code) => return code,
-    };
-    let (mut selected, filtered_out) = match select(&args.selection, &judge) {
+    let (selected, mut filtered_out) = match judge().and_then(|judge| select(&args.selection, &judge)) {
         Ok(found) => found,
         Err(code) => return code,
     };
-    if let Some(seed) = args.shuffle {
-        selected.sort_by_cached_key(|selected| place(seed, &selected.case.name));
-    }
-    let colour = report::coloured(&io::stdout());
     let executable = std::env::current_exe().unwrap_or_default();
     let by_cargo = std::env::var_os("CARGO").is_some();
+    let mut keys = BTreeMap::new();
+    let job = |Selected { path, case }: Selected| Job {
+        key: keys.entry(path.clone()).or_insert_with(|| Keys::beneath(&path)).of(&case.name),
+        case,
+        started: Started::by_command(&executable, by_cargo, path),
+        tally: Mutex::default(),
+    };
+    let mut jobs: Vec<_> = selected.into_iter().map(job).map(Arc::new).collect();
     let keep = Keep::near(&std::env::current_dir().unwrap_or_default()).of(args.keep);
-    let _kept = scratch::keep();
-    let start = Instant::now();
-    let mut counts = Counts { filtered_out, ..Counts::default() };
-    let total = selected.len();
+    let history = History::near(&keep);
+    if args.last_failed {
+        if keep.folder().is_none() {
+            eprintln!("error: --last-failed: nothing is remembered here, where no folder `target` is");
+            return ExitCode::from(USAGE);
+        }
+        filtered_out += only_last_failed(&mut jobs, &history);
+    }
     let threads =
         args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let queue: Mutex<VecDeque<Selected>> = Mutex::new(selected.into());
-    let (sender, results) = mpsc::channel();
-    let work = |sender: mpsc::Sender<(String, Came)>| {
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(Selected { path, case }) = next else { break };
-            let started = Started::by_command(&executable, by_cargo, path);
-            let way = Way { engine: &Kernel, keep: &keep, started: &started, colour };
-            let result = match &case.state {
-                State::Lacking(why) => Came::Ignored(why.clone()),
-                _ => Came::Done(case.run(way)),
-            };
-            if sender.send((case.name, result)).is_err() {
-                break;
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for nth in 0..threads.min(total) {
-            let (own, work) = (sender.clone(), &work);
-            if std::thread::Builder::new().spawn_scoped(scope, move || work(own)).is_err() {
-                // The others do it, or this one, where none can be made.
-                if nth == 0 {
-                    work(sender.clone());
-                }
-                break;
-            }
-        }
-        drop(sender);
-        for (name, came) in results {
-            say(&name, came, &mut counts, args.verbose, colour);
+    arrange(&mut jobs, args.shuffle, threads, &history);
+
+    let _kept = scratch::keep();
+    let colour = report::coloured(&io::stdout());
+    let runs = args.stress.map_or(1, NonZeroU32::get);
+    let tasks = (0..runs).flat_map(|nth| {
+        // Nothing changes what the host lacks.
+        let again = move |job: &&Arc<Job>| nth == 0 || !matches!(job.case.state, State::Lacking(_));
+        jobs.iter().filter(again).map(|job| job.case.task(Arc::clone(job)))
+    });
+    let counts = Counts { filtered_out, ..Counts::default() };
+    let progress = Progress::of(jobs.len());
+    let board = Board::new(jobs.len(), counts, history, progress.clone());
+    let crew = Arc::new(Crew {
+        pool: Pool::new(tasks, threads),
+        board: Mutex::new(board),
+        progress,
+        keep,
+        runs,
+        stress: args.stress.is_some(),
+        fail_fast: args.fail_fast,
+        verbose: args.verbose,
+        colour,
+    });
+    let jobs: Arc<[_]> = jobs.into();
+    interrupt::at_end({
+        let (crew, jobs) = (Arc::clone(&crew), Arc::clone(&jobs));
+        move |signal| {
+            crew.progress.clear();
+            crew.say_of_rest(&jobs);
+            let _ = io::stdout().write_all(locked(&crew.board).interrupted(signal).as_bytes());
         }
     });
+    let most = usize::try_from(runs).unwrap_or(usize::MAX).saturating_mul(jobs.len());
+    crew.work_with(threads.min(most));
+    crew.say_of_rest(&jobs);
+    interrupt::no_more();
+    crew.progress.clear();
+    let mut board = locked(&crew.board);
+    board.history.write();
+    board.counts.not_run = board.total - board.done;
     // Nobody is left to be told that stdout is closed.
-    let _ = write!(io::stdout(), "{}", counts.render(start.elapsed(), colour));
-    if counts.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    let _ = write!(io::stdout(), "{}", board.counts.render(board.since.elapsed(), colour));
+    if board.counts.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+/// Leaves those that failed in their last run; all, if there are none. Returns how many are left out.
+fn only_last_failed(jobs: &mut Vec<Arc<Job>>, history: &History) -> usize {
+    let all = jobs.len();
+    let failed = jobs.iter().filter(|job| history.failed(&job.key)).count();
+    if failed == 0 {
+        let _ = writeln!(io::stdout(), "last failed: none of these, so all are run");
+        return 0;
+    }
+    let _ = writeln!(io::stdout(), "last failed: {failed} of {all}");
+    jobs.retain(|job| history.failed(&job.key));
+    all - failed
+}
+
+/// In the order in which they are to begin.
+#[allow(clippy::option_option)]
+fn arrange(jobs: &mut [Arc<Job>], shuffle: Option<Option<u64>>, threads: usize, history: &History) {
+    if let Some(seed) = shuffle {
+        // Short enough to be typed.
+        let seed = seed.unwrap_or_else(|| session::random() % 1_000_000);
+        let _ = writeln!(io::stdout(), "shuffled: --shuffle={seed} is this order");
+        jobs.sort_by_cached_key(|job| place(seed, &job.case.name));
+    } else if threads > 1 {
+        history.longest_first(jobs, |job| &job.key);
+    }
 }
 
 /// Where a test stands in a shuffled run.
@@ -111,123 +189,105 @@ fn place(seed: u64, name: &str) -> u64 {
     hasher.finish()
 }
 
-enum Came {
-    Done(Done),
-    Ignored(String),
-}
-
-fn say(name: &str, came: Came, counts: &mut Counts, verbose: bool, colour: bool) {
-    let mut out = io::stdout().lock();
-    let (word, rest) = match came {
-        Came::Done(Done { failure, controls }) => {
-            counts.unavailable.extend(report::unavailable(&controls));
-            let controls = if verbose { report::controls(&controls) } else { String::new() };
-            match failure {
-                None => {
-                    counts.passed += 1;
-                    (Word::Ok, controls)
-                }
-                Some(text) => {
-                    counts.failed.push(name.to_owned());
-                    (Word::Failed, format!("\n{text}{controls}\n"))
+impl Crew {
+    fn work_with(&self, threads: usize) {
+        std::thread::scope(|scope| {
+            for nth in 0..threads {
+                if std::thread::Builder::new().spawn_scoped(scope, || self.work()).is_err() {
+                    // The others do it, or this one, where none can be made.
+                    if nth == 0 {
+                        self.work();
+                    }
+                    break;
                 }
             }
-        }
-        Came::Ignored(why) => {
-            counts.ignored.push((name.to_owned(), why));
-            (Word::Ignored, String::new())
-        }
-    };
-    let _ = writeln!(out, "{name} ... {}", word.render(colour));
-    let _ = write!(out, "{rest}");
-    let _ = out.flush();
-}
-
-pub(super) fn list(selection: &Selection) -> ExitCode {
-    let judge = match super::judge() {
-        Ok(judge) => judge,
-        Err(code) => return code,
-    };
-    let (selected, _) = match select(selection, &judge) {
-        Ok(found) => found,
-        Err(code) => return code,
-    };
-    let mut out = io::stdout().lock();
-    for Selected { case, .. } in &selected {
-        let written = match &case.state {
-            State::Lacking(why) => writeln!(out, "{} (ignored: {why})", case.name),
-            State::Ready(_) | State::Claimed(_) | State::Broken(_) => writeln!(out, "{}", case.name),
-        };
-        if written.is_err() {
-            break;
-        }
+        });
     }
-    ExitCode::SUCCESS
-}
 
-/// The tests that are asked for, and how many are not. A selection without any is an error: what was meant to be run
-/// was not.
-fn select(selection: &Selection, judge: &Judge) -> Result<(Vec<Selected>, usize), ExitCode> {
-    let mut selected = Vec::new();
-    let mut left_out = 0;
-    for path in &selection.paths {
-        let found = if selection.exact.is_empty() {
-            suite::all(path, judge).map_err(|error| unreadable(path, &error))?
-        } else {
-            selection.exact.iter().filter_map(|name| suite::named(path, name, judge)).collect()
-        };
-        for case in found {
-            let hit = |text: &String| case.name.contains(text.as_str());
-            let wanted = selection.filter.is_empty() || selection.filter.iter().any(hit);
-            if wanted && !selection.skip.iter().any(hit) {
-                selected.push(Selected { path: path.clone(), case });
-            } else {
-                left_out += 1;
+    fn work(&self) {
+        while let Some((job, turn)) = self.pool.next() {
+            if let State::Lacking(why) = &job.case.state {
+                drop(turn);
+                self.say(&job, &Came::Ignored(why));
+                continue;
+            }
+            let way = Way { engine: &Kernel, keep: &self.keep, started: &job.started, colour: self.colour };
+            let done = board::run(&self.board, &job.case, &job.key, turn, way);
+            let mut tally = job.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            let failed = done.failure.is_some();
+            tally.take(done);
+            if tally.runs == self.runs {
+                self.say(&job, &Came::Done(&tally));
+            }
+            drop(tally);
+            if failed && self.fail_fast {
+                self.pool.stop();
             }
         }
     }
-    if selected.is_empty() {
-        let paths: Vec<String> = selection.paths.iter().map(|path| path.display().to_string()).collect();
-        let left_out = match left_out {
-            // Where a name is asked for, nothing else is looked at.
-            0 => String::new(),
-            1 => " (1 was left out)".to_owned(),
-            several => format!(" ({several} were left out)"),
-        };
-        eprintln!("error: no scenario of {} matches{left_out}", paths.join(", "));
-        return Err(ExitCode::from(NO_TESTS));
-    }
-    Ok((selected, left_out))
-}
 
-fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
-    eprintln!("error: {}: {error}", path.display());
-    ExitCode::from(super::USAGE)
-}
-
-pub(super) fn check(paths: &[PathBuf]) -> ExitCode {
-    let judge = match super::judge() {
-        Ok(judge) => judge,
-        Err(code) => return code,
-    };
-    let colour = report::coloured(&io::stderr());
-    let (mut good, mut wrong) = (0_usize, 0_usize);
-    for path in paths {
-        let cases = match suite::all(path, &judge) {
-            Ok(cases) => cases,
-            Err(error) => return unreadable(path, &error),
-        };
-        for case in cases {
-            if let State::Broken(diagnostics) = &case.state {
-                wrong += diagnostics.len();
-                eprintln!("{}", report::render(diagnostics, colour));
-            } else {
-                good += 1;
+    /// What is known of tests that were not run as often as was asked for.
+    fn say_of_rest(&self, jobs: &[Arc<Job>]) {
+        for job in jobs {
+            let tally = job.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            if tally.runs < self.runs && tally.failed > 0 {
+                self.say(job, &Came::Done(&tally));
             }
         }
     }
-    let errors = if wrong == 1 { "1 error".to_owned() } else { format!("{wrong} errors") };
-    let scenarios = if good == 1 { "1 scenario".to_owned() } else { format!("{good} scenarios") };
-    eprintln!("{scenarios} can be loaded; {errors}");
-    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+
+    fn say(&self, job: &Job, came: &Came<'_>) {
+        let name = &job.case.name;
+        let mut board = locked(&self.board);
+        board.done += 1;
+        let counts = &mut board.counts;
+        let (word, rest) = match came {
+            Came::Done(tally) => {
+                counts.unavailable.extend(report::unavailable(&tally.controls));
+                let controls = if self.verbose { report::controls(&tally.controls) } else { String::new() };
+                match &tally.failure {
+                    None => {
+                        counts.passed += 1;
+                        (Word::Ok, controls)
+                    }
+                    Some(text) => {
+                        counts.failed.push(name.clone());
+                        (Word::Failed, format!("\n{text}{controls}\n"))
+                    }
+                }
+            }
+            Came::Ignored(why) => {
+                counts.ignored.push((name.clone(), (*why).to_owned()));
+                (Word::Ignored, String::new())
+            }
+        };
+        let often = match came {
+            Came::Done(Tally { runs, failed, .. }) if self.stress => {
+                format!(" ({failed} of {runs} runs failed)")
+            }
+            _ => String::new(),
+        };
+        self.progress.beside(|| {
+            let mut out = io::stdout().lock();
+            let _ = writeln!(out, "{name} ... {}{often}", word.render(self.colour));
+            let _ = write!(out, "{rest}");
+            let _ = out.flush();
+        });
+    }
+}
+
+enum Came<'a> {
+    Done(&'a Tally),
+    Ignored(&'a str),
+}
+
+impl Tally {
+    fn take(&mut self, done: Done) {
+        self.runs += 1;
+        self.failed += u32::from(done.failure.is_some());
+        if self.failure.is_none() {
+            self.failure = done.failure;
+            self.controls = done.controls;
+        }
+    }
 }

@@ -40,6 +40,12 @@ pub struct Counts {
     pub ignored: Vec<(String, String)>,
     /// Left out by filters.
     pub filtered_out: usize,
+    /// The names of those that ran when the test run was interrupted.
+    pub given_up: Vec<String>,
+    /// Not run, or less often than was asked for: the test run ended before.
+    pub not_run: usize,
+    /// The signal that interrupted the test run.
+    pub interrupted: Option<i32>,
     /// What this host can't give, so that runs went on without it.
     pub unavailable: BTreeSet<String>,
 }
@@ -65,10 +71,23 @@ impl Counts {
             line(format_args!("\nfailures:"));
             self.failed.iter().for_each(|name| line(format_args!("    {name}")));
         }
-        let word = if self.failed.is_empty() { Word::Ok } else { Word::Failed };
+        if !self.given_up.is_empty() {
+            line(format_args!("\ngiven up while they ran:"));
+            self.given_up.iter().for_each(|name| line(format_args!("    {name}")));
+        }
+        let word = match self.interrupted {
+            Some(signal) => format!("INTERRUPTED by signal {signal}"),
+            None if self.failed.is_empty() => Word::Ok.render(colour),
+            None => Word::Failed.render(colour),
+        };
+        let mut more = String::new();
+        for (number, what) in [(self.given_up.len(), "given up"), (self.not_run, "not run")] {
+            if number > 0 {
+                more.push_str(&format!("{number} {what}; "));
+            }
+        }
         line(format_args!(
-            "\nresult: {}. {} passed; {} failed; {} ignored; {} filtered out; finished in {:.2}s",
-            word.render(colour),
+            "\nresult: {word}. {} passed; {} failed; {} ignored; {more}{} filtered out; finished in {:.2}s",
             self.passed,
             self.failed.len(),
             self.ignored.len(),

@@ -7,12 +7,16 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use assize_core::trace::{JsonLines, Sink};
+use rustix::fs::{FlockOperation, flock};
 
 use super::Take;
+use crate::bazel;
 use crate::scenario::TestName;
 
 /// More than this of a work folder is not kept.
 const MOST_BYTES: u64 = 64 << 20;
+/// Held by whoever keeps something in a folder that others use as well.
+const LOCK: &str = "keep.lock";
 
 /// Which artefacts are kept, and where.
 #[derive(Debug, Clone)]
@@ -69,6 +73,15 @@ impl Keep {
         Self { place, which: Which::Failed }
     }
 
+    /// The folder that all lie in; `None`: each lies in one of its own.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Beneath(folder) => Some(folder),
+            Place::Temporary => None,
+        }
+    }
+
     /// Whether the artefacts of a scenario that passed, or failed, are wanted.
     fn wants(&self, failed: bool) -> bool {
         match self.which {
@@ -84,22 +97,31 @@ impl Keep {
         if !self.wants(failed) {
             return None;
         }
-        let folder = match &self.place {
+        match &self.place {
             Place::Beneath(root) => {
+                fs::create_dir_all(root).ok()?;
+                // Others may keep a run of the same scenario in this moment: whole ones replace each other.
+                let lock = fs::File::options().create(true).append(true).open(root.join(LOCK)).ok()?;
+                flock(&lock, FlockOperation::LockExclusive).ok()?;
                 let folder = root.join(file_name(test));
                 match fs::remove_dir_all(&folder) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
-                    _ => fs::create_dir_all(&folder).ok()?,
+                    _ => put_all(takes, &folder)?,
                 }
-                folder
+                Some(folder)
             }
-            Place::Temporary => tempfile::Builder::new().prefix("assize-kept-").tempdir().ok()?.keep(),
-        };
-        for (name, take) in takes {
-            put(take, &folder.join(name)).ok()?;
+            Place::Temporary => {
+                let among = bazel::temporary().unwrap_or_else(std::env::temp_dir);
+                let made = tempfile::Builder::new().prefix("assize-kept-").tempdir_in(among).ok()?;
+                put_all(takes, made.path())?;
+                Some(made.keep())
+            }
         }
-        Some(folder)
     }
+}
+
+fn put_all(takes: &[(&str, &Take)], folder: &Path) -> Option<()> {
+    takes.iter().try_for_each(|(name, take)| put(take, &folder.join(name)).ok())
 }
 
 /// `report-leaks` for `report/leaks.yaml::leaks`.

@@ -10,7 +10,7 @@ mod left;
 mod remove;
 mod repeat;
 pub(crate) mod scratch;
-mod session;
+pub(crate) mod session;
 mod work;
 
 use std::io;

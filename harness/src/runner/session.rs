@@ -23,6 +23,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::remove::remove;
+use crate::bazel;
 
 /// Another user may have taken the first name: so many are tried.
 const NAMES: u32 = 8;
@@ -30,6 +31,8 @@ const NAMES: u32 = 8;
 const TRIES: usize = 100;
 /// So many processes at once have numbers for names.
 const ORDERLY: usize = 50;
+/// What it is called, but for the user.
+const STEM: &str = "assize";
 const LOCK: &str = ".lock";
 
 /// A temporary folder that nobody else uses, until it is dropped.
@@ -47,7 +50,7 @@ impl Session {
     /// A fresh one. The first of a process removes what was left behind.
     pub(super) fn make() -> io::Result<Self> {
         static RECLAIMED: Once = Once::new();
-        let among = std::env::temp_dir().canonicalize()?;
+        let among = bazel::temporary().unwrap_or_else(std::env::temp_dir).canonicalize()?;
         RECLAIMED.call_once(|| reclaim(&among));
         Self::make_in(&among)
     }
@@ -55,7 +58,7 @@ impl Session {
     fn make_in(among: &Path) -> io::Result<Self> {
         let mut last = Errno::EXIST;
         for turn in 0..TRIES {
-            let (folder, path) = match own_folder(among) {
+            let (folder, path) = match own_folder(among, STEM) {
                 // Others who tidy up removed it in the moment in which it was made.
                 Err(Errno::NOENT) => {
                     last = Errno::NOENT;
@@ -122,7 +125,7 @@ fn remove_both(folder: &OwnedFd, name: &CStr) -> Result<(), Errno> {
 }
 
 /// A number that nobody else has.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     // Each has keys of its own.
     RandomState::new().build_hasher().finish()
 }
@@ -142,11 +145,11 @@ pub(super) fn spelled(number: u64, len: usize) -> String {
     (0..len).map(sign).collect()
 }
 
-fn names(among: &Path) -> impl Iterator<Item = PathBuf> {
+fn names(among: &Path, stem: &str) -> impl Iterator<Item = PathBuf> {
     let uid = rustix::process::geteuid().as_raw();
     (0..NAMES).map(move |nth| match nth {
-        0 => among.join(format!("assize-{uid}")),
-        nth => among.join(format!("assize-{uid}.{nth}")),
+        0 => among.join(format!("{stem}-{uid}")),
+        nth => among.join(format!("{stem}-{uid}.{nth}")),
     })
 }
 
@@ -165,18 +168,19 @@ fn open_own(path: &Path) -> Result<OwnedFd, Errno> {
     Ok(folder)
 }
 
-/// The folder for the user's runs, made where it is missing.
-fn own_folder(among: &Path) -> Result<(OwnedFd, PathBuf), Errno> {
+/// A folder that belongs to the user alone, made where it is missing.
+pub(crate) fn own_folder(among: &Path, stem: &str) -> Result<(OwnedFd, PathBuf), Errno> {
     let mut last = Errno::EXIST;
-    for path in names(among) {
+    for path in names(among, stem) {
         match rustix::fs::mkdir(&path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno),
         }
         match open_own(&path) {
             Ok(folder) => return Ok((folder, path)),
-            // Another user's, a link, a file; or it was removed in this moment.
-            Err(errno) => last = errno,
+            // Another user's, a link, a file: that it will be for everybody else as well.
+            Err(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOTDIR | Errno::LOOP)) => last = errno,
+            Err(errno) => return Err(errno),
         }
     }
     Err(last)
@@ -184,7 +188,7 @@ fn own_folder(among: &Path) -> Result<(OwnedFd, PathBuf), Errno> {
 
 /// Removes the folders that nobody uses any more. What can't be removed stays: that is no reason not to run.
 fn reclaim(among: &Path) {
-    for path in names(among) {
+    for path in names(among, STEM) {
         if let Ok(folder) = open_own(&path) {
             let _ = reclaim_in(&folder);
             let _ = fs::remove_dir(&path);
@@ -226,7 +230,7 @@ mod tests {
     use super::*;
 
     fn only(among: &Path) -> PathBuf {
-        names(among).next().unwrap()
+        names(among, STEM).next().unwrap()
     }
 
     fn listed(folder: &Path) -> Vec<String> {
@@ -314,7 +318,7 @@ mod tests {
         let among = tempfile::tempdir().unwrap();
         let user = tempfile::tempdir().unwrap();
         fs::write(user.path().join("x.lock"), "").unwrap();
-        let all: Vec<_> = names(among.path()).collect();
+        let all: Vec<_> = names(among.path(), STEM).collect();
         symlink(user.path(), &all[0]).unwrap();
         fs::write(&all[1], "a file").unwrap();
         reclaim(among.path());

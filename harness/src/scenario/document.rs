@@ -20,6 +20,7 @@ use super::place::{SourceMap, Step, YamlPath};
 use super::policy::{CapabilityName, EnvName, PolicySpec};
 use super::template::Template;
 use super::tree::{Entry, Kind, Node};
+use super::turn::{Cost, GroupName};
 use crate::attempt::{self, Attempt};
 use crate::needs::Need;
 
@@ -47,6 +48,9 @@ struct Document {
     #[serde(rename = "each")]
     _each: Option<IgnoredAny>,
     repeat: Option<u32>,
+    #[serde(default)]
+    cost: Cost,
+    group: Option<GroupName>,
     #[serde(default)]
     without: BTreeSet<CapabilityName>,
     #[serde(default)]
@@ -191,6 +195,8 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
         stdin: read.stdin,
         action,
         repeat,
+        cost: read.cost,
+        group: read.group,
         without: read.without.into_iter().map(|name| name.0.to_owned()).collect(),
         expect: read.expect,
     })

@@ -20,6 +20,7 @@ pub mod policy_file;
 pub mod quantity;
 pub mod template;
 mod tree;
+pub mod turn;
 
 pub use action::Action;
 pub(crate) use fault::nearest;

@@ -18,6 +18,7 @@ use super::files::{FileSpec, WorkPath};
 use super::place::{SourceMap, Span, YamlPath};
 use super::policy::{EnvName, PolicySpec};
 use super::template::Template;
+use super::turn::{Cost, GroupName};
 use crate::diagnostic::Diagnostic;
 use crate::needs::Need;
 
@@ -71,6 +72,10 @@ pub struct Scenario {
     pub action: Action,
     /// How many runs must give the same outputs and verdicts; 1 if nothing is said.
     pub repeat: u32,
+    /// How many jobs it takes.
+    pub cost: Cost,
+    /// The group of which it alone runs.
+    pub group: Option<GroupName>,
     /// Capabilities that are left out.
     pub without: BTreeSet<String>,
     /// What is expected.

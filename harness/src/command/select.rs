@@ -1,0 +1,116 @@
+//! Which scenarios a command is about, and `assize list`.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{NO_TESTS, USAGE};
+use crate::needs::{Host, Required};
+use crate::portion::Portion;
+use crate::shard::Shard;
+use crate::suite::{self, Case, Judge, State};
+
+/// Which scenarios.
+#[derive(Debug, clap::Args)]
+pub(super) struct Selection {
+    /// Folders of scenarios, or single files.
+    #[arg(default_value = "scenarios")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Only those whose name contains TEXT (may be given several times: any of them).
+    #[arg(long, short, value_name = "TEXT")]
+    filter: Vec<String>,
+    /// Not those whose name contains TEXT.
+    #[arg(long, value_name = "TEXT")]
+    skip: Vec<String>,
+    /// Only the one of this name. Opens no other file.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["filter", "skip"])]
+    exact: Vec<String>,
+    /// Only the K-th of N parts, for N machines that share the scenarios; a name alone tells its part, so a new scenario
+    /// moves no other. ASSIZE_SHARD says the same.
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
+}
+
+/// A selected test, and the path that it was found under.
+pub(super) struct Selected {
+    pub(super) path: PathBuf,
+    pub(super) case: Case,
+}
+
+/// The host, and what it claims; says on stderr what is wrong with the claim.
+pub(super) fn judge() -> Result<Judge, ExitCode> {
+    match Required::from_env() {
+        Ok(required) => Ok(Judge { host: Host::probe(), required }),
+        Err(error) => {
+            eprintln!("error: ASSIZE_REQUIRE: {error}");
+            Err(ExitCode::from(USAGE))
+        }
+    }
+}
+
+pub(super) fn list(selection: &Selection) -> ExitCode {
+    match judge().and_then(|judge| select(selection, &judge)) {
+        Ok((selected, _)) => {
+            let mut out = io::stdout().lock();
+            for Selected { case, .. } in &selected {
+                let written = match &case.state {
+                    State::Lacking(why) => writeln!(out, "{} (ignored: {why})", case.name),
+                    State::Ready(_) | State::Claimed(_) | State::Broken(_) => writeln!(out, "{}", case.name),
+                };
+                if written.is_err() {
+                    break;
+                }
+            }
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// The tests that are asked for, and how many are not. A selection without any is an error: what was meant to be run
+/// was not. That a shard has none of them is not.
+pub(super) fn select(selection: &Selection, judge: &Judge) -> Result<(Vec<Selected>, usize), ExitCode> {
+    let portion = Portion::from_env(selection.shard).map_err(|error| {
+        eprintln!("error: {error}");
+        ExitCode::from(USAGE)
+    })?;
+    let mut selected = Vec::new();
+    let mut left_out = 0;
+    let mut elsewhere = 0;
+    for path in &selection.paths {
+        let found = if selection.exact.is_empty() {
+            suite::all(path, judge).map_err(|error| unreadable(path, &error))?
+        } else {
+            selection.exact.iter().filter_map(|name| suite::named(path, name, judge)).collect()
+        };
+        for case in found {
+            let hit = |text: &String| case.name.contains(text.as_str());
+            let wanted = selection.filter.is_empty() || selection.filter.iter().any(hit);
+            if !wanted || selection.skip.iter().any(hit) {
+                left_out += 1;
+            } else if portion.holds(&case.name) {
+                selected.push(Selected { path: path.clone(), case });
+            } else {
+                elsewhere += 1;
+            }
+        }
+    }
+    if selected.is_empty() && elsewhere == 0 {
+        let paths: Vec<String> = selection.paths.iter().map(|path| path.display().to_string()).collect();
+        let left_out = match left_out {
+            // Where a name is asked for, nothing else is looked at.
+            0 => String::new(),
+            1 => " (1 was left out)".to_owned(),
+            several => format!(" ({several} were left out)"),
+        };
+        eprintln!("error: no scenario of {} matches{left_out}", paths.join(", "));
+        return Err(ExitCode::from(NO_TESTS));
+    }
+    Ok((selected, left_out + elsewhere))
+}
+
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
+    eprintln!("error: {}: {error}", path.display());
+    ExitCode::from(USAGE)
+}
