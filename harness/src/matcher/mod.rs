@@ -8,6 +8,7 @@ mod diff;
 mod end;
 mod exhaustive;
 mod file;
+pub(crate) mod inject;
 mod lines;
 mod observation;
 mod text;
@@ -15,7 +16,8 @@ mod verdict;
 
 use assize_core::Verdict;
 use assize_core::trace::{Body, Event};
-pub use observation::{FileSeen, Observation};
+pub use observation::{FileSeen, Injected, Observation};
+pub(crate) use verdict::asks_for;
 
 use crate::attempt::Answered;
 use crate::scenario::expect::Expectation;
@@ -88,6 +90,7 @@ pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
     }
     findings.extend(verdict::judge(&expect.verdicts, seen, &root.key("verdicts")));
     findings.extend(exhaustive::judge(&expect.verdicts, seen, &root.key("verdicts")));
+    findings.extend(seen.injected.iter().filter_map(|injected| inject::judge(injected, seen)));
     findings.extend(attempts(seen));
     findings
 }

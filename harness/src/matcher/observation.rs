@@ -9,6 +9,8 @@ use assize_core::outcome::{End, Why};
 use assize_core::trace::Event;
 
 use crate::attempt::{AttemptFinding, WantedVerdict};
+use crate::scenario::expect::{Range, VerdictPattern};
+use crate::scenario::place::YamlPath;
 
 /// What was seen of a run.
 #[derive(Debug, Clone)]
@@ -31,6 +33,25 @@ pub struct Observation {
     pub attempts: Vec<AttemptFinding>,
     /// What the verdict log must say of attempts.
     pub wanted: Vec<WantedVerdict>,
+    /// What came of injections.
+    pub injected: Vec<Injected>,
+}
+
+/// What came of an injection.
+#[derive(Debug, Clone)]
+pub struct Injected {
+    /// Where it stands.
+    pub at: YamlPath,
+    /// Which calls it is for.
+    pub pattern: VerdictPattern,
+    /// How often it had to answer.
+    pub times: Range,
+    /// How many calls were like its pattern.
+    pub matched: u64,
+    /// How many of them it answered.
+    pub fired: u64,
+    /// Why it could not, where it had to.
+    pub failed: Option<String>,
 }
 
 /// What lay at a path.

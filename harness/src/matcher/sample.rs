@@ -22,6 +22,7 @@ pub(crate) fn quiet() -> Observation {
         work: "/tmp/w1".into(),
         attempts: Vec::new(),
         wanted: Vec::new(),
+        injected: Vec::new(),
     }
 }
 

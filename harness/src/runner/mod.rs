@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod engine;
+mod inject;
 mod keep;
 mod left;
 mod remove;
 mod repeat;
 pub(crate) mod scratch;
 mod session;
+mod sweep;
 mod work;
 
 use std::io;
@@ -23,13 +25,14 @@ use assize_core::plan::PlanError;
 use assize_core::policy::Observe;
 use assize_core::syscall::family;
 use assize_core::trace::Memory;
-use assize_core::{Command, Outcome, Policy, RunError, Stdin};
-pub use engine::{Engine, Kernel};
+use assize_core::{Command, HandlerError, Outcome, Policy, RunError, Stdin, Syscall};
+pub use engine::{Engine, Handlers, Kernel};
 pub use keep::{Keep, Which};
 
 use crate::attempt::{self, AttemptError, Compiled};
 use crate::interrupt;
 use crate::matcher::{self, Finding, Observation};
+use crate::scenario::calls::Calls;
 use crate::scenario::place::YamlPath;
 use crate::scenario::{Action, Scenario};
 
@@ -71,6 +74,14 @@ pub enum RunnerError {
     /// The test run was asked to end.
     #[error("the test run was interrupted")]
     Interrupted,
+    /// An injection is to answer a call that the policy denies.
+    #[error("`inject` can't answer {call}: it is denied by {by}, and no injection weakens a denial")]
+    InjectDenied {
+        /// The call.
+        call: Syscall,
+        /// The rule that denies it.
+        by: String,
+    },
     /// There is nothing to run.
     #[error("`run` names no program")]
     NoProgram,
@@ -83,9 +94,21 @@ impl RunnerError {
         match self {
             Self::Attempt(error) => error.path.clone(),
             Self::Work { .. } => YamlPath::from(["files"]),
+            Self::InjectDenied { call, .. } => injecting(scenario, *call),
+            Self::Sandbox(RunError::Plan(PlanError::Stopped { call, .. })) => injecting(scenario, *call),
             Self::Sandbox(error) => of_policy(error).unwrap_or_else(|| action(scenario)),
             _ => action(scenario),
         }
+    }
+}
+
+/// What is to answer this call: an injection, or a sweep.
+fn injecting(scenario: &Scenario, call: Syscall) -> YamlPath {
+    let names = |calls: &Option<Calls>| calls.as_ref().is_some_and(|calls| calls.calls().contains(&call));
+    match scenario.inject.iter().position(|injection| names(&injection.pattern.call)) {
+        Some(nth) => YamlPath::from(["inject"]).index(nth).key("call"),
+        None if scenario.sweep.is_some() => YamlPath::from(["sweep", "calls"]),
+        None => YamlPath::from(["policy"]),
     }
 }
 
@@ -152,7 +175,7 @@ pub fn run(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran,
 }
 
 fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, RunnerError> {
-    let mut first = take(scenario, engine, Look::AsExpected)?;
+    let mut first = take(scenario, engine, Look::AsExpected, &[])?;
     let mut findings = matcher::judge(&scenario.expect, &first.seen);
     explain(scenario, engine, &first, &mut findings);
     for nth in 2..=scenario.repeat {
@@ -163,7 +186,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         if nth == 2 {
             first.work.move_aside()?;
         }
-        let other = take(scenario, engine, Look::AsExpected)?;
+        let other = take(scenario, engine, Look::AsExpected, &[])?;
         findings = matcher::judge(&scenario.expect, &other.seen);
         if let Some(mut finding) = repeat::diverges(&first, &other, nth) {
             // The verdict log says so itself.
@@ -177,7 +200,16 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
             return Ok(Ran { findings, controls: first.controls, kept });
         }
     }
-    let kept = keep.run(&scenario.test, &[("", &first)], !findings.is_empty());
+    let swept = match &scenario.sweep {
+        Some(sweep) if findings.is_empty() => Some(sweep::run(scenario, sweep, engine)?),
+        _ => None,
+    };
+    let mut takes = vec![("", &first)];
+    if let Some(swept) = &swept {
+        findings.extend(swept.findings.iter().cloned());
+        takes.extend(swept.failed.iter().map(|(cell, take)| (cell.as_str(), take)));
+    }
+    let kept = keep.run(&scenario.test, &takes, !findings.is_empty());
     Ok(Ran { findings, controls: first.controls, kept })
 }
 
@@ -189,7 +221,7 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
         return;
     }
     // The scenario has failed already: a second run that fails to start has nothing to add.
-    let Ok(again) = take(scenario, engine, Look::Denials) else { return };
+    let Ok(again) = take(scenario, engine, Look::Denials, &[]) else { return };
     if again.seen.end != first.seen.end {
         return;
     }
@@ -209,9 +241,9 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
 
 /// Where two runs part, told by two more of which more is seen: outputs say only that they did.
 fn part(scenario: &Scenario, engine: &dyn Engine) -> Option<String> {
-    let mut one = take(scenario, engine, Look::Everything).ok()?;
+    let mut one = take(scenario, engine, Look::Everything, &[]).ok()?;
     one.work.move_aside().ok()?;
-    let two = take(scenario, engine, Look::Everything).ok()?;
+    let two = take(scenario, engine, Look::Everything, &[]).ok()?;
     repeat::parting(&one, &two)
 }
 
@@ -226,7 +258,12 @@ fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> Observe {
 }
 
 /// Runs a scenario once.
-fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, RunnerError> {
+fn take(
+    scenario: &Scenario,
+    engine: &dyn Engine,
+    look: Look,
+    extra: &[inject::Extra],
+) -> Result<Take, RunnerError> {
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);
     }
@@ -235,13 +272,15 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
     let work = work::Work::make(&scenario.files, &scenario.test.to_string(), clock.map(|clock| clock.start))?;
     let mut policy = scenario.policy(work.path());
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
+    let injections = inject::Injections::of(scenario, extra, work.path());
+    let handlers = injections.handlers();
     let (outcome, events, attempts, wanted) = match &scenario.action {
         Action::Attempt(attempts) => {
             let compiled = attempt::compile(attempts, work.path())?;
             policy.observe = observe(scenario, Some(&compiled));
             show(&mut policy.observe, look);
             let (command, run) = compiled.script.clone().build().map_err(RunnerError::Prober)?;
-            let (outcome, events) = start(engine, policy, command.cwd(work.path()))?;
+            let (outcome, events) = start(engine, policy, command.cwd(work.path()), handlers)?;
             let came = compiled.came(&run).map_err(RunnerError::Prober)?;
             (outcome, events, compiled.judge(&came), compiled.verdicts())
         }
@@ -255,7 +294,7 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
             let stdin =
                 scenario.stdin.as_ref().map_or(Stdin::Null, |text| Stdin::Bytes(text.clone().into_bytes()));
             let command = Command::new(program).args(args).cwd(work.path()).stdin(stdin);
-            let (outcome, events) = start(engine, policy, command)?;
+            let (outcome, events) = start(engine, policy, command, handlers)?;
             (outcome, events, Vec::new(), Vec::new())
         }
     };
@@ -270,6 +309,7 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
         work: work.path().to_owned(),
         attempts,
         wanted,
+        injected: injections.came(),
     };
     let left = (scenario.repeat > 1).then(|| left::Left::beneath(work.path()));
     Ok(Take { seen, controls: outcome.report, work, left })
@@ -291,9 +331,15 @@ fn start(
     engine: &dyn Engine,
     policy: Policy,
     command: Command,
+    handlers: Handlers,
 ) -> Result<(Outcome, Vec<assize_core::Event>), RunnerError> {
     let log = Memory::default();
-    let outcome = engine.run(policy, command, log.clone())?;
+    let outcome = engine.run(policy, command, handlers, log.clone()).map_err(|error| match error {
+        RunError::Handler(HandlerError::OnDenySyscall { syscall, by }) => {
+            RunnerError::InjectDenied { call: syscall, by }
+        }
+        other => other.into(),
+    })?;
     // What was given up is not judged, and nothing of it is kept.
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);

@@ -19,7 +19,14 @@ use crate::matcher::sample::{denied, events, verdict};
 struct Fake<F>(F);
 
 impl<F: Fn(&Policy, &Path, &mut Memory) -> Outcome + Send + Sync> Engine for Fake<F> {
-    fn run(&self, policy: Policy, command: Command, mut log: Memory) -> Result<Outcome, RunError> {
+    fn run(
+        &self,
+        policy: Policy,
+        command: Command,
+        handlers: Handlers,
+        mut log: Memory,
+    ) -> Result<Outcome, RunError> {
+        assert!(handlers.is_empty());
         assert!(matches!(command.program, Program::Path(_)));
         Ok(self.0(&policy, command.cwd.as_deref().unwrap(), &mut log))
     }

@@ -15,9 +15,11 @@ use super::each::{Substitution, cells};
 use super::expect::Expectation;
 use super::fault::{Fault, shown};
 use super::files::{FileSpec, WorkPath, beneath_no_folder};
+use super::inject::Injection;
 use super::model::{Scenario, TestName};
 use super::place::{SourceMap, Step, YamlPath};
 use super::policy::{CapabilityName, EnvName, PolicySpec};
+use super::sweep::Sweep;
 use super::template::Template;
 use super::tree::{Entry, Kind, Node};
 use crate::attempt::{self, Attempt};
@@ -43,6 +45,9 @@ struct Document {
     run: Option<Words>,
     shell: Option<String>,
     attempt: Option<Vec<Attempt>>,
+    #[serde(default)]
+    inject: Vec<Injection>,
+    sweep: Option<Sweep>,
     // Taken out before a cell is typed; it stands here so that the list of known keys is whole.
     #[serde(rename = "each")]
     _each: Option<IgnoredAny>,
@@ -61,7 +66,7 @@ pub(super) const MAX_FAULTS: usize = 20;
 
 /// Keys of the language that are not built yet: the path of their map, and the keys.
 const NOT_BUILT: &[(&[&str], &[&str])] = &[
-    (&[], &["inject", "reproduce", "extends"]),
+    (&[], &["reproduce", "extends"]),
     (&["policy"], &["net", "user", "cpus"]),
     (&["policy", "fs"], &["root", "mounts", "workdir"]),
     (&["policy", "limits"], &["memory", "processes", "cpu", "open-files", "file-size", "disk", "output"]),
@@ -190,6 +195,8 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
         env: read.env,
         stdin: read.stdin,
         action,
+        inject: read.inject,
+        sweep: read.sweep,
         repeat,
         without: read.without.into_iter().map(|name| name.0.to_owned()).collect(),
         expect: read.expect,

@@ -12,12 +12,14 @@ mod each;
 pub mod expect;
 mod fault;
 pub mod files;
+pub mod inject;
 pub mod load;
 pub mod model;
 pub mod place;
 pub mod policy;
 pub mod policy_file;
 pub mod quantity;
+pub mod sweep;
 pub mod template;
 mod tree;
 

@@ -15,8 +15,10 @@ use super::action::Action;
 use super::deterministic::Deterministic;
 use super::expect::Expectation;
 use super::files::{FileSpec, WorkPath};
+use super::inject::Injection;
 use super::place::{SourceMap, Span, YamlPath};
 use super::policy::{EnvName, PolicySpec};
+use super::sweep::Sweep;
 use super::template::Template;
 use crate::diagnostic::Diagnostic;
 use crate::needs::Need;
@@ -69,6 +71,10 @@ pub struct Scenario {
     pub stdin: Option<String>,
     /// What is run.
     pub action: Action,
+    /// Faults and answers at chosen calls.
+    pub inject: Vec<Injection>,
+    /// Each occurrence of a call fails once.
+    pub sweep: Option<Sweep>,
     /// How many runs must give the same outputs and verdicts; 1 if nothing is said.
     pub repeat: u32,
     /// Capabilities that are left out.
@@ -88,6 +94,13 @@ impl Scenario {
     #[must_use]
     pub fn key_span(&self, path: &YamlPath) -> Option<Span> {
         self.source.key_span(self.document, path)
+    }
+
+    /// Where a part of the scenario stands, in words: `line 12`.
+    #[must_use]
+    pub fn line(&self, path: &YamlPath) -> String {
+        let line = self.key_span(path).map_or(0, |span| span.line);
+        format!("line {line}")
     }
 
     /// A diagnostic that points at the key at `path`.
