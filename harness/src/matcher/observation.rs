@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use assize_core::outcome::{End, Why};
 use assize_core::trace::Event;
@@ -25,6 +26,10 @@ pub struct Observation {
     pub stderr: Vec<u8>,
     /// What lay at each path that the expectation names, under the name that it has there.
     pub files: BTreeMap<String, FileSeen>,
+    /// What has changed in the work folder, where that was asked for.
+    pub changes: Option<Changes>,
+    /// How long it took.
+    pub took: Duration,
     /// What was asked and answered, in order.
     pub events: Vec<Event>,
     /// The work folder.
@@ -36,6 +41,22 @@ pub struct Observation {
     /// What came of injections.
     pub injected: Vec<Injected>,
 }
+
+/// What has changed in the work folder.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// What was not there before.
+    pub added: ChangesSeen,
+    /// What is other than before.
+    pub modified: ChangesSeen,
+    /// What is gone.
+    pub deleted: ChangesSeen,
+    /// Whether there was more than is looked at.
+    pub cut: bool,
+}
+
+/// What lies at paths of the work folder.
+pub(super) type ChangesSeen = BTreeMap<String, FileSeen>;
 
 /// What came of an injection.
 #[derive(Debug, Clone)]

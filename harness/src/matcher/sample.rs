@@ -18,6 +18,8 @@ pub(crate) fn quiet() -> Observation {
         stdout: Vec::new(),
         stderr: Vec::new(),
         files: BTreeMap::new(),
+        changes: None,
+        took: Duration::ZERO,
         events: Vec::new(),
         work: "/tmp/w1".into(),
         attempts: Vec::new(),

@@ -70,7 +70,12 @@ fn placed(scenario: &Scenario, finding: &Finding) -> Diagnostic {
     if let Some(related) = &finding.related
         && let Some(span) = scenario.key_span(&related.at)
     {
-        diagnostic.others.push((span, format!("{}: {}", related.what, related.says)));
+        let says = format!("{}: {}", related.what, related.says);
+        if diagnostic.span.is_some_and(|own| own.file == span.file) {
+            diagnostic.others.push((span, says));
+        } else {
+            diagnostic.notes.push(format!("{says} ({})", scenario.line(&related.at)));
+        }
     }
     diagnostic
 }

@@ -4,6 +4,7 @@
 //! runner decides nothing about right and wrong: that is the matcher's.
 #![forbid(unsafe_code)]
 
+mod copy;
 mod engine;
 mod inject;
 mod keep;
@@ -272,6 +273,7 @@ fn take(
     let work = work::Work::make(&scenario.files, &scenario.test.to_string(), clock.map(|clock| clock.start))?;
     let mut policy = scenario.policy(work.path());
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
+    let before = scenario.expect.changes.is_some().then(|| left::Left::beneath(work.path()));
     let injections = inject::Injections::of(scenario, extra, work.path());
     let handlers = injections.handlers();
     let (outcome, events, attempts, wanted) = match &scenario.action {
@@ -299,12 +301,15 @@ fn take(
         }
     };
     let files = scenario.expect.files.keys().map(|path| (path.clone(), work.look(path))).collect();
+    let changes = before.map(|before| work.changes(&before));
     let seen = Observation {
         end: outcome.end,
         why: outcome.why,
         stdout: outcome.stdout,
         stderr: outcome.stderr,
         files,
+        changes,
+        took: outcome.took,
         events,
         work: work.path().to_owned(),
         attempts,

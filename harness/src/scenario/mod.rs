@@ -10,6 +10,7 @@ pub mod deterministic;
 mod document;
 mod each;
 pub mod expect;
+mod extends;
 mod fault;
 pub mod files;
 pub mod inject;

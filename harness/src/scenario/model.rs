@@ -99,8 +99,14 @@ impl Scenario {
     /// Where a part of the scenario stands, in words: `line 12`.
     #[must_use]
     pub fn line(&self, path: &YamlPath) -> String {
-        let line = self.key_span(path).map_or(0, |span| span.line);
-        format!("line {line}")
+        let span = self.key_span(path);
+        let line = span.map_or(0, |span| span.line);
+        // What two hosts call the folder above it is no part of what they say.
+        let name = self.source.file(span).and_then(|file| file.path.file_name());
+        match (span.map_or(0, |span| span.file), name) {
+            (1.., Some(name)) => format!("{}:{line}", name.to_string_lossy()),
+            _ => format!("line {line}"),
+        }
     }
 
     /// A diagnostic that points at the key at `path`.
@@ -111,7 +117,15 @@ impl Scenario {
         path: &YamlPath,
         label: impl Into<String>,
     ) -> Diagnostic {
-        Diagnostic::new(title, &self.file).at(Arc::clone(self.source.text()), self.key_span(path), label)
+        let span = self.key_span(path);
+        match self.source.file(span) {
+            Some(file) => {
+                let own = span.is_none_or(|span| span.file == 0);
+                let path = if own { &self.file } else { &file.path };
+                Diagnostic::new(title, path).at(Arc::clone(&file.text), span, label)
+            }
+            None => Diagnostic::new(title, &self.file),
+        }
     }
 
     /// The policy of a run in this work folder. What to observe is left to the caller: it follows from the
