@@ -11,7 +11,7 @@ use assize_core::outcome::Report;
 use crate::diagnostic::Diagnostic;
 use crate::needs::{Host, Judgement, Required};
 use crate::report::{self, Started};
-use crate::runner::{self, Engine, Keep};
+use crate::runner::{self, Cell, Engine, Keep};
 use crate::scenario::{self, Scenario};
 
 /// One test.
@@ -106,6 +106,8 @@ pub struct Done {
     pub failure: Option<String>,
     /// Which controls were in force, where it came to a run.
     pub controls: Report,
+    /// The cells of a sweep.
+    pub cells: Vec<Cell>,
 }
 
 /// How tests are run and reported.
@@ -125,7 +127,8 @@ impl Case {
     /// Runs it. A skip is no pass: to run a test whose needs are not met is a failure, with that reason.
     #[must_use]
     pub fn run(&self, way: Way<'_>) -> Done {
-        let failed = |text: String| Done { failure: Some(text), controls: Report::default() };
+        let failed =
+            |text: String| Done { failure: Some(text), controls: Report::default(), cells: Vec::new() };
         match &self.state {
             State::Lacking(why) => failed(format!("error: this host lacks what the scenario needs: {why}\n")),
             State::Claimed(why) => {
@@ -136,7 +139,7 @@ impl Case {
                 Ok(ran) => {
                     let failure = (!ran.findings.is_empty())
                         .then(|| report::failure(scenario, &ran, way.started, way.colour));
-                    Done { failure, controls: ran.controls }
+                    Done { failure, controls: ran.controls, cells: ran.cells }
                 }
                 Err(error) => failed(report::broken(scenario, &error, way.started, way.colour)),
             },

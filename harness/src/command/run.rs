@@ -119,9 +119,10 @@ enum Came {
 fn say(name: &str, came: Came, counts: &mut Counts, verbose: bool, colour: bool) {
     let mut out = io::stdout().lock();
     let (word, rest) = match came {
-        Came::Done(Done { failure, controls }) => {
+        Came::Done(Done { failure, controls, cells }) => {
             counts.unavailable.extend(report::unavailable(&controls));
-            let controls = if verbose { report::controls(&controls) } else { String::new() };
+            let controls =
+                if verbose { report::cells(&cells) + &report::controls(&controls) } else { String::new() };
             match failure {
                 None => {
                     counts.passed += 1;

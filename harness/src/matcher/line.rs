@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regex::Regex;
 
@@ -44,15 +44,21 @@ pub(super) struct Line<'a> {
     /// Text and gaps alone need no regular expression.
     plain: bool,
     names: &'a Redactions,
-    /// The regular expression for what has been captured before, as far as the line wants to know.
-    compiled: Mutex<HashMap<Vec<String>, Option<Regex>>>,
+    compiled: Arc<Compiled>,
 }
+
+/// The regular expressions of a text that were used last, by how they are written: one can take more memory than all of a
+/// text. `None`: it grows too big.
+type Compiled = Mutex<HashMap<String, Option<Regex>>>;
+
+/// So many are kept.
+const MOST_COMPILED: usize = 200;
 
 /// The lines of an expected text.
 pub(super) fn lines<'a>(text: &'a str, names: &'a Redactions) -> Vec<Line<'a>> {
-    let mut captured = BTreeSet::new();
+    let (mut captured, compiled) = (BTreeSet::new(), Arc::default());
     let line = |text| {
-        let line = Line::new(text, names, &captured);
+        let line = Line::new(text, names, &captured, Arc::clone(&compiled));
         captured.extend(line.captures());
         line
     };
@@ -60,19 +66,24 @@ pub(super) fn lines<'a>(text: &'a str, names: &'a Redactions) -> Vec<Line<'a>> {
 }
 
 impl<'a> Line<'a> {
-    fn new(text: &'a str, names: &'a Redactions, captured: &BTreeSet<&'a str>) -> Self {
+    fn new(
+        text: &'a str,
+        names: &'a Redactions,
+        captured: &BTreeSet<&'a str>,
+        compiled: Arc<Compiled>,
+    ) -> Self {
         let any_lines = text.trim() == "...";
         let pieces = match text.trim() {
             r"\..." => vec![Piece::Text(text.replacen('\\', "", 1).into())],
             _ => pieces(text, names, captured),
         };
         let plain = pieces.iter().all(|piece| matches!(piece, Piece::Text(_) | Piece::Gap));
-        Self { text, pieces, any_lines, plain, names, compiled: Mutex::default() }
+        Self { text, pieces, any_lines, plain, names, compiled }
     }
 
     /// A line of its own, that captures nothing and uses nothing that was captured.
     pub(super) fn alone(text: &'a str, names: &'a Redactions) -> Self {
-        Self::new(text, names, &BTreeSet::new())
+        Self::new(text, names, &BTreeSet::new(), Arc::default())
     }
 
     /// Whether it stands for any lines, or none.
@@ -92,6 +103,11 @@ impl<'a> Line<'a> {
     /// As it was written.
     pub(super) fn written(&self) -> &'a str {
         self.text
+    }
+
+    /// What it costs to try it, where 1 is to compare texts.
+    pub(super) fn cost(&self) -> usize {
+        if self.plain { 1 } else { 50 }
     }
 
     /// The names by which it captures.
@@ -141,23 +157,18 @@ impl<'a> Line<'a> {
         gap || left.is_empty()
     }
 
-    /// Runs with the regular expression for the whole line; `None` for one that grows too big.
+    /// Runs with the regular expression for the whole line; not with one that grows too big.
     fn with<T>(&self, before: &Captured, run: impl FnOnce(&Regex) -> Option<T>) -> Option<T> {
-        let used: Vec<String> = self
-            .pieces
-            .iter()
-            .filter_map(|piece| match piece {
-                Piece::Again(name) => Some(before.get(*name).cloned().unwrap_or_default()),
-                _ => None,
-            })
-            .collect();
+        let text = format!("^(?:{})$", self.expression(before, ".*?"));
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        // Lines that are tried again and again use the same few.
-        if compiled.len() > 1000 {
+        if let Some(known) = compiled.get(&text) {
+            return run(known.as_ref()?);
+        }
+        if compiled.len() >= MOST_COMPILED {
             compiled.clear();
         }
-        let text = || format!("^(?:{})$", self.expression(before, ".*?"));
-        run(compiled.entry(used).or_insert_with(|| compile(&text())).as_ref()?)
+        let regex = compile(&text);
+        run(compiled.entry(text).or_insert(regex).as_ref()?)
     }
 
     /// `gap`: what stands for a gap.

@@ -26,7 +26,8 @@ fn work(pattern: &str, line: &str) -> usize {
 pub(super) fn lines_match(pattern: &[Line<'_>], lines: &[&str]) -> Result<bool, TooLong> {
     let written = pattern.iter().map(Line::written);
     let once: usize = lines.iter().copied().chain(written).map(|line| work("", line)).sum();
-    let mut left = MOST_WORK + 16 * once;
+    let most = pattern.iter().map(Line::cost).max().unwrap_or(1);
+    let mut left = MOST_WORK + 16 * most * once;
     if pattern.iter().any(|line| line.captures().next().is_some()) {
         return with_captures(pattern, lines);
     }
@@ -35,7 +36,8 @@ pub(super) fn lines_match(pattern: &[Line<'_>], lines: &[&str]) -> Result<bool, 
     let mut back: Option<(usize, usize)> = None;
     while let Some(this) = lines.get(line) {
         let wanted = pattern.get(at);
-        left = left.checked_sub(work(wanted.map_or("", Line::written), this)).ok_or(TooLong)?;
+        let cost = work(wanted.map_or("", Line::written), this) * wanted.map_or(1, Line::cost);
+        left = left.checked_sub(cost).ok_or(TooLong)?;
         if wanted.is_some_and(Line::is_any_lines) {
             back = Some((at, line));
             at += 1;

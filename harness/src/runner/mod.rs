@@ -49,6 +49,17 @@ pub struct Ran {
     pub controls: Report,
     /// Where the artefacts of a failed run lie.
     pub kept: Option<PathBuf>,
+    /// The cells of a sweep, in the order in which they were run.
+    pub cells: Vec<Cell>,
+}
+
+/// One run of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// What it is called: `[family(open)#3=EIO]`.
+    pub name: String,
+    /// Whether it came out as expected.
+    pub passed: bool,
 }
 
 /// Why a scenario could not be run, or its run can't be believed.
@@ -198,7 +209,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         }
         if !findings.is_empty() {
             let kept = keep.run(&scenario.test, &[("", &first), (&format!("run-{nth}"), &other)], true);
-            return Ok(Ran { findings, controls: first.controls, kept });
+            return Ok(Ran { findings, controls: first.controls, kept, cells: Vec::new() });
         }
     }
     let swept = match &scenario.sweep {
@@ -211,7 +222,8 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         takes.extend(swept.failed.iter().map(|(cell, take)| (cell.as_str(), take)));
     }
     let kept = keep.run(&scenario.test, &takes, !findings.is_empty());
-    Ok(Ran { findings, controls: first.controls, kept })
+    let cells = swept.map(|swept| swept.cells).unwrap_or_default();
+    Ok(Ran { findings, controls: first.controls, kept, cells })
 }
 
 /// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.

@@ -1,8 +1,8 @@
-//! A sweep: first it is counted how often calls occur, then each occurrence fails in a run of its own.
+//! A sweep at work: first it is counted how often calls occur, then each occurrence fails in a run of its own.
 #![forbid(unsafe_code)]
 
 use super::inject::{Extra, counting};
-use super::{Engine, Look, RunnerError, Take, take};
+use super::{Cell, Engine, Look, RunnerError, Take, take};
 use crate::matcher::{self, Finding};
 use crate::scenario::Scenario;
 use crate::scenario::expect::{ErrnoName, Range, VerdictPattern};
@@ -17,16 +17,17 @@ const SHOWN: usize = 3;
 pub(super) struct Swept {
     pub(super) findings: Vec<Finding>,
     pub(super) failed: Vec<(String, Take)>,
+    pub(super) cells: Vec<Cell>,
 }
 
-/// One run of a sweep.
-struct Cell {
+/// One occurrence of a call, and what it fails with.
+struct Failing {
     pattern: VerdictPattern,
     nth: u64,
     errno: ErrnoName,
 }
 
-impl Cell {
+impl Failing {
     /// `[family(open)#3=EIO]`.
     fn name(&self) -> String {
         let call = self.pattern.call.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -38,7 +39,7 @@ impl Cell {
 pub(super) fn run(scenario: &Scenario, sweep: &Sweep, engine: &dyn Engine) -> Result<Swept, RunnerError> {
     let at = YamlPath::from(["sweep"]);
     let cells = cells(scenario, sweep, engine, &at)?;
-    let mut swept = Swept { findings: Vec::new(), failed: Vec::new() };
+    let mut swept = Swept { findings: Vec::new(), failed: Vec::new(), cells: Vec::new() };
     let total = cells.len();
     if u64::try_from(total).unwrap_or(u64::MAX) > sweep.most {
         let title = format!("the sweep has {total} cells, and at most {} are run", sweep.most);
@@ -70,6 +71,7 @@ pub(super) fn run(scenario: &Scenario, sweep: &Sweep, engine: &dyn Engine) -> Re
         let extra = [Extra { injection, at: at.clone() }];
         let came = take(&under_failure, engine, Look::AsExpected, &extra)?;
         let findings = matcher::judge(&under_failure.expect, &came.seen);
+        swept.cells.push(Cell { name: name.clone(), passed: findings.is_empty() });
         if findings.is_empty() {
             continue;
         }
@@ -92,7 +94,7 @@ fn cells(
     sweep: &Sweep,
     engine: &dyn Engine,
     at: &YamlPath,
-) -> Result<Vec<Cell>, RunnerError> {
+) -> Result<Vec<Failing>, RunnerError> {
     // They were read, so they are patterns.
     let patterns = sweep.patterns().unwrap_or_default();
     let counters =
@@ -104,7 +106,7 @@ fn cells(
         // One more than may be run is enough to know.
         for nth in 1..=count.min(sweep.most.saturating_add(1)) {
             for errno in &sweep.errno {
-                cells.push(Cell { pattern: pattern.clone(), nth, errno: *errno });
+                cells.push(Failing { pattern: pattern.clone(), nth, errno: *errno });
             }
         }
     }

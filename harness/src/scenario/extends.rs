@@ -248,6 +248,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn where_a_link_leads_decides() {
+        let (project, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = project.path().canonicalize().unwrap();
+        std::fs::write(outside.path().join("_x.yaml"), "repeat: 2").unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.join("_shared")).unwrap();
+        let refused = named(&root, "_shared/_x.yaml", Some(&root));
+        assert!(matches!(refused, Err(NamedError::Outside(..))), "{refused:?}");
+        assert!(named(&root, "_shared/_x.yaml", None).is_ok());
+    }
+
+    #[test]
+    fn a_project_is_the_same_for_a_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("tests/scenarios/deep")).unwrap();
+        assert_eq!(project(&root.join("tests")), root.join("tests"));
+        std::fs::write(root.join("Cargo.lock"), "").unwrap();
+        for part in ["tests", "tests/scenarios", "tests/scenarios/deep"] {
+            assert_eq!(project(&root.join(part)), root);
+        }
+    }
+
+    #[test]
     fn maps_are_merged_and_anything_else_is_replaced() {
         let node = |yaml: &str| (*parse(yaml).unwrap().documents[0]).clone();
         let under = node("a: { x: 1, y: [1, 2] }\nb: text\nc: { z: 1 }");
