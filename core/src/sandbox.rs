@@ -149,6 +149,22 @@ impl Sandbox {
         self.wait(Stdio::Captured)
     }
 
+    /// Runs it with handlers and waits, for callers that are not async.
+    ///
+    /// # Errors
+    /// As [`run_with_handlers`](Self::run_with_handlers).
+    pub fn run_blocking_with_handlers<S, H>(
+        self,
+        handlers: impl IntoIterator<Item = (S, H)>,
+    ) -> Result<Outcome, RunError>
+    where
+        S: TryInto<Syscall, Error = SyscallError>,
+        H: Handler,
+    {
+        let handlers = boxed(handlers)?;
+        if handlers.is_empty() { self.run_blocking() } else { self.start(handlers, Stdio::Captured)?.wait() }
+    }
+
     /// Runs it on the caller's own descriptors and waits, for callers that are not async.
     ///
     /// # Errors

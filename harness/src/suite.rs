@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::needs::{Host, Judgement, Required};
 use crate::pool::Task;
 use crate::report::{self, Started};
-use crate::runner::{self, Engine, Keep};
+use crate::runner::{self, Cell, Engine, Keep};
 use crate::scenario::turn::Cost;
 use crate::scenario::{self, Scenario};
 
@@ -108,12 +108,14 @@ pub struct Done {
     pub failure: Option<String>,
     /// Which controls were in force, where it came to a run.
     pub controls: Report,
+    /// The cells of a sweep.
+    pub cells: Vec<Cell>,
 }
 
 impl Done {
     /// It failed before anything ran.
     pub(crate) fn failed(text: String) -> Self {
-        Self { failure: Some(text), controls: Report::default() }
+        Self { failure: Some(text), controls: Report::default(), cells: Vec::new() }
     }
 }
 
@@ -153,7 +155,7 @@ impl Case {
                 Ok(ran) => {
                     let failure = (!ran.findings.is_empty())
                         .then(|| report::failure(scenario, &ran, way.started, way.colour));
-                    Done { failure, controls: ran.controls }
+                    Done { failure, controls: ran.controls, cells: ran.cells }
                 }
                 Err(error) => failed(report::broken(scenario, &error, way.started, way.colour)),
             },

@@ -1,6 +1,7 @@
 //! Every error message of a scenario file, as a reader sees it.
 //!
-//! The files in `tests/diagnostics` hold cases: a title after `====`, the file's text, and after `----` what is shown.
+//! The files in `tests/diagnostics` hold cases: a title after `====`, the file's text, and after `----` what is shown. Other
+//! files beside it follow a line `==> NAME <==`.
 //! `ASSIZE_BLESS=1 cargo test --test diagnostics` writes what is shown now; read the difference before you keep it.
 #![forbid(unsafe_code)]
 // A test may unwrap, and so may what only tests call.
@@ -31,7 +32,14 @@ fn cases(text: &str) -> Vec<Case> {
 fn shown(yaml: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("case.yaml");
-    std::fs::write(&file, yaml).unwrap();
+    let (own, others) = yaml.split_once("==> ").unwrap_or((yaml, ""));
+    std::fs::write(&file, own).unwrap();
+    for other in others.split("==> ").filter(|other| !other.is_empty()) {
+        let (name, text) = other.split_once(" <==\n").unwrap();
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
     match load(folder.path(), &file) {
         Ok(scenarios) => {
             let names: Vec<_> = scenarios.iter().map(|scenario| scenario.test.to_string()).collect();
@@ -40,7 +48,10 @@ fn shown(yaml: &str) -> String {
         Err(diagnostics) => {
             let text: String = diagnostics.iter().map(|diagnostic| diagnostic.render(false)).collect();
             let prefix = format!("{}/", folder.path().display());
-            text.replace(&prefix, "").trim_end().to_owned()
+            text.replace(&prefix, "")
+                .replace(&*folder.path().to_string_lossy(), "[PROJECT]")
+                .trim_end()
+                .to_owned()
         }
     }
 }

@@ -20,6 +20,7 @@ const VARYING: &[(&str, &str)] = &[
     (r"in (/usr)?/bin/", "in /bin/"),
     (r"0x[0-9a-f]{6,}", "0xADDRESS"),
     (r"finished in \d+\.\d+s", "finished in 0.00s"),
+    (r"the run took \d+\.\d+ s", "the run took 0.000 s"),
     (r"of \d+ verdicts", "of N verdicts"),
     (r"/bin/sh: (\d|line \d):", "sh:"),
     (r"(?m)^(    [-+])\d{1,9}$", "${1}NUMBER"),

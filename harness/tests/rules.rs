@@ -14,7 +14,7 @@ use assize_core::trace::{Body, Memory, Origin};
 use assize_core::{Command, Outcome, Policy, RunError, Sandbox};
 use assize_harness::needs::{Host, Required};
 use assize_harness::report::Started;
-use assize_harness::runner::{Engine, Keep};
+use assize_harness::runner::{Engine, Handlers, Keep};
 use assize_harness::suite::{self, Judge, State, Way};
 
 const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci/rules-not-yet-seen.txt");
@@ -28,7 +28,13 @@ type Fired = BTreeSet<(String, String, String)>;
 struct Listening(Mutex<Fired>);
 
 impl Engine for Listening {
-    fn run(&self, mut policy: Policy, command: Command, log: Memory) -> Result<Outcome, RunError> {
+    fn run(
+        &self,
+        mut policy: Policy,
+        command: Command,
+        handlers: Handlers,
+        log: Memory,
+    ) -> Result<Outcome, RunError> {
         policy.observe.denials = true;
         let denied = ALL.iter().flat_map(|declared| (declared.rules)()).filter(|rule| rule.grounds.is_none());
         for rule in denied {
@@ -38,7 +44,8 @@ impl Engine for Listening {
                 .extend(rule.spellings.iter().flat_map(|name| assize_core::Syscall::named(name)));
         }
         let heard = Memory::default();
-        let outcome = Sandbox::new(policy, command).trace(log).trace(heard.clone()).run_blocking();
+        let sandbox = Sandbox::new(policy, command).trace(log).trace(heard.clone());
+        let outcome = sandbox.run_blocking_with_handlers(handlers);
         let mut fired = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for event in heard.drain() {
             if let Body::Verdict(verdict) = event.body

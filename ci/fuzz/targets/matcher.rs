@@ -39,6 +39,9 @@ fuzz_target!(|input: &[u8]| {
         work: "/tmp/w1".into(),
         attempts: Vec::new(),
         wanted: Vec::new(),
+        injected: Vec::new(),
+        changes: None,
+        took: Duration::ZERO,
     };
     let findings = judge(&scenario.expect, &seen);
     assert_eq!(findings, judge(&scenario.expect, &seen));

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::sys;
 
@@ -73,6 +74,15 @@ impl NotifAction {
     /// An answer that comes later.
     pub fn defer(later: impl Future<Output = Self> + Send + 'static) -> Self {
         Self::Defer(Deferred(Box::pin(later)))
+    }
+
+    /// This answer, so much later.
+    #[must_use]
+    pub fn after(delay: Duration, answer: Self) -> Self {
+        Self::defer(async move {
+            tokio::time::sleep(delay).await;
+            answer
+        })
     }
 
     /// A descriptor from which the guest reads `content`, as the result of the call.

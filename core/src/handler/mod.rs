@@ -7,6 +7,7 @@
 mod action;
 mod memory;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::os::fd::RawFd;
 use std::pin::Pin;
@@ -17,6 +18,8 @@ pub(crate) use memory::cstr as memory_cstr;
 pub use memory::{DupError, MemoryError, dup_child_fd, read_child_cstr, read_child_mem, write_child_mem};
 
 pub use crate::sys::seccomp::{Notif, NotifData};
+use crate::syscall::decode;
+use crate::trace::Args;
 use crate::{Syscall, SyscallError};
 
 /// What a handler gets to see of a call.
@@ -29,6 +32,34 @@ pub struct HandlerCtx {
     pub notif_fd: RawFd,
 }
 
+impl HandlerCtx {
+    /// The call's arguments as its verdict will show them, read from the guest's memory: to look at, and not to decide
+    /// on what a guest may do, since another of its threads can change that memory afterwards. A pointer that can't be
+    /// read stays one.
+    ///
+    /// # Errors
+    /// The number is no system call's.
+    pub fn args(&self) -> Result<(Syscall, Args), SyscallError> {
+        let call = Syscall::checked(i64::from(self.notif.data.nr))?;
+        Ok((call, decode::decode(call, &self.notif.data.args, &mut OfCaller(self))))
+    }
+}
+
+/// The memory of whoever made a call.
+struct OfCaller<'a>(&'a HandlerCtx);
+
+impl decode::Memory for OfCaller<'_> {
+    fn cstr(&mut self, address: u64) -> Option<Vec<u8>> {
+        let HandlerCtx { notif, notif_fd } = self.0;
+        read_child_cstr(*notif_fd, notif.id, notif.pid, address, 4096).ok()
+    }
+
+    fn bytes(&mut self, address: u64, len: usize) -> Option<Vec<u8>> {
+        let HandlerCtx { notif, notif_fd } = self.0;
+        read_child_mem(*notif_fd, notif.id, notif.pid, address, len).ok()
+    }
+}
+
 /// The future of a handler's answer.
 pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = NotifAction> + Send + 'a>>;
 
@@ -39,6 +70,12 @@ pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = NotifAction> + Send + '
 pub trait Handler: Send + Sync + 'static {
     /// Answers one call. [`NotifAction::Continue`] passes it on to the next handler, or lets it run.
     fn handle<'a>(&'a self, cx: &'a HandlerCtx) -> HandlerFuture<'a>;
+
+    /// What verdicts call it ([`Origin::Named`](crate::trace::Origin::Named)). Without a name: its place in the list of
+    /// the run's handlers.
+    fn name(&self) -> Option<Cow<'static, str>> {
+        None
+    }
 }
 
 impl<F, Fut> Handler for F
@@ -55,11 +92,19 @@ impl Handler for Box<dyn Handler> {
     fn handle<'a>(&'a self, cx: &'a HandlerCtx) -> HandlerFuture<'a> {
         (**self).handle(cx)
     }
+
+    fn name(&self) -> Option<Cow<'static, str>> {
+        (**self).name()
+    }
 }
 
 impl Handler for Arc<dyn Handler> {
     fn handle<'a>(&'a self, cx: &'a HandlerCtx) -> HandlerFuture<'a> {
         (**self).handle(cx)
+    }
+
+    fn name(&self) -> Option<Cow<'static, str>> {
+        (**self).name()
     }
 }
 

@@ -31,13 +31,14 @@ pub(super) fn ask(call: Call, handlers: Arc<[usize]>) {
             let cx = HandlerCtx { notif: call.notif, notif_fd };
             let mut asked = 0;
             let answered = catch_unwind(AssertUnwindSafe(|| {
-                Handle::current().block_on(ask_each(&run, &handlers, &cx, &mut asked))
+                let action = Handle::current().block_on(ask_each(&run, &handlers, &cx, &mut asked));
+                let name = run.handlers.get(asked).and_then(|handler| handler.name());
+                (action, name.map_or(Origin::Handler(asked), Origin::Named))
             }));
-            let by_handler = Asked { by: Origin::Handler(asked), grounds: Grounds::Emulated };
             match answered {
-                Ok(Some(action)) => answer(call, action, by_handler),
+                Ok((Some(action), by)) => answer(call, action, Asked { by, grounds: Grounds::Emulated }),
                 // The run is over.
-                Ok(None) => {}
+                Ok((None, _)) => {}
                 Err(_) => {
                     run.note(format!("handler {asked} panicked on {}", call.syscall()));
                     let by = Origin::Supervisor(format!("handler {asked} panicked").into());

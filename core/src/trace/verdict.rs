@@ -100,6 +100,8 @@ pub enum Origin {
     },
     /// A handler that was given to the run, by its place in the list.
     Handler(usize),
+    /// A handler that has a name: what it calls itself.
+    Named(Cow<'static, str>),
     /// Landlock: the kernel refused what the policy doesn't grant.
     Landlock,
     /// The kernel, by its ordinary rules (permissions, missing files, ...).
@@ -113,6 +115,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Rule { capability, rule } => write!(f, "{capability} ({rule})"),
             Self::Handler(place) => write!(f, "handler {place}"),
+            Self::Named(name) => f.write_str(name),
             Self::Landlock => f.write_str("landlock"),
             Self::Kernel => f.write_str("kernel"),
             Self::Supervisor(why) => write!(f, "supervisor ({why})"),

@@ -108,6 +108,35 @@ fn the_first_answer_that_is_not_continue_wins() {
     assert_eq!(verdicts(&probed.events)[0].by, Origin::Handler(3));
 }
 
+/// Looks at the call as its verdict shows it, and answers by a name of its own.
+struct Called;
+
+impl Handler for Called {
+    fn handle<'a>(&'a self, cx: &'a HandlerCtx) -> HandlerFuture<'a> {
+        let (call, args) = cx.args().unwrap();
+        assert_eq!((call.name(), args.to_string().as_str()), ("mkdir", "\"/x/y\", 0o700"));
+        Box::pin(std::future::ready(NotifAction::after(Duration::from_millis(1), NotifAction::Errno(5))))
+    }
+
+    fn name(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some("called".into())
+    }
+}
+
+#[test]
+fn a_handler_with_a_name_is_called_by_it() {
+    let mut script = Script::default();
+    let path = script.bytes(b"/x/y\0");
+    call(&mut script, Sysno::mkdir, &[Value::Data(path), n(0o700)]);
+    let boxed: Box<dyn Handler> = Box::new(Called);
+    let probed = probe(bare(), script, vec![(number(Sysno::mkdir), Box::new(boxed) as Box<dyn Handler>)]);
+    assert_eq!(probed.result(0), -5);
+    let verdicts = verdicts(&probed.events);
+    let said: Vec<_> = verdicts.iter().map(|verdict| (verdict.action, verdict.by.to_string())).collect();
+    let called = || "called".to_owned();
+    assert_eq!(said, [(Action::Defer, called()), (Action::Deny(Errno::EIO), called())]);
+}
+
 #[test]
 fn builtin_rules_answer_before_handlers() {
     let asked = Seen::<u32>::default();

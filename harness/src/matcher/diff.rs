@@ -1,8 +1,10 @@
 //! The difference between a text and what it was to be.
 #![forbid(unsafe_code)]
 
-use super::lines::{is_any_lines, line_matches};
+use super::line::{self, Line};
+use super::lines::captured_first;
 use super::text::cut;
+use crate::scenario::expect::Redactions;
 
 /// Longer differences are cut: the whole text lies in the kept artefacts.
 const MOST_LINES: usize = 60;
@@ -17,8 +19,8 @@ const MOST_COMPARED: usize = 2000;
 const MOST_BYTES: usize = 200_000_000;
 
 /// What to take away (`-`) and what to add (`+`) to come from the expected text to the one that was seen.
-pub(super) fn diff(expected: &str, seen: &str, elide: bool) -> String {
-    let seen = if elide { aligned(expected, seen) } else { seen.to_owned() };
+pub(super) fn diff(expected: &str, seen: &str, elide: Option<&Redactions>) -> String {
+    let seen = elide.map_or_else(|| seen.to_owned(), |names| aligned(expected, seen, names));
     let (expected, seen, cut_off) = beginning(expected, &seen);
     let diff = similar::TextDiff::from_lines(expected, seen);
     let text = diff.unified_diff().context_radius(2).to_string();
@@ -54,19 +56,21 @@ fn beginning<'a>(one: &'a str, other: &'a str) -> (&'a str, &'a str, bool) {
 }
 
 /// The seen text with every line that a pattern covers put as that pattern, so that only real differences are left.
-fn aligned(expected: &str, seen: &str) -> String {
-    let patterns: Vec<&str> = expected.lines().collect();
+fn aligned(expected: &str, seen: &str, names: &Redactions) -> String {
+    let patterns = line::lines(expected, names);
     let lines: Vec<&str> = seen.lines().collect();
     let (rows, columns) = (patterns.len() + 1, lines.len() + 1);
     if rows.saturating_mul(columns) > MOST_PAIRS || rows.saturating_mul(seen.len()) > MOST_BYTES {
         return seen.to_owned();
     }
+    let captured = captured_first(&patterns, &lines);
+    let alike = |pattern: &Line<'_>, line: &str| pattern.fits(line, &captured).is_some();
     // cost[p][l]: how many lines differ at least, from pattern p and line l to the end.
     let mut cost = vec![0_u32; rows * columns];
     let at = |pattern: usize, line: usize| pattern * columns + line;
     for pattern in (0..rows).rev() {
         for line in (0..columns).rev() {
-            let gap = patterns.get(pattern).is_some_and(|pattern| is_any_lines(pattern));
+            let gap = patterns.get(pattern).is_some_and(Line::is_any_lines);
             let step = u32::from(!gap);
             let mut best = if pattern + 1 == rows && line + 1 == columns { 0 } else { u32::MAX };
             if pattern + 1 < rows {
@@ -76,7 +80,7 @@ fn aligned(expected: &str, seen: &str) -> String {
                 best = best.min(cost[at(pattern, line + 1)] + step);
             }
             if !gap && pattern + 1 < rows && line + 1 < columns {
-                let differs = u32::from(!line_matches(patterns[pattern], lines[line]));
+                let differs = u32::from(!alike(&patterns[pattern], lines[line]));
                 best = best.min(cost[at(pattern + 1, line + 1)] + differs);
             }
             cost[at(pattern, line)] = best;
@@ -90,17 +94,17 @@ fn aligned(expected: &str, seen: &str) -> String {
     let (mut pattern, mut line) = (0, 0);
     while pattern + 1 < rows || line + 1 < columns {
         let here = cost[at(pattern, line)];
-        let gap = patterns.get(pattern).is_some_and(|pattern| is_any_lines(pattern));
+        let gap = patterns.get(pattern).is_some_and(Line::is_any_lines);
         let pair = (!gap && pattern + 1 < rows && line + 1 < columns)
-            .then(|| line_matches(patterns[pattern], lines[line]))
+            .then(|| alike(&patterns[pattern], lines[line]))
             .filter(|alike| here == cost[at(pattern + 1, line + 1)] + u32::from(!alike));
         if let Some(alike) = pair {
-            put(if alike { patterns[pattern] } else { lines[line] });
+            put(if alike { patterns[pattern].written() } else { lines[line] });
             pattern += 1;
             line += 1;
         } else if pattern + 1 < rows && here == cost[at(pattern + 1, line)] + u32::from(!gap) {
             if gap {
-                put(patterns[pattern]);
+                put(patterns[pattern].written());
             }
             pattern += 1;
         } else {
@@ -119,7 +123,11 @@ mod tests {
 
     #[test]
     fn lines_that_a_pattern_covers_are_no_difference() {
-        let text = diff("rows: 1\ntook [..] ms\n...\nend\n", "rows: 2\ntook 7 ms\na\nb\nend\n", true);
+        let text = diff(
+            "rows: 1\ntook [..] ms\n...\nend\n",
+            "rows: 2\ntook 7 ms\na\nb\nend\n",
+            Some(Redactions::none()),
+        );
         assert!(text.starts_with("-rows: 1\n+rows: 2\n"), "{text}");
         assert!(text.contains("\n took [..] ms\n") && !text.contains("took 7"), "{text}");
         assert!(text.ends_with("\n ..."), "{text}");
@@ -127,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_long_difference_is_cut() {
-        let text = diff("", &"x\n".repeat(500), true);
+        let text = diff("", &"x\n".repeat(500), Some(Redactions::none()));
         assert_eq!(text.lines().count(), MOST_LINES + 1);
         assert!(text.ends_with("more lines)"));
     }
@@ -136,12 +144,12 @@ mod tests {
     fn a_difference_of_many_lines_is_found_soon() {
         let lines =
             |first: usize| (first..first + 200_000).map(|line| format!("{line}\n")).collect::<String>();
-        let text = diff(&lines(0), &lines(1_000_000), false);
+        let text = diff(&lines(0), &lines(1_000_000), None);
         assert!(text.ends_with("compared no further)") && text.lines().count() == MOST_LINES + 2, "{text}");
         // What is the same before it does not hide it.
         let (one, other) = (format!("{}a\n", lines(0)), format!("{}b\n", lines(0)));
-        assert_eq!(diff(&one, &other, false).lines().last(), Some("+b"));
-        let wide = diff("a\n", &format!("{}\n", "b".repeat(1 << 20)), true);
+        assert_eq!(diff(&one, &other, None).lines().last(), Some("+b"));
+        let wide = diff("a\n", &format!("{}\n", "b".repeat(1 << 20)), Some(Redactions::none()));
         assert!(wide.len() < 1000, "{} bytes", wide.len());
     }
 }

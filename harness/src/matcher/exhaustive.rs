@@ -7,7 +7,7 @@ use assize_core::Verdict;
 use assize_core::trace::Action;
 
 use super::verdict::{differences, distance, keys, matches};
-use super::{Finding, Observation, Related, advice, shown, verdicts};
+use super::{Finding, Observation, Related, advice, inject, shown, verdicts};
 use crate::scenario::expect::{Exhaustive, Verdicts};
 use crate::scenario::place::YamlPath;
 
@@ -24,7 +24,9 @@ pub(super) fn judge(wanted: &Verdicts, seen: &Observation, at: &YamlPath) -> Vec
     let mut groups: Vec<(u64, &Verdict, usize)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for (seq, verdict) in verdicts(&seen.events) {
-        let concerned = exhaustive == Exhaustive::All || matches!(verdict.action, Action::Deny(_));
+        // What the scenario itself injects, it has said already.
+        let concerned = !inject::has_made(&verdict.by)
+            && (exhaustive == Exhaustive::All || matches!(verdict.action, Action::Deny(_)));
         if !concerned || wanted.listed().any(|(.., pattern)| matches(pattern, verdict, seen)) {
             continue;
         }

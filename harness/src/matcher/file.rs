@@ -3,12 +3,29 @@
 
 use super::text;
 use super::{FileSeen, Finding, Observation};
-use crate::scenario::expect::{FilePattern, Mode};
+use crate::scenario::expect::{FilePattern, Mode, Redactions};
 use crate::scenario::place::YamlPath;
 
 /// What is wrong with the file at `path`.
-pub(super) fn judge(pattern: &FilePattern, path: &str, seen: &Observation, at: &YamlPath) -> Vec<Finding> {
-    let file = seen.files.get(path).unwrap_or(&FileSeen::Absent);
+pub(super) fn judge(
+    pattern: &FilePattern,
+    path: &str,
+    seen: &Observation,
+    at: &YamlPath,
+    names: &Redactions,
+) -> Vec<Finding> {
+    judge_one(pattern, path, seen.files.get(path).unwrap_or(&FileSeen::Absent), seen, at, names)
+}
+
+/// What is wrong with this file.
+pub(super) fn judge_one(
+    pattern: &FilePattern,
+    path: &str,
+    file: &FileSeen,
+    seen: &Observation,
+    at: &YamlPath,
+    names: &Redactions,
+) -> Vec<Finding> {
     let wrong = |title: String, label: &str| vec![Finding::new(title, at.clone(), label)];
     match (pattern, file) {
         (FilePattern::Absent, FileSeen::Absent) => Vec::new(),
@@ -20,7 +37,7 @@ pub(super) fn judge(pattern: &FilePattern, path: &str, seen: &Observation, at: &
             wrong(format!("{path} is {kind}"), "a file is wanted")
         }
         (FilePattern::Text(pattern), FileSeen::File { bytes, .. }) => {
-            text::judge(pattern, &seen.text(bytes), path, at)
+            text::judge(pattern, &seen.text(bytes), path, at, names)
         }
         (FilePattern::Is { mode, tests }, FileSeen::Other { kind, mode: has }) => {
             let mut findings = wrong_mode(*mode, *has, path, at);
@@ -31,7 +48,7 @@ pub(super) fn judge(pattern: &FilePattern, path: &str, seen: &Observation, at: &
         }
         (FilePattern::Is { mode, tests }, FileSeen::File { bytes, mode: has }) => {
             let mut findings = wrong_mode(*mode, *has, path, at);
-            findings.extend(text::judge_tests(tests, &seen.text(bytes), path, at));
+            findings.extend(text::judge_tests(tests, &seen.text(bytes), path, at, names));
             findings
         }
     }

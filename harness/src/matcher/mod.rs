@@ -4,10 +4,14 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod changes;
 mod diff;
 mod end;
 mod exhaustive;
 mod file;
+pub(crate) mod inject;
+mod json;
+mod line;
 mod lines;
 mod observation;
 mod text;
@@ -15,7 +19,8 @@ mod verdict;
 
 use assize_core::Verdict;
 use assize_core::trace::{Body, Event};
-pub use observation::{FileSeen, Observation};
+pub use observation::{Changes, FileSeen, Injected, Observation};
+pub(crate) use verdict::asks_for;
 
 use crate::attempt::Answered;
 use crate::scenario::expect::{Expectation, TextPattern};
@@ -71,11 +76,14 @@ pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
     let streams = [("stdout", &expect.stdout, &seen.stdout), ("stderr", &expect.stderr, &seen.stderr)];
     for (name, pattern, bytes) in streams {
         if let Some(pattern) = pattern {
-            findings.extend(text::judge(pattern, &seen.text(bytes), name, &root.key(name)));
+            findings.extend(text::judge(pattern, &seen.text(bytes), name, &root.key(name), &expect.redact));
         }
     }
     for (path, pattern) in &expect.files {
-        findings.extend(file::judge(pattern, path, seen, &root.key("files").key(path)));
+        findings.extend(file::judge(pattern, path, seen, &root.key("files").key(path), &expect.redact));
+    }
+    if let Some(changes) = &expect.changes {
+        findings.extend(changes::judge(changes, seen, &root.key("changes"), &expect.redact));
     }
     // Once: with the end, if that is wrong too, or with the last of what the command left behind.
     let end = findings.iter().position(|finding| finding.at == root.key("exit"));
@@ -91,7 +99,12 @@ pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
         findings.extend(control(name, pattern, seen, &root.key("controls").key(name)));
     }
     findings.extend(exhaustive::judge(&expect.verdicts, seen, &root.key("verdicts")));
+    findings.extend(seen.injected.iter().filter_map(|injected| inject::judge(injected, seen)));
     findings.extend(attempts(seen));
+    if let Some(takes) = expect.takes.as_ref().filter(|takes| !takes.holds(seen.took)) {
+        let title = format!("the run took {:.3} s", seen.took.as_secs_f64());
+        findings.push(Finding::new(title, root.key("takes"), format!("{takes} is wanted")));
+    }
     findings
 }
 
@@ -112,7 +125,7 @@ fn control(name: &str, pattern: &TextPattern, seen: &Observation, at: &YamlPath)
 
 /// What to take away (`-`) and what to add (`+`) to come from one text to another.
 pub(crate) fn difference(one: &str, two: &str) -> String {
-    diff::diff(one, two, false)
+    diff::diff(one, two, None)
 }
 
 /// The verdicts among events, each with its place in the run.

@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use assize_core::outcome::{Control, End, Why};
 use assize_core::trace::Event;
 
 use crate::attempt::{AttemptFinding, WantedVerdict};
+use crate::scenario::expect::{Range, VerdictPattern};
+use crate::scenario::place::YamlPath;
 
 /// What was seen of a run.
 #[derive(Debug, Clone)]
@@ -23,6 +26,10 @@ pub struct Observation {
     pub stderr: Vec<u8>,
     /// What lay at each path that the expectation names, under the name that it has there.
     pub files: BTreeMap<String, FileSeen>,
+    /// What has changed in the work folder, where that was asked for.
+    pub changes: Option<Changes>,
+    /// How long it took.
+    pub took: Duration,
     /// What was asked and answered, in order.
     pub events: Vec<Event>,
     /// Which controls were in force.
@@ -33,6 +40,41 @@ pub struct Observation {
     pub attempts: Vec<AttemptFinding>,
     /// What the verdict log must say of attempts.
     pub wanted: Vec<WantedVerdict>,
+    /// What came of injections.
+    pub injected: Vec<Injected>,
+}
+
+/// What has changed in the work folder.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// What was not there before.
+    pub added: ChangesSeen,
+    /// What is other than before.
+    pub modified: ChangesSeen,
+    /// What is gone.
+    pub deleted: ChangesSeen,
+    /// Whether there was more than is looked at.
+    pub cut: bool,
+}
+
+/// What lies at paths of the work folder.
+pub(super) type ChangesSeen = BTreeMap<String, FileSeen>;
+
+/// What came of an injection.
+#[derive(Debug, Clone)]
+pub struct Injected {
+    /// Where it stands.
+    pub at: YamlPath,
+    /// Which calls it is for.
+    pub pattern: VerdictPattern,
+    /// How often it had to answer.
+    pub times: Range,
+    /// How many calls were like its pattern.
+    pub matched: u64,
+    /// How many of them it answered.
+    pub fired: u64,
+    /// Why it could not, where it had to.
+    pub failed: Option<String>,
 }
 
 /// What lay at a path.

@@ -18,11 +18,14 @@ pub(crate) fn quiet() -> Observation {
         stdout: Vec::new(),
         stderr: Vec::new(),
         files: BTreeMap::new(),
+        changes: None,
+        took: Duration::ZERO,
         events: Vec::new(),
         controls: Vec::new(),
         work: "/tmp/w1".into(),
         attempts: Vec::new(),
         wanted: Vec::new(),
+        injected: Vec::new(),
     }
 }
 

@@ -3,39 +3,49 @@
 
 use std::borrow::Cow;
 
-use super::Finding;
 use super::diff::diff;
-use super::lines::{TooLong, lines_match, unordered};
-use crate::scenario::expect::{TextPattern, TextTest};
+use super::lines::{TooLong, captured_first, lines_match, unordered};
+use super::{Finding, json, line};
+use crate::scenario::expect::{Redactions, TextPattern, TextTest};
 use crate::scenario::place::YamlPath;
 
 /// What is wrong with a text. `name` is what it is called: `stdout`, or a file's path.
-pub(super) fn judge(pattern: &TextPattern, seen: &str, name: &str, at: &YamlPath) -> Vec<Finding> {
+pub(super) fn judge(
+    pattern: &TextPattern,
+    seen: &str,
+    name: &str,
+    at: &YamlPath,
+    names: &Redactions,
+) -> Vec<Finding> {
     match pattern {
-        TextPattern::Whole(expected) => whole(expected, seen, name, at).into_iter().collect(),
-        TextPattern::Tests(tests) => judge_tests(tests, seen, name, at),
+        TextPattern::Whole(expected) => whole(expected, seen, name, at, names).into_iter().collect(),
+        TextPattern::Tests(tests) => judge_tests(tests, seen, name, at, names),
     }
 }
 
 /// What is wrong with a text, by the longer form.
-pub(super) fn judge_tests(tests: &[TextTest], seen: &str, name: &str, at: &YamlPath) -> Vec<Finding> {
-    tests.iter().flat_map(|test| judge_test(test, seen, name, at)).collect()
+pub(super) fn judge_tests(
+    tests: &[TextTest],
+    seen: &str,
+    name: &str,
+    at: &YamlPath,
+    names: &Redactions,
+) -> Vec<Finding> {
+    tests.iter().flat_map(|test| judge_test(test, seen, name, at, names)).collect()
 }
 
-fn whole(expected: &str, seen: &str, name: &str, at: &YamlPath) -> Option<Finding> {
-    let (wanted, got): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), seen.lines().collect());
+fn whole(expected: &str, seen: &str, name: &str, at: &YamlPath, names: &Redactions) -> Option<Finding> {
+    let (wanted, got) = (line::lines(expected, names), seen.lines().collect::<Vec<&str>>());
     match lines_match(&wanted, &got) {
         Ok(true) => return None,
         Ok(false) => {}
         Err(TooLong) => return Some(too_long(name, at)),
     }
     let finding = Finding::new(format!("{name} is not what was expected"), at.clone(), "wanted here");
-    Some(
-        finding.note(format!(
-            "difference (- expected, + seen):\n{}",
-            diff(&ended(expected), &ended(seen), true)
-        )),
-    )
+    let text = diff(&ended(expected), &ended(seen), Some(names));
+    let captured = captured_first(&wanted, &got);
+    let captured = captured.iter().map(|(name, text)| format!("captured: [{name}] is {}", cut(text)));
+    Some(finding.note(format!("difference (- expected, + seen):\n{text}")).notes(captured))
 }
 
 /// What can't be judged is no success.
@@ -53,7 +63,7 @@ fn ended(text: &str) -> String {
     text
 }
 
-fn judge_test(test: &TextTest, seen: &str, name: &str, at: &YamlPath) -> Vec<Finding> {
+fn judge_test(test: &TextTest, seen: &str, name: &str, at: &YamlPath, names: &Redactions) -> Vec<Finding> {
     let here = test.keys().iter().fold(at.clone(), |at, key| at.key(*key));
     let wrong =
         |title: String, label: &str| vec![Finding::new(title, here.clone(), label).note(excerpt(seen, name))];
@@ -62,11 +72,21 @@ fn judge_test(test: &TextTest, seen: &str, name: &str, at: &YamlPath) -> Vec<Fin
         TextTest::Equals(expected) => {
             let finding =
                 Finding::new(format!("{name} is not exactly what was expected"), here.clone(), "wanted here");
-            let text = diff(expected, seen, false);
+            let text = diff(expected, seen, None);
             vec![finding.note(format!("difference (- expected, + seen):\n{text}"))]
         }
-        TextTest::Contains(part) if seen.contains(part) => Vec::new(),
-        TextTest::Contains(part) => wrong(format!("{name} does not contain {:?}", cut(part)), "not found"),
+        TextTest::Contains(part) => match line::contains(seen, part, names) {
+            Some(true) => Vec::new(),
+            Some(false) => {
+                let finding = Finding::new(
+                    format!("{name} does not contain {:?}", cut(part)),
+                    here.clone(),
+                    "not found",
+                );
+                vec![finding.notes(nearest_line(part, seen)).note(excerpt(seen, name))]
+            }
+            None => vec![too_long(name, &here)],
+        },
         TextTest::Matches(pattern) if pattern.matches(seen) => Vec::new(),
         TextTest::Matches(pattern) => {
             wrong(format!("{name} does not match /{}/", cut(pattern.as_str())), "no match")
@@ -80,7 +100,7 @@ fn judge_test(test: &TextTest, seen: &str, name: &str, at: &YamlPath) -> Vec<Fin
         TextTest::Empty(false) => wrong(format!("{name} is empty"), "it must not be"),
         TextTest::Unordered(patterns) => {
             let lines: Vec<&str> = seen.lines().collect();
-            let Ok((missing, extra)) = unordered(patterns, &lines) else {
+            let Ok((missing, extra)) = unordered(patterns, &lines, names) else {
                 return vec![too_long(name, &here)];
             };
             if missing.is_empty() && extra.is_empty() {
@@ -98,18 +118,28 @@ fn judge_test(test: &TextTest, seen: &str, name: &str, at: &YamlPath) -> Vec<Fin
                     if lines.len() > 10 { format!("\n  ({} more)", lines.len() - 10) } else { String::new() };
                 (!lines.is_empty()).then(|| format!("{what}:\n{}{more}", some.join("\n")))
             };
-            vec![finding.notes(list("not seen", &missing)).notes(list("seen, and not listed", &extra))]
+            // What is left over of both is mostly the same line, a little other.
+            let pairs = missing.iter().take(3).filter_map(|wanted| {
+                let near = nearest(wanted, extra.iter().copied())?;
+                Some(format!("nearest to {:?}: {:?}", cut(wanted), cut(near)))
+            });
+            let pairs: Vec<String> = pairs.collect();
+            let finding =
+                finding.notes(list("not seen", &missing)).notes(list("seen, and not listed", &extra));
+            vec![if extra.len() > 1 { finding.notes(pairs) } else { finding }]
         }
-        TextTest::Not(inner) if judge(inner, seen, name, &here).is_empty() => {
+        TextTest::Not(inner) if judge(inner, seen, name, &here, names).is_empty() => {
             wrong(format!("{name} is what it must not be"), "it is this")
         }
         TextTest::Not(_) => Vec::new(),
+        TextTest::Json(parts) => json::judge(parts, seen, name, &here, names),
         TextTest::AllOf(all) => {
             let each = all.iter().enumerate();
-            each.flat_map(|(nth, inner)| judge(inner, seen, name, &here.index(nth))).collect()
+            each.flat_map(|(nth, inner)| judge(inner, seen, name, &here.index(nth), names)).collect()
         }
         TextTest::AnyOf(any) => {
-            let each = any.iter().enumerate().map(|(nth, inner)| judge(inner, seen, name, &here.index(nth)));
+            let each =
+                any.iter().enumerate().map(|(nth, inner)| judge(inner, seen, name, &here.index(nth), names));
             let failed: Vec<Vec<Finding>> = each.collect();
             if failed.iter().any(Vec::is_empty) {
                 return Vec::new();
@@ -137,7 +167,27 @@ pub(super) fn cut(line: &str) -> Cow<'_, str> {
     }
 }
 
-fn excerpt(seen: &str, name: &str) -> String {
+/// Lines further down are not looked at.
+const MOST_LINES: usize = 5000;
+
+/// The line of a text that is most like another.
+fn nearest<'a>(wanted: &str, lines: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let short = |line: &str| line.chars().take(200).collect::<String>();
+    let wanted = short(wanted.trim());
+    let scored = lines.take(MOST_LINES).map(|line| (strsim::sorensen_dice(&wanted, &short(line)), line));
+    // Less has nothing in common with it.
+    let best = scored.filter(|(score, _)| *score >= 0.3).max_by(|(one, _), (two, _)| one.total_cmp(two));
+    best.map(|(_, line)| line)
+}
+
+fn nearest_line(part: &str, seen: &str) -> Option<String> {
+    let wanted = part.lines().max_by_key(|line| line.len())?;
+    let near = nearest(wanted, seen.lines())?;
+    let number = seen.lines().position(|line| line == near)? + 1;
+    Some(format!("nearest: line {number}, {:?}", cut(near)))
+}
+
+pub(super) fn excerpt(seen: &str, name: &str) -> String {
     if seen.is_empty() {
         return format!("{name} was empty");
     }

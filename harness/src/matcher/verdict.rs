@@ -3,10 +3,10 @@
 
 use std::cmp::Reverse;
 
-use assize_core::trace::{Action, Arg, Body, Origin};
-use assize_core::{Errno, Verdict};
+use assize_core::trace::{Action, Arg, Args, Body, BytesText, Origin};
+use assize_core::{Errno, Syscall, Verdict};
 
-use super::{Finding, Observation, advice, shown, verdicts};
+use super::{Finding, Observation, advice, inject, shown, verdicts};
 use crate::scenario::expect::{
     ArgPattern, ByPattern, Glob, KnownPattern, Range, ResultPattern, VerdictPattern, VerdictWord, Verdicts,
 };
@@ -25,23 +25,35 @@ pub(super) fn matches(pattern: &VerdictPattern, verdict: &Verdict, seen: &Observ
     differences(pattern, verdict, seen).is_empty()
 }
 
-/// Everything in which a verdict is not like a pattern.
-pub(super) fn differences(
+/// Whether a call is like a pattern in what it asks for. `leads_to`: what its paths mean, besides what they say.
+pub(crate) fn asks_for(
     pattern: &VerdictPattern,
-    verdict: &Verdict,
-    seen: &Observation,
+    call: Syscall,
+    args: &Args,
+    leads_to: &[BytesText],
+    work: &[u8],
+) -> bool {
+    asked_otherwise(pattern, call, args, leads_to, work).is_empty()
+}
+
+/// Everything in which a call is not like a pattern in what it asks for.
+fn asked_otherwise(
+    pattern: &VerdictPattern,
+    call: Syscall,
+    args: &Args,
+    leads_to: &[BytesText],
+    work: &[u8],
 ) -> Vec<Difference> {
     let mut list = Vec::new();
     let mut differs = |key: &str, wanted: String, saw: String| {
         list.push(Difference { key: key.to_owned(), wanted, saw });
     };
-    let unknown = || "unknown".to_owned();
-    if let Some(call) = pattern.call.as_ref().filter(|call| !call.calls().contains(&verdict.call)) {
-        differs("call", call.to_string(), verdict.call.to_string());
+    if let Some(wanted) = pattern.call.as_ref().filter(|wanted| !wanted.calls().contains(&call)) {
+        differs("call", wanted.to_string(), call.to_string());
     }
     if let Some(glob) = &pattern.path {
-        let paths = || verdict.args.paths().chain(&verdict.target);
-        if !paths().any(|path| glob.matches_path(path.as_bytes(), seen.work())) {
+        let paths = || args.paths().chain(leads_to);
+        if !paths().any(|path| glob.matches_path(path.as_bytes(), work)) {
             let mut saw: Vec<String> = paths().map(|path| format!("{path:?}")).collect();
             // Mostly a path leads to what it says.
             saw.dedup();
@@ -53,7 +65,7 @@ pub(super) fn differences(
         }
     }
     if let Some(to) = &pattern.to {
-        let address = verdict.args.0.iter().find_map(|(_, arg)| match arg {
+        let address = args.0.iter().find_map(|(_, arg)| match arg {
             Arg::Address(address) => Some(address),
             _ => None,
         });
@@ -62,7 +74,7 @@ pub(super) fn differences(
         }
     }
     if let Some(flags) = &pattern.flags {
-        let mut names = verdict.args.0.iter().filter_map(|(_, arg)| match arg {
+        let mut names = args.0.iter().filter_map(|(_, arg)| match arg {
             Arg::Flags(_, names) => Some(names),
             _ => None,
         });
@@ -75,12 +87,27 @@ pub(super) fn differences(
         }
     }
     for (name, wanted) in &pattern.args {
-        let arg = verdict.args.get(name);
+        let arg = args.get(name);
         if !arg.is_some_and(|arg| arg_matches(wanted, arg)) {
             let saw = arg.map_or_else(|| "no such argument".to_owned(), ToString::to_string);
             differs(&format!("args.{name}"), wanted.to_string(), saw);
         }
     }
+    list
+}
+
+/// Everything in which a verdict is not like a pattern.
+pub(super) fn differences(
+    pattern: &VerdictPattern,
+    verdict: &Verdict,
+    seen: &Observation,
+) -> Vec<Difference> {
+    let mut list =
+        asked_otherwise(pattern, verdict.call, &verdict.args, verdict.target.as_slice(), seen.work());
+    let mut differs = |key: &str, wanted: String, saw: String| {
+        list.push(Difference { key: key.to_owned(), wanted, saw });
+    };
+    let unknown = || "unknown".to_owned();
     if let Some(word) = pattern.verdict.filter(|word| word.word() != verdict.action.word()) {
         differs("verdict", word.to_string(), verdict.action.to_string());
     }
@@ -154,7 +181,9 @@ fn arg_matches(wanted: &ArgPattern, arg: &Arg) -> bool {
 fn by_matches(wanted: &ByPattern, by: &Origin) -> bool {
     match (wanted, by) {
         (ByPattern::Capability(name), Origin::Rule { capability, .. }) => name == capability,
+        (ByPattern::Inject, by) => inject::has_made(by),
         (ByPattern::Handler, Origin::Handler(_))
+        | (ByPattern::Handler, Origin::Named(_))
         | (ByPattern::Landlock, Origin::Landlock)
         | (ByPattern::Kernel, Origin::Kernel)
         | (ByPattern::Supervisor, Origin::Supervisor(_)) => true,
@@ -271,7 +300,7 @@ pub(super) fn keys(differences: &[Difference]) -> String {
 }
 
 /// What comes nearest to a pattern that nothing matches.
-fn nearest(pattern: &VerdictPattern, seen: &Observation) -> Vec<String> {
+pub(super) fn nearest(pattern: &VerdictPattern, seen: &Observation) -> Vec<String> {
     let all = verdicts(&seen.events);
     let count = all.clone().count();
     let scored = all.map(|(seq, verdict)| (differences(pattern, verdict, seen), seq, verdict));

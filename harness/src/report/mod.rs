@@ -15,7 +15,7 @@ pub use summary::{Counts, Word};
 
 use crate::diagnostic::Diagnostic;
 use crate::matcher::Finding;
-use crate::runner::{self, Ran, RunnerError};
+use crate::runner::{self, Cell, Ran, RunnerError};
 use crate::scenario::Scenario;
 use crate::scenario::place::{Step, YamlPath};
 
@@ -70,7 +70,12 @@ fn placed(scenario: &Scenario, finding: &Finding) -> Diagnostic {
     if let Some(related) = &finding.related
         && let Some(span) = scenario.key_span(&related.at)
     {
-        diagnostic.others.push((span, format!("{}: {}", related.what, related.says)));
+        let says = format!("{}: {}", related.what, related.says);
+        if diagnostic.span.is_some_and(|own| own.file == span.file) {
+            diagnostic.others.push((span, says));
+        } else {
+            diagnostic.notes.push(format!("{says} ({})", scenario.line(&related.at)));
+        }
     }
     diagnostic
 }
@@ -114,6 +119,13 @@ pub fn controls(report: &Report) -> String {
         text.push_str(&format!("  {} events were lost\n", report.events_lost));
     }
     text
+}
+
+/// The cells of a sweep, a line each.
+#[must_use]
+pub fn cells(cells: &[Cell]) -> String {
+    let line = |cell: &Cell| format!("  {}  {}\n", cell.name, if cell.passed { "ok" } else { "FAILED" });
+    cells.iter().map(line).collect()
 }
 
 /// In a few lines, which controls were in force, which were not asked for, and which this host can't give.

@@ -2,17 +2,26 @@
 #![forbid(unsafe_code)]
 
 use assize_core::trace::Memory;
-use assize_core::{Command, Outcome, Policy, RunError, Sandbox};
+use assize_core::{Command, Handler, Outcome, Policy, RunError, Sandbox};
 
 use crate::interrupt;
 
-/// Runs a command under a policy, sending every event to the log.
+/// Handlers of a run, each with the number of the call that it answers.
+pub type Handlers = Vec<(i64, Box<dyn Handler>)>;
+
+/// Runs a command under a policy, with these handlers, sending every event to the log.
 pub trait Engine: Send + Sync {
     /// Runs it, and waits.
     ///
     /// # Errors
     /// [`RunError`].
-    fn run(&self, policy: Policy, command: Command, log: Memory) -> Result<Outcome, RunError>;
+    fn run(
+        &self,
+        policy: Policy,
+        command: Command,
+        handlers: Handlers,
+        log: Memory,
+    ) -> Result<Outcome, RunError>;
 }
 
 /// The sandbox of this host's kernel.
@@ -20,11 +29,17 @@ pub trait Engine: Send + Sync {
 pub struct Kernel;
 
 impl Engine for Kernel {
-    fn run(&self, policy: Policy, command: Command, log: Memory) -> Result<Outcome, RunError> {
+    fn run(
+        &self,
+        policy: Policy,
+        command: Command,
+        handlers: Handlers,
+        log: Memory,
+    ) -> Result<Outcome, RunError> {
         let mut sandbox = Sandbox::new(policy, command).trace(log);
         if let Some(remote) = interrupt::remote() {
             sandbox = sandbox.remote(remote);
         }
-        sandbox.run_blocking()
+        sandbox.run_blocking_with_handlers(handlers)
     }
 }

@@ -26,6 +26,14 @@ enum Thing {
     Unreadable,
 }
 
+/// What has become of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Added,
+    Modified,
+    Deleted,
+}
+
 /// Everything in a folder, by its path there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Left(BTreeMap<PathBuf, (Thing, u32)>);
@@ -59,6 +67,22 @@ impl Left {
             }
         }
         Self(found)
+    }
+
+    /// Whether there was more than is looked at.
+    pub(super) fn is_cut(&self) -> bool {
+        self.0.len() >= MOST
+    }
+
+    /// At which paths this is other than what was there before, and how.
+    pub(super) fn changes<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = (&'a Path, Change)> {
+        let now = self.0.iter().filter_map(|(path, thing)| match before.0.get(path) {
+            None => Some((&**path, Change::Added)),
+            Some(before) if before != thing => Some((&**path, Change::Modified)),
+            Some(_) => None,
+        });
+        let gone = before.0.keys().filter(|path| !self.0.contains_key(*path));
+        now.chain(gone.map(|path| (&**path, Change::Deleted)))
     }
 
     /// The first path at which another run left something else, and what each left.

@@ -4,13 +4,16 @@
 //! runner decides nothing about right and wrong: that is the matcher's.
 #![forbid(unsafe_code)]
 
+mod copy;
 mod engine;
+mod inject;
 mod keep;
 mod left;
 mod remove;
 mod repeat;
 pub(crate) mod scratch;
 pub(crate) mod session;
+mod sweep;
 mod work;
 
 use std::io;
@@ -23,13 +26,14 @@ use assize_core::plan::PlanError;
 use assize_core::policy::Observe;
 use assize_core::syscall::family;
 use assize_core::trace::Memory;
-use assize_core::{Command, Outcome, Policy, RunError, Stdin};
-pub use engine::{Engine, Kernel};
+use assize_core::{Command, HandlerError, Outcome, Policy, RunError, Stdin, Syscall};
+pub use engine::{Engine, Handlers, Kernel};
 pub use keep::{Keep, Which};
 
 use crate::attempt::{self, AttemptError, Compiled};
 use crate::interrupt;
 use crate::matcher::{self, Finding, Observation};
+use crate::scenario::calls::Calls;
 use crate::scenario::deterministic;
 use crate::scenario::place::YamlPath;
 use crate::scenario::{Action, Scenario};
@@ -47,6 +51,17 @@ pub struct Ran {
     pub controls: Report,
     /// Where the artefacts of a failed run lie.
     pub kept: Option<PathBuf>,
+    /// The cells of a sweep, in the order in which they were run.
+    pub cells: Vec<Cell>,
+}
+
+/// One run of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// What it is called: `[family(open)#3=EIO]`.
+    pub name: String,
+    /// Whether it came out as expected.
+    pub passed: bool,
 }
 
 /// Why a scenario could not be run, or its run can't be believed.
@@ -73,6 +88,14 @@ pub enum RunnerError {
     /// The test run was asked to end.
     #[error("the test run was interrupted")]
     Interrupted,
+    /// An injection is to answer a call that the policy denies.
+    #[error("`inject` can't answer {call}: it is denied by {by}, and no injection weakens a denial")]
+    InjectDenied {
+        /// The call.
+        call: Syscall,
+        /// The rule that denies it.
+        by: String,
+    },
     /// There is nothing to run.
     #[error("`run` names no program")]
     NoProgram,
@@ -85,9 +108,21 @@ impl RunnerError {
         match self {
             Self::Attempt(error) => error.path.clone(),
             Self::Work { .. } => YamlPath::from(["files"]),
+            Self::InjectDenied { call, .. } => injecting(scenario, *call),
+            Self::Sandbox(RunError::Plan(PlanError::Stopped { call, .. })) => injecting(scenario, *call),
             Self::Sandbox(error) => of_policy(error).unwrap_or_else(|| action(scenario)),
             _ => action(scenario),
         }
+    }
+}
+
+/// What is to answer this call: an injection, or a sweep.
+fn injecting(scenario: &Scenario, call: Syscall) -> YamlPath {
+    let names = |calls: &Option<Calls>| calls.as_ref().is_some_and(|calls| calls.calls().contains(&call));
+    match scenario.inject.iter().position(|injection| names(&injection.pattern.call)) {
+        Some(nth) => YamlPath::from(["inject"]).index(nth).key("call"),
+        None if scenario.sweep.is_some() => YamlPath::from(["sweep", "calls"]),
+        None => YamlPath::from(["policy"]),
     }
 }
 
@@ -159,7 +194,7 @@ pub fn run(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran,
 }
 
 fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, RunnerError> {
-    let mut first = take(scenario, engine, Look::AsExpected)?;
+    let mut first = take(scenario, engine, Look::AsExpected, &[])?;
     let mut findings = matcher::judge(&scenario.expect, &first.seen);
     explain(scenario, engine, &first, &mut findings);
     for nth in 2..=scenario.repeat {
@@ -170,7 +205,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         if nth == 2 {
             first.work.move_aside()?;
         }
-        let other = take(scenario, engine, Look::AsExpected)?;
+        let other = take(scenario, engine, Look::AsExpected, &[])?;
         findings = matcher::judge(&scenario.expect, &other.seen);
         if let Some(mut finding) = repeat::diverges(&first, &other, nth) {
             // The verdict log says so itself.
@@ -181,11 +216,21 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         }
         if !findings.is_empty() {
             let kept = keep.run(&scenario.test, &[("", &first), (&format!("run-{nth}"), &other)], true);
-            return Ok(Ran { findings, controls: first.controls, kept });
+            return Ok(Ran { findings, controls: first.controls, kept, cells: Vec::new() });
         }
     }
-    let kept = keep.run(&scenario.test, &[("", &first)], !findings.is_empty());
-    Ok(Ran { findings, controls: first.controls, kept })
+    let swept = match &scenario.sweep {
+        Some(sweep) if findings.is_empty() => Some(sweep::run(scenario, sweep, engine)?),
+        _ => None,
+    };
+    let mut takes = vec![("", &first)];
+    if let Some(swept) = &swept {
+        findings.extend(swept.findings.iter().cloned());
+        takes.extend(swept.failed.iter().map(|(cell, take)| (cell.as_str(), take)));
+    }
+    let kept = keep.run(&scenario.test, &takes, !findings.is_empty());
+    let cells = swept.map(|swept| swept.cells).unwrap_or_default();
+    Ok(Ran { findings, controls: first.controls, kept, cells })
 }
 
 /// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.
@@ -196,7 +241,7 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
         return;
     }
     // The scenario has failed already: a second run that fails to start has nothing to add.
-    let Ok(again) = take(scenario, engine, Look::Denials) else { return };
+    let Ok(again) = take(scenario, engine, Look::Denials, &[]) else { return };
     if again.seen.end != first.seen.end {
         return;
     }
@@ -216,9 +261,9 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
 
 /// Where two runs part, told by two more of which more is seen: outputs say only that they did.
 fn part(scenario: &Scenario, engine: &dyn Engine) -> Option<String> {
-    let mut one = take(scenario, engine, Look::Everything).ok()?;
+    let mut one = take(scenario, engine, Look::Everything, &[]).ok()?;
     one.work.move_aside().ok()?;
-    let two = take(scenario, engine, Look::Everything).ok()?;
+    let two = take(scenario, engine, Look::Everything, &[]).ok()?;
     repeat::parting(&one, &two)
 }
 
@@ -233,7 +278,12 @@ fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> Observe {
 }
 
 /// Runs a scenario once.
-fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, RunnerError> {
+fn take(
+    scenario: &Scenario,
+    engine: &dyn Engine,
+    look: Look,
+    extra: &[inject::Extra],
+) -> Result<Take, RunnerError> {
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);
     }
@@ -242,13 +292,16 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
     let work = work::Work::make(&scenario.files, &scenario.test.to_string(), clock.map(|clock| clock.start))?;
     let mut policy = scenario.policy(work.path());
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
+    let before = scenario.expect.changes.is_some().then(|| left::Left::beneath(work.path()));
+    let injections = inject::Injections::of(scenario, extra, work.path());
+    let handlers = injections.handlers();
     let (outcome, events, attempts, wanted) = match &scenario.action {
         Action::Attempt(attempts) => {
             let compiled = attempt::compile(attempts, work.path())?;
             policy.observe = observe(scenario, Some(&compiled));
             show(&mut policy.observe, look);
             let (command, run) = compiled.script.clone().build().map_err(RunnerError::Prober)?;
-            let (outcome, events) = start(engine, policy, command.cwd(work.path()))?;
+            let (outcome, events) = start(engine, policy, command.cwd(work.path()), handlers)?;
             let came = compiled.came(&run).map_err(RunnerError::Prober)?;
             (outcome, events, compiled.judge(&came), compiled.verdicts())
         }
@@ -262,22 +315,26 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
             let stdin =
                 scenario.stdin.as_ref().map_or(Stdin::Null, |text| Stdin::Bytes(text.clone().into_bytes()));
             let command = Command::new(program).args(args).cwd(work.path()).stdin(stdin);
-            let (outcome, events) = start(engine, policy, command)?;
+            let (outcome, events) = start(engine, policy, command, handlers)?;
             (outcome, events, Vec::new(), Vec::new())
         }
     };
     let files = scenario.expect.files.keys().map(|path| (path.clone(), work.look(path))).collect();
+    let changes = before.map(|before| work.changes(&before));
     let seen = Observation {
         end: outcome.end,
         why: outcome.why,
         stdout: outcome.stdout,
         stderr: outcome.stderr,
         files,
+        changes,
+        took: outcome.took,
         events,
         controls: outcome.report.controls.clone(),
         work: work.path().to_owned(),
         attempts,
         wanted,
+        injected: injections.came(),
     };
     let left = (scenario.repeat > 1).then(|| left::Left::beneath(work.path()));
     Ok(Take { seen, controls: outcome.report, work, left })
@@ -300,9 +357,15 @@ fn start(
     engine: &dyn Engine,
     policy: Policy,
     command: Command,
+    handlers: Handlers,
 ) -> Result<(Outcome, Vec<assize_core::Event>), RunnerError> {
     let log = Memory::default();
-    let outcome = engine.run(policy, command, log.clone())?;
+    let outcome = engine.run(policy, command, handlers, log.clone()).map_err(|error| match error {
+        RunError::Handler(HandlerError::OnDenySyscall { syscall, by }) => {
+            RunnerError::InjectDenied { call: syscall, by }
+        }
+        other => other.into(),
+    })?;
     // What was given up is not judged, and nothing of it is kept.
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);

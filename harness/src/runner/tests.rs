@@ -19,7 +19,14 @@ use crate::matcher::sample::{denied, events, verdict};
 struct Fake<F>(F);
 
 impl<F: Fn(&Policy, &Path, &mut Memory) -> Outcome + Send + Sync> Engine for Fake<F> {
-    fn run(&self, policy: Policy, command: Command, mut log: Memory) -> Result<Outcome, RunError> {
+    fn run(
+        &self,
+        policy: Policy,
+        command: Command,
+        handlers: Handlers,
+        mut log: Memory,
+    ) -> Result<Outcome, RunError> {
+        assert!(handlers.is_empty());
         assert!(matches!(command.program, Program::Path(_)));
         Ok(self.0(&policy, command.cwd.as_deref().unwrap(), &mut log))
     }
@@ -73,6 +80,58 @@ fn a_run_has_a_fresh_folder_which_is_gone_afterwards() {
     assert!(ran.findings.is_empty(), "{:#?}", ran.findings);
     assert!(!seen.lock().unwrap()[0].exists());
     assert_eq!((ran.kept, fs::read_dir(kept.path()).unwrap().count()), (None, 0), "a pass keeps nothing");
+}
+
+#[test]
+fn what_is_put_into_a_copy_follows_no_link_of_it() {
+    let (beside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::create_dir(beside.path().join("copied")).unwrap();
+    symlink(outside.path(), beside.path().join("copied/folder")).unwrap();
+    symlink(outside.path().join("x"), beside.path().join("copied/file")).unwrap();
+    let made = |inner: &str| {
+        let yaml = format!("files: {{ a: {{ from: copied }}, a/{inner}: text }}\nrun: [x]\n");
+        let file = beside.path().join("x.yaml");
+        fs::write(&file, yaml).unwrap();
+        let scenario = crate::scenario::load(beside.path(), &file).unwrap().remove(0);
+        let kept = Keep::beneath(beside.path().join("kept"));
+        run(&scenario, &Fake(|_: &Policy, _: &Path, _: &mut Memory| ended(0, "")), &kept)
+    };
+    let error = made("folder/x").unwrap_err();
+    assert!(error.to_string().contains("a/folder is no folder"), "{error}");
+    assert!(made("file").unwrap().findings.is_empty());
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn changes_are_those_of_the_run() {
+    let yaml = "files: { a: x, b: x, c/d: x, e: x }\nrun: [x]\nexpect:\n  changes:\n    \
+                added: { new/deep/f: y }\n    modified: [a]\n    deleted: [c/d]\n";
+    let (ran, _) = judged(yaml, |_, work, _| {
+        fs::create_dir_all(work.join("new/deep")).unwrap();
+        fs::write(work.join("new/deep/f"), "y").unwrap();
+        fs::write(work.join("a"), "z").unwrap();
+        // The same as before is no change.
+        fs::write(work.join("b"), "x").unwrap();
+        fs::remove_dir_all(work.join("c")).unwrap();
+        ended(0, "")
+    });
+    assert!(ran.findings.is_empty(), "{:#?}", ran.findings);
+    let (ran, _) = judged(yaml, |_, work, _| {
+        fs::create_dir_all(work.join("new/other")).unwrap();
+        fs::set_permissions(work.join("e"), fs::Permissions::from_mode(0o600)).unwrap();
+        ended(0, "")
+    });
+    let titles: Vec<&str> = ran.findings.iter().map(|finding| finding.title.as_str()).collect();
+    let missing = ["new/deep/f was not added", "a was not modified", "c/d was not deleted"];
+    assert_eq!(titles[..3], missing);
+    assert_eq!(
+        ran.findings[3].notes[..3],
+        [
+            "added: new, a folder, mode 0755",
+            "added: new/other, a folder, mode 0755",
+            "modified: e, 1 bytes, mode 0600"
+        ]
+    );
 }
 
 #[test]

@@ -11,8 +11,10 @@ use assize_core::policy::Timestamp;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use super::RunnerError;
+use super::copy::copy;
+use super::left::{Change, Left};
 use super::scratch::Scratch;
-use crate::matcher::FileSeen;
+use crate::matcher::{Changes, FileSeen};
 use crate::scenario::files::{FileSpec, WorkPath};
 
 /// A larger file is not read: no expectation compares that much.
@@ -62,6 +64,8 @@ impl Work {
 
     fn put(&self, name: &Path, file: &FileSpec) -> io::Result<()> {
         let at = self.path().join(name);
+        // What was copied may hold links: nothing is put through one.
+        follows_no_link(self.path(), name)?;
         let folders = |at: &Path| DirBuilder::new().recursive(true).mode(0o755).create(at);
         if let Some(parent) = at.parent() {
             folders(parent)?;
@@ -74,6 +78,10 @@ impl Work {
             FileSpec::Symlink(target) => symlink(target.expand(self.path()), &at),
             FileSpec::Link(_) => Ok(()),
             FileSpec::Dir { .. } => folders(&at),
+            FileSpec::From(copied) => {
+                copy(&copied.path, &at, self.path())?;
+                copied.mode.map_or(Ok(()), |mode| fs::set_permissions(&at, Permissions::from_mode(mode)))
+            }
         }
     }
 
@@ -86,6 +94,28 @@ impl Work {
     /// The folder.
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// What has changed in it since.
+    pub(super) fn changes(&self, before: &Left) -> Changes {
+        let after = Left::beneath(self.path());
+        let mut changes = Changes { cut: before.is_cut() || after.is_cut(), ..Changes::default() };
+        for (path, change) in after.changes(before) {
+            let name = path.to_string_lossy().into_owned();
+            let list = match change {
+                Change::Added => &mut changes.added,
+                Change::Modified => &mut changes.modified,
+                Change::Deleted => &mut changes.deleted,
+            };
+            let seen = match change {
+                Change::Deleted => FileSeen::Absent,
+                _ => {
+                    look(&self.path().join(path)).unwrap_or_else(|why| FileSeen::Unreadable(why.to_string()))
+                }
+            };
+            list.insert(name, seen);
+        }
+        changes
     }
 
     /// What lies at a path: one relative to the folder, beneath `$WORK`, or absolute.
@@ -107,6 +137,25 @@ impl Work {
             Err(error) => FileSeen::Unreadable(error.to_string()),
         }
     }
+}
+
+/// Makes room for what is to lie at this path, and sees to it that no link leads there.
+fn follows_no_link(work: &Path, name: &Path) -> io::Result<()> {
+    let mut at = work.to_owned();
+    let mut parts = name.components().peekable();
+    while let Some(part) = parts.next() {
+        at.push(part);
+        match fs::symlink_metadata(&at) {
+            Ok(found) if parts.peek().is_none() && !found.is_dir() => fs::remove_file(&at)?,
+            Ok(found) if !found.is_dir() => {
+                let why = format!("{} is no folder", at.strip_prefix(work).unwrap_or(&at).display());
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    Ok(())
 }
 
 /// Gives a file this time, and before it all that lies in it.

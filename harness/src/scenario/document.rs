@@ -12,14 +12,17 @@ use super::action::{Action, Words};
 use super::deserialize::typed;
 use super::deterministic::DeterministicSpec;
 use super::each::{Substitution, cells};
-use super::expect::Expectation;
+use super::expect::{Expectation, Redactions};
+use super::extends::{NamedError, named};
 use super::fault::{Fault, shown};
 use super::files::{FileSpec, WorkPath, beneath_no_folder};
+use super::inject::Injection;
 use super::model::{Scenario, TestName};
 use super::place::{SourceMap, Step, YamlPath};
 use super::policy::{CapabilityName, EnvName, PolicySpec};
+use super::sweep::Sweep;
 use super::template::Template;
-use super::tree::{Entry, Kind, Node};
+use super::tree::{Kind, Node};
 use super::turn::{Cost, GroupName};
 use crate::attempt::{self, Attempt};
 use crate::needs::Need;
@@ -44,9 +47,16 @@ struct Document {
     run: Option<Words>,
     shell: Option<String>,
     attempt: Option<Vec<Attempt>>,
-    // Taken out before a cell is typed; it stands here so that the list of known keys is whole.
+    #[serde(default)]
+    inject: Vec<Injection>,
+    sweep: Option<Sweep>,
+    #[serde(default)]
+    redact: Redactions,
+    // These are taken out before a cell is typed; they stand here so that the list of known keys is whole.
     #[serde(rename = "each")]
     _each: Option<IgnoredAny>,
+    #[serde(rename = "extends")]
+    _extends: Option<IgnoredAny>,
     repeat: Option<u32>,
     #[serde(default)]
     cost: Cost,
@@ -65,11 +75,11 @@ pub(super) const MAX_FAULTS: usize = 20;
 
 /// Keys of the language that are not built yet: the path of their map, and the keys.
 const NOT_BUILT: &[(&[&str], &[&str])] = &[
-    (&[], &["inject", "reproduce", "extends"]),
+    (&[], &["reproduce"]),
     (&["policy"], &["net", "user", "cpus"]),
     (&["policy", "fs"], &["root", "mounts", "workdir"]),
     (&["policy", "limits"], &["memory", "processes", "cpu", "open-files", "file-size", "disk", "output"]),
-    (&["expect"], &["changes", "peak", "takes"]),
+    (&["expect"], &["peak"]),
 ];
 
 /// Refuses what the language has but Assize has not yet: in words of its own, because "unknown key" would send a
@@ -79,20 +89,12 @@ pub(super) fn refuse_not_built(document: &Node) -> Result<(), Fault> {
         let map = path.iter().try_fold(document, |node, key| node.get(key));
         let Some(Node { kind: Kind::Map(entries), .. }) = map else { continue };
         if let Some(entry) = entries.iter().find(|entry| keys.contains(&entry.key.as_str())) {
-            return Err(not_built(entry));
+            return Err(Fault::new(format!("`{}` is not built yet", entry.key))
+                .at(entry.key_span)
+                .note("it is planned, and refused until it has an effect"));
         }
     }
-    let Some(Node { kind: Kind::Map(files), .. }) = document.get("files") else { return Ok(()) };
-    match files.iter().find_map(|file| file.value.entry("from")) {
-        Some(entry) => Err(not_built(entry)),
-        None => Ok(()),
-    }
-}
-
-fn not_built(entry: &Entry) -> Fault {
-    Fault::new(format!("`{}` is not built yet", entry.key))
-        .at(entry.key_span)
-        .note("it is planned, and refused until it has an effect")
+    Ok(())
 }
 
 /// Where a document stands.
@@ -103,6 +105,8 @@ pub(super) struct Origin<'a> {
     pub(super) name: &'a str,
     pub(super) source: &'a SourceMap,
     pub(super) document: usize,
+    /// The folder whose files it may name.
+    pub(super) project: &'a Path,
 }
 
 /// The scenarios of one document. `weight` is what the file's scenarios weigh so far.
@@ -150,7 +154,8 @@ pub(super) fn scenarios(origin: &Origin<'_>, weight: &mut usize) -> Result<Vec<S
 }
 
 fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -> Result<Scenario, Fault> {
-    let read: Document = typed(&tree)?;
+    let mut read: Document = typed(&tree)?;
+    find(origin, &tree, &mut read.files)?;
     let name = name(origin, &tree, read.name)?;
     let action = action(&tree, read.run, read.shell, read.attempt)?;
     if let Some((path, above)) = beneath_no_folder(&read.files) {
@@ -176,6 +181,11 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
         let span = tree.get("repeat").map_or(tree.span, |node| node.span);
         return Err(Fault::new("`repeat` is a number of runs from 1 to 1000").at(span));
     }
+    for expect in
+        std::iter::once(&mut read.expect).chain(read.sweep.iter_mut().flat_map(|sweep| &mut sweep.expect))
+    {
+        expect.redact.clone_from(&read.redact);
+    }
     // A cell's own tree stands in place of its document's, so that a key that holds an axis is found by its value.
     let mut documents = origin.source.documents.clone();
     if let Some(place) = documents.get_mut(origin.document) {
@@ -184,7 +194,7 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
     Ok(Scenario {
         test: TestName { file: origin.name.to_owned(), name, cell },
         file: origin.path.to_owned(),
-        source: Arc::new(SourceMap { text: Arc::clone(&origin.source.text), documents }),
+        source: Arc::new(SourceMap { files: origin.source.files.clone(), documents }),
         document: origin.document,
         about: read.about,
         needs: read.needs,
@@ -194,12 +204,33 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
         env: read.env,
         stdin: read.stdin,
         action,
+        inject: read.inject,
+        sweep: read.sweep,
         repeat,
         cost: read.cost,
         group: read.group,
         without: read.without.into_iter().map(|name| name.0.to_owned()).collect(),
         expect: read.expect,
     })
+}
+
+/// Finds what is to be copied.
+fn find(origin: &Origin<'_>, tree: &Node, files: &mut BTreeMap<WorkPath, FileSpec>) -> Result<(), Fault> {
+    for (name, file) in files {
+        let FileSpec::From(copied) = file else { continue };
+        let entry = tree.get("files").and_then(|files| files.entry(name.as_str()));
+        let span = entry.map_or(tree.span, |entry| entry.value.get("from").unwrap_or(&entry.value).span);
+        let said = origin.source.file(Some(span)).and_then(|file| file.path.parent());
+        let within = (!copied.outside).then_some(origin.project);
+        copied.path = named(said.unwrap_or(Path::new("")), &copied.from, within).map_err(|error| {
+            let fault = Fault::new(error.to_string()).at(span);
+            match error {
+                NamedError::Outside(..) => fault.help("to copy it all the same: `outside: true`"),
+                NamedError::Missing(..) => fault,
+            }
+        })?;
+    }
+    Ok(())
 }
 
 fn nearest_span(tree: &Node, path: &YamlPath) -> super::place::Span {
@@ -285,7 +316,8 @@ mod tests {
 
     fn read(yaml: &str) -> Vec<Scenario> {
         let source = parse(yaml).unwrap();
-        let origin = Origin { path: Path::new("d/f.yaml"), name: "d/f.yaml", source: &source, document: 0 };
+        let (path, project) = (Path::new("d/f.yaml"), Path::new("/"));
+        let origin = Origin { path, name: "d/f.yaml", source: &source, document: 0, project };
         scenarios(&origin, &mut 0).unwrap()
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::de::{self, Expected, Unexpected};
 
-use super::place::Span;
+use super::place::{SourceFile, Span};
 use crate::diagnostic::Diagnostic;
 
 /// What is wrong with a part of a file.
@@ -69,6 +69,26 @@ impl Fault {
         match nearest(written, known) {
             Some(meant) => self.label(format!("did you mean `{meant}`?")),
             None => self,
+        }
+    }
+
+    /// As a diagnostic of the file of these in which it stands: the first, or one that it extends. What stands in
+    /// another file is a line below.
+    pub(super) fn placed(mut self, files: &[SourceFile]) -> Diagnostic {
+        let number = self.span.map_or(0, |span| span.file);
+        let (here, elsewhere) =
+            std::mem::take(&mut self.others).into_iter().partition(|(span, _)| span.file == number);
+        self.others = here;
+        for (span, label) in elsewhere {
+            let file: &Path = files.get(span.file).map_or(Path::new(""), |file| &file.path);
+            self.notes.push(format!("{label}: {}:{}", file.display(), span.line));
+        }
+        if let (1.., Some(first)) = (number, files.first()) {
+            self.notes.push(format!("{} extends this file", first.path.display()));
+        }
+        match files.get(number) {
+            Some(file) => self.diagnostic(&file.path, &file.text),
+            None => self.diagnostic(Path::new(""), &Arc::from("")),
         }
     }
 

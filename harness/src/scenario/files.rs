@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -92,17 +92,34 @@ pub enum FileSpec {
         /// Its permissions; 0755 if nothing is said.
         mode: u32,
     },
+    /// A copy of a file or folder.
+    From(Copied),
+}
+
+/// A copy of a file, or of a folder with all that lies in it: modes and times are kept, links stay links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// What is copied, as written: relative to the folder of the file that says so.
+    pub from: String,
+    /// What that is; empty until the scenario is whole.
+    pub path: PathBuf,
+    /// Whether it may lie outside of the project.
+    pub outside: bool,
+    /// Permissions of the copy itself, in place of the original's.
+    pub mode: Option<u32>,
 }
 
 /// The forms of a file that is more than its text.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a map with `text`, `base64`, `symlink`, `link` or `dir`")]
+#[serde(deny_unknown_fields, expecting = "a map with `text`, `base64`, `from`, `symlink`, `link` or `dir`")]
 struct Forms {
     text: Option<String>,
     base64: Option<String>,
     symlink: Option<Word>,
     link: Option<WorkPath>,
     dir: Option<bool>,
+    from: Option<String>,
+    outside: Option<bool>,
     mode: Option<Mode>,
 }
 
@@ -113,7 +130,9 @@ impl<'de> Deserialize<'de> for FileSpec {
             type Value = FileSpec;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the file's text, or a map with `text`, `base64`, `symlink`, `link` or `dir`")
+                f.write_str(
+                    "the file's text, or a map with `text`, `base64`, `from`, `symlink`, `link` or `dir`",
+                )
             }
 
             fn visit_str<E>(self, text: &str) -> Result<FileSpec, E> {
@@ -156,8 +175,14 @@ fn quotes<E: Error>(value: &dyn fmt::Display) -> E {
 /// Forms that do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum FormError {
-    #[error("a file has one of `text`, `base64`, `symlink`, `link` and `dir: true`, and this one has {0}")]
+    #[error(
+        "a file has one of `text`, `base64`, `from`, `symlink`, `link` and `dir: true`, and this one has {0}"
+    )]
     Count(usize),
+    #[error("`outside` is for `from`")]
+    Outside,
+    #[error("`from` names nothing")]
+    Nothing,
     #[error("a link has no mode")]
     LinkMode,
     #[error("`dir` can only be `true`")]
@@ -169,6 +194,28 @@ enum FormError {
 impl Forms {
     fn file(self) -> Result<FileSpec, FormError> {
         let mode = |plain| self.mode.map_or(plain, |mode| mode.0);
+        if self.outside.is_some() && self.from.is_none() {
+            return Err(FormError::Outside);
+        }
+        let others = [
+            self.text.is_some(),
+            self.base64.is_some(),
+            self.symlink.is_some(),
+            self.link.is_some(),
+            self.dir.is_some(),
+        ];
+        if let Some(from) = self.from {
+            return match others.into_iter().filter(|given| *given).count() {
+                0 if from.is_empty() => Err(FormError::Nothing),
+                0 => Ok(FileSpec::From(Copied {
+                    from,
+                    path: PathBuf::new(),
+                    outside: self.outside.unwrap_or(false),
+                    mode: self.mode.map(|mode| mode.0),
+                })),
+                more => Err(FormError::Count(more + 1)),
+            };
+        }
         match (self.text, self.base64, self.symlink, self.link, self.dir) {
             (Some(text), None, None, None, None) => {
                 Ok(FileSpec::File { content: text.into_bytes(), mode: mode(0o644) })
@@ -183,12 +230,7 @@ impl Forms {
             (None, None, Some(target), None, None) => Ok(FileSpec::Symlink(target)),
             (None, None, None, None, Some(true)) => Ok(FileSpec::Dir { mode: mode(0o755) }),
             (None, None, None, None, Some(false)) => Err(FormError::NotDir),
-            (text, base64, symlink, link, dir) => Err(FormError::Count(
-                [text.is_some(), base64.is_some(), symlink.is_some(), link.is_some(), dir.is_some()]
-                    .into_iter()
-                    .filter(|given| *given)
-                    .count(),
-            )),
+            _ => Err(FormError::Count(others.into_iter().filter(|given| *given).count())),
         }
     }
 }
@@ -255,7 +297,8 @@ pub(super) fn beneath_no_folder(files: &BTreeMap<WorkPath, FileSpec>) -> Option<
     files.keys().find_map(|path| {
         let above = path.0.char_indices().filter(|(_, c)| *c == '/').find_map(|(at, _)| {
             let (key, spec) = files.get_key_value(&WorkPath(path.0.get(..at)?.to_owned()))?;
-            (!matches!(spec, FileSpec::Dir { .. })).then_some(key)
+            // Whether a copy is a folder shows when it is made; what is put beneath it follows no link.
+            (!matches!(spec, FileSpec::Dir { .. } | FileSpec::From(_))).then_some(key)
         })?;
         Some((path, above))
     })

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::Scenario;
 use super::document::{MAX_FAULTS, Origin, scenarios};
+use super::extends::{extend, project};
 use super::fault::{Fault, shown};
 use super::place::{SourceMap, Span, YamlPath};
 use super::tree::{self, MAX_BYTES};
@@ -61,13 +62,13 @@ fn is_scenario_file(path: &Path) -> bool {
 /// # Errors
 /// Everything that is wrong with it, each at its place.
 pub fn load(root: &Path, file: &Path) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
-    of(read(file), root, file)
+    of(read(file, 0), root, file)
 }
 
 /// As [`load`], from what would be read.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn load_bytes(root: &Path, file: &Path, bytes: Vec<u8>) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
-    of(source(bytes), root, file)
+    of(source(bytes, 0), root, file)
 }
 
 fn of(
@@ -75,11 +76,19 @@ fn of(
     root: &Path,
     file: &Path,
 ) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
-    let source = match source {
+    let mut source = match source {
         Ok(source) => source,
         Err(Unreadable { fault, text }) => return Err(vec![fault.diagnostic(file, &text)]),
     };
     let name = test_file(root, file);
+    let project = project(root);
+    if let Some(own) = source.files.first_mut() {
+        file.clone_into(&mut own.path);
+    }
+    if let Err(mut faults) = extend(&mut source, &project) {
+        faults.truncate(MAX_FAULTS);
+        return Err(faults.into_iter().map(|fault| fault.placed(&source.files)).collect());
+    }
     let mut found = Vec::new();
     let mut faults = Vec::new();
     if source.documents.is_empty() {
@@ -90,7 +99,10 @@ fn of(
         if faults.len() >= MAX_FAULTS {
             break;
         }
-        match scenarios(&Origin { path: file, name: &name, source: &source, document }, &mut weight) {
+        match scenarios(
+            &Origin { path: file, name: &name, source: &source, document, project: &project },
+            &mut weight,
+        ) {
             Ok(scenarios) => found.extend(scenarios),
             Err(more) => faults.extend(more),
         }
@@ -109,9 +121,8 @@ fn of(
     if faults.is_empty() {
         return Ok(found);
     }
-    let text = source.text();
     faults.truncate(MAX_FAULTS);
-    Err(faults.into_iter().map(|fault| fault.diagnostic(file, text)).collect())
+    Err(faults.into_iter().map(|fault| fault.placed(&source.files)).collect())
 }
 
 /// The one scenario of this name. Opens only the file that the name says. `None`: there is none of this name.
@@ -148,7 +159,8 @@ impl Unreadable {
     }
 }
 
-pub(super) fn read(file: &Path) -> Result<SourceMap, Unreadable> {
+/// Reads a file; its places are those of the so-manieth.
+pub(super) fn read(file: &Path, number: usize) -> Result<SourceMap, Unreadable> {
     let failed = |error: io::Error| Unreadable::new(format!("the file can't be read: {error}"));
     // Opening a FIFO would wait for a writer.
     if !std::fs::metadata(file).map_err(failed)?.is_file() {
@@ -157,10 +169,10 @@ pub(super) fn read(file: &Path) -> Result<SourceMap, Unreadable> {
     let mut bytes = Vec::new();
     let limit = MAX_BYTES as u64 + 1;
     std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
-    source(bytes)
+    source(bytes, number)
 }
 
-pub(super) fn source(bytes: Vec<u8>) -> Result<SourceMap, Unreadable> {
+pub(super) fn source(bytes: Vec<u8>, number: usize) -> Result<SourceMap, Unreadable> {
     if bytes.len() > MAX_BYTES {
         return Err(Unreadable::new(format!("the file is larger than {} KiB", MAX_BYTES >> 10)));
     }
@@ -168,7 +180,7 @@ pub(super) fn source(bytes: Vec<u8>) -> Result<SourceMap, Unreadable> {
         Ok(text) => {
             // A byte order mark is no part of the content, and would move every place by a character.
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-            tree::parse(text).map_err(|fault| Unreadable { fault, text: Arc::from(text) })
+            tree::parse_file(text, number).map_err(|fault| Unreadable { fault, text: Arc::from(text) })
         }
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
@@ -177,7 +189,7 @@ pub(super) fn source(bytes: Vec<u8>) -> Result<SourceMap, Unreadable> {
             let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             let column = String::from_utf8_lossy(before.get(start..).unwrap_or_default()).chars().count() + 1;
             let mut unreadable = Unreadable::new("the file is not UTF-8");
-            unreadable.fault.span = Some(Span { start: good, end: good, line, column });
+            unreadable.fault.span = Some(Span { start: good, end: good, line, column, file: number });
             Err(unreadable)
         }
     }

@@ -15,8 +15,10 @@ use super::action::Action;
 use super::deterministic::Deterministic;
 use super::expect::Expectation;
 use super::files::{FileSpec, WorkPath};
+use super::inject::Injection;
 use super::place::{SourceMap, Span, YamlPath};
 use super::policy::{EnvName, PolicySpec};
+use super::sweep::Sweep;
 use super::template::Template;
 use super::turn::{Cost, GroupName};
 use crate::diagnostic::Diagnostic;
@@ -70,6 +72,10 @@ pub struct Scenario {
     pub stdin: Option<String>,
     /// What is run.
     pub action: Action,
+    /// Faults and answers at chosen calls.
+    pub inject: Vec<Injection>,
+    /// Each occurrence of a call fails once.
+    pub sweep: Option<Sweep>,
     /// How many runs must give the same outputs and verdicts; 1 if nothing is said.
     pub repeat: u32,
     /// How many jobs it takes.
@@ -95,6 +101,19 @@ impl Scenario {
         self.source.key_span(self.document, path)
     }
 
+    /// Where a part of the scenario stands, in words: `line 12`.
+    #[must_use]
+    pub fn line(&self, path: &YamlPath) -> String {
+        let span = self.key_span(path);
+        let line = span.map_or(0, |span| span.line);
+        // What two hosts call the folder above it is no part of what they say.
+        let name = self.source.file(span).and_then(|file| file.path.file_name());
+        match (span.map_or(0, |span| span.file), name) {
+            (1.., Some(name)) => format!("{}:{line}", name.to_string_lossy()),
+            _ => format!("line {line}"),
+        }
+    }
+
     /// A diagnostic that points at the key at `path`.
     #[must_use]
     pub fn diagnostic(
@@ -103,7 +122,15 @@ impl Scenario {
         path: &YamlPath,
         label: impl Into<String>,
     ) -> Diagnostic {
-        Diagnostic::new(title, &self.file).at(Arc::clone(self.source.text()), self.key_span(path), label)
+        let span = self.key_span(path);
+        match self.source.file(span) {
+            Some(file) => {
+                let own = span.is_none_or(|span| span.file == 0);
+                let path = if own { &self.file } else { &file.path };
+                Diagnostic::new(title, path).at(Arc::clone(&file.text), span, label)
+            }
+            None => Diagnostic::new(title, &self.file),
+        }
     }
 
     /// The policy of a run in this work folder. What to observe is left to the caller: it follows from the

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::tree::Node;
@@ -78,12 +79,24 @@ pub struct Span {
     pub line: usize,
     /// The column of the first byte.
     pub column: usize,
+    /// Of which file: 0 is the scenario's own, the others are those that it extends.
+    pub file: usize,
 }
 
-/// A file's text, and where everything in it stands.
+/// A file that was read.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    /// As a reader would name it.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+/// A scenario file and those that it extends, and where everything in them stands.
 #[derive(Debug)]
 pub struct SourceMap {
-    pub(super) text: Arc<str>,
+    /// The file itself, and then those that it extends.
+    pub(super) files: Vec<SourceFile>,
     pub(super) documents: Vec<Arc<Node>>,
 }
 
@@ -91,7 +104,14 @@ impl SourceMap {
     /// The file's text.
     #[must_use]
     pub fn text(&self) -> &Arc<str> {
-        &self.text
+        static NONE: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| Arc::from(""));
+        self.files.first().map_or(&NONE, |file| &file.text)
+    }
+
+    /// The file in which something stands; of what stands nowhere, the file itself.
+    #[must_use]
+    pub fn file(&self, span: Option<Span>) -> Option<&SourceFile> {
+        self.files.get(span.map_or(0, |span| span.file))
     }
 
     /// The value at `path` in a document, or the nearest part around it.

@@ -72,13 +72,13 @@ impl PolicyFile {
 /// # Errors
 /// What is wrong with it, at its place.
 pub fn load(file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {
-    of(read(file), file)
+    of(read(file, 0), file)
 }
 
 /// As [`load`], from what would be read.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn load_bytes(file: &Path, bytes: Vec<u8>) -> Result<PolicyFile, Vec<Diagnostic>> {
-    of(super::load::source(bytes), file)
+    of(super::load::source(bytes, 0), file)
 }
 
 fn of(source: Result<SourceMap, Unreadable>, file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {

@@ -5,12 +5,13 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::fault::{Fault, shown};
-use super::place::{SourceMap, Span, Step};
+use super::place::{SourceFile, SourceMap, Span, Step};
 
 /// The largest file.
 pub(super) const MAX_BYTES: usize = 1 << 20;
@@ -108,13 +109,15 @@ struct Offsets<'a> {
     text: &'a str,
     /// Empty for a text in which every character is one byte.
     starts: Vec<usize>,
+    /// Which file the text is.
+    file: usize,
 }
 
 impl<'a> Offsets<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, file: usize) -> Self {
         let starts =
             if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(start, _)| start).collect() };
-        Self { text, starts }
+        Self { text, starts, file }
     }
 
     fn byte(&self, character: usize) -> usize {
@@ -128,7 +131,8 @@ impl<'a> Offsets<'a> {
         let to = self.byte(end.index()).max(from);
         let piece = self.text.get(from..to).unwrap_or_default();
         let trimmed = piece.trim_end().len();
-        Span { start: from, end: from + trimmed, line: start.line().max(1), column: start.col() + 1 }
+        let (line, column) = (start.line().max(1), start.col() + 1);
+        Span { start: from, end: from + trimmed, line, column, file: self.file }
     }
 
     fn at(&self, marker: Marker) -> Span {
@@ -158,15 +162,21 @@ struct Builder<'a> {
 }
 
 /// Reads every document of a text. Documents without content are left out.
+#[cfg(test)]
 pub(super) fn parse(text: &str) -> Result<SourceMap, Fault> {
+    parse_file(text, 0)
+}
+
+/// The same, of a text that is the so-manieth file.
+pub(super) fn parse_file(text: &str, file: usize) -> Result<SourceMap, Fault> {
     if text.len() > MAX_BYTES {
         return Err(Fault::new(format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len())));
     }
-    let offsets = Offsets::new(text);
+    let offsets = Offsets::new(text, file);
     if let Some((start, c)) = text.char_indices().find(|(_, c)| forbidden(*c)) {
         let before = text.get(..start).unwrap_or_default();
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let span = Span { start, end: start, line: before.matches('\n').count() + 1, column };
+        let span = Span { start, end: start, line: before.matches('\n').count() + 1, column, file };
         return Err(Fault::new(format!("the character U+{:04X} may not stand in a YAML file", u32::from(c)))
             .at(span)
             .help("in double quotes it can be written as an escape, such as `\"\\x1b\"`"));
@@ -187,7 +197,8 @@ pub(super) fn parse(text: &str) -> Result<SourceMap, Fault> {
             Err(error) => return Err(not_yaml(&error, &builder.offsets)),
         }
     }
-    Ok(SourceMap { text: Arc::from(text), documents: builder.documents })
+    let files = vec![SourceFile { path: PathBuf::new(), text: Arc::from(text) }];
+    Ok(SourceMap { files, documents: builder.documents })
 }
 
 /// What YAML does not allow unescaped. The parser takes NUL for the end of the file and would drop what follows.

@@ -66,7 +66,7 @@ impl FormError {
     }
 
     /// `word` does not look like `wanted`.
-    pub(super) fn shape(word: &str, wanted: &'static str) -> Self {
+    pub(crate) fn shape(word: &str, wanted: &'static str) -> Self {
         Self::Shape { word: word.to_owned(), wanted }
     }
 }
@@ -92,7 +92,7 @@ macro_rules! from_scalar {
         }
     };
 }
-pub(super) use from_scalar;
+pub(crate) use from_scalar;
 
 /// Reads one document as scenarios are read. An error is its title and whatever it says besides.
 #[cfg(test)]

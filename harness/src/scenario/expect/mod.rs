@@ -5,12 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod changes;
 mod exit;
 mod file;
 pub(crate) mod form;
 mod glob;
+mod json;
 mod range;
+mod redact;
 mod signal;
+mod takes;
 mod text;
 mod verdict;
 
@@ -18,13 +22,18 @@ use std::collections::BTreeMap;
 
 pub use address::AddressPattern;
 use assize_core::policy::Observe;
+pub use changes::{Changed, ChangedPath, Changes};
 pub use exit::{ExitPattern, Exits};
 pub use file::{FilePattern, Mode};
 pub use form::FormError;
 pub use glob::Glob;
+pub use json::{JsonPattern, Pointer};
 pub use range::Range;
+pub use redact::Redactions;
+pub(crate) use redact::is_redaction_name;
 use serde::Deserialize;
 pub use signal::Signal;
+pub use takes::Takes;
 pub use text::{Pattern, TextPattern, TextTest};
 pub use verdict::{
     ArgPattern, ByPattern, ErrnoName, FlagsPattern, KnownPattern, PidPattern, ResultPattern, VerdictPattern,
@@ -38,7 +47,7 @@ pub use verdict::{
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a map of what must come of the run: `exit`, `stdout`, `stderr`, `files`, `verdicts`, `controls`"
+    expecting = "a map of what must come of the run: `exit`, `stdout`, `stderr`, `files`, `changes`, `verdicts`, `controls`, `takes`"
 )]
 pub struct Expectation {
     /// How the command ends; `None`: by exit code 0.
@@ -50,10 +59,17 @@ pub struct Expectation {
     /// What lies in the work folder afterwards, by path relative to it; or, by an absolute path, what lies elsewhere.
     #[serde(deserialize_with = "file::by_path")]
     pub files: BTreeMap<String, FilePattern>,
+    /// All that changes in the work folder.
+    pub changes: Option<Changes>,
     /// What was asked of the sandbox, and what it answered.
     pub verdicts: Verdicts,
     /// What the report says of controls, by their names: `NOT available here: …`, say, or `in force`.
     pub controls: BTreeMap<String, TextPattern>,
+    /// How long it takes.
+    pub takes: Option<Takes>,
+    /// The scenario's names for what differs from run to run.
+    #[serde(skip)]
+    pub redact: Redactions,
 }
 
 /// What was asked of the sandbox, and what it answered.

@@ -1,21 +1,24 @@
 //! Texts: what a command wrote, or what lies in a file.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::form::{FormError, from_scalar};
-use super::{Glob, Mode};
+use super::{Glob, JsonPattern, Mode, Pointer, is_redaction_name};
 
 /// What a text must be.
 ///
 /// In everything that is compared, the run's work folder reads `[WORK]`.
 #[derive(Debug, Clone)]
 pub enum TextPattern {
-    /// Plain text: the whole of it, line by line. In a line, `[..]` stands for anything; a line `...` stands for any
-    /// lines, or none. Whether the last line ends in a newline does not matter.
+    /// Plain text: the whole of it, line by line. In a line, `[..]` stands for anything, `[PID]` for the number of a
+    /// process, `[NAME]` for what the scenario's `redact` says; a line `...` stands for any lines, or none. `[NAME=..]`
+    /// captures what it stands for (`[NAME=PID]`: a number), and in later lines `[NAME]` is that text. A backslash before
+    /// one of these makes it plain text; other brackets need none. Whether the last line ends in a newline does not matter.
     Whole(String),
     /// `{ contains: a, matches: b }`: all of these.
     Tests(Vec<TextTest>),
@@ -26,14 +29,16 @@ pub enum TextPattern {
 pub enum TextTest {
     /// Exactly this, to the last newline; nothing in it stands for anything else.
     Equals(String),
-    /// This somewhere.
+    /// This somewhere, in whose lines `[..]` and names have their meaning.
     Contains(String),
     /// This regular expression somewhere. `^` and `$` match at the ends of each line.
     Matches(Pattern),
     /// This glob, over the whole text without its last newline.
     Glob(Glob),
-    /// These lines, all of them and no others, in any order. `[..]` stands for anything.
+    /// These lines, all of them and no others, in any order. `[..]` and names have their meaning.
     Unordered(Vec<String>),
+    /// JSON, in which these pointers lead to that.
+    Json(BTreeMap<Pointer, JsonPattern>),
     /// Not that.
     Not(Box<TextPattern>),
     /// At least one of these.
@@ -54,6 +59,7 @@ impl TextTest {
             Self::Matches(_) => &["matches"],
             Self::Glob(_) => &["glob"],
             Self::Unordered(_) => &["lines", "unordered"],
+            Self::Json(_) => &["json"],
             Self::Not(_) => &["not"],
             Self::AnyOf(_) => &["any-of"],
             Self::AllOf(_) => &["all-of"],
@@ -130,6 +136,7 @@ enum Key {
     Matches,
     Glob,
     Lines,
+    Json,
     Not,
     AnyOf,
     AllOf,
@@ -150,10 +157,25 @@ pub(super) fn read_tests<'de, A: MapAccess<'de>>(
         }
         match (key, &mut mode) {
             (Key::Equals, _) => tests.push(TextTest::Equals(map.next_value()?)),
-            (Key::Contains, _) => tests.push(TextTest::Contains(map.next_value()?)),
+            (Key::Contains, _) => {
+                let part: String = map.next_value()?;
+                if captures(&part) {
+                    let why = "a part of a text captures nothing: only the lines of a whole one do";
+                    return Err(A::Error::custom(why));
+                }
+                tests.push(TextTest::Contains(part));
+            }
             (Key::Matches, _) => tests.push(TextTest::Matches(map.next_value()?)),
             (Key::Glob, _) => tests.push(TextTest::Glob(map.next_value()?)),
-            (Key::Lines, _) => tests.push(TextTest::Unordered(map.next_value::<Lines>()?.unordered)),
+            (Key::Lines, _) => {
+                let lines = map.next_value::<Lines>()?.unordered;
+                if let Some(line) = lines.iter().find(|line| captures(line)) {
+                    let why = format!("lines in any order capture nothing, and this one would: {line}");
+                    return Err(A::Error::custom(why));
+                }
+                tests.push(TextTest::Unordered(lines));
+            }
+            (Key::Json, _) => tests.push(TextTest::Json(not_no_part(map.next_value()?)?)),
             (Key::Not, _) => tests.push(TextTest::Not(Box::new(map.next_value()?))),
             (Key::AnyOf, _) => tests.push(TextTest::AnyOf(not_empty(map.next_value()?)?)),
             (Key::AllOf, _) => tests.push(TextTest::AllOf(map.next_value()?)),
@@ -164,6 +186,18 @@ pub(super) fn read_tests<'de, A: MapAccess<'de>>(
         seen.push(key);
     }
     if seen.is_empty() { Err(A::Error::custom("an empty map says nothing")) } else { Ok(tests) }
+}
+
+/// Whether a line has something like `[NAME=..]` in it.
+fn captures(line: &str) -> bool {
+    let mut inner = line.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
+    inner.any(|(inner, _)| {
+        inner.split_once('=').is_some_and(|(name, of)| is_redaction_name(name) && of == "..")
+    })
+}
+
+fn not_no_part<E: Error>(parts: BTreeMap<Pointer, JsonPattern>) -> Result<BTreeMap<Pointer, JsonPattern>, E> {
+    if parts.is_empty() { Err(E::custom("an empty map: it looks at no part")) } else { Ok(parts) }
 }
 
 fn not_empty<E: Error>(list: Vec<TextPattern>) -> Result<Vec<TextPattern>, E> {
@@ -203,10 +237,11 @@ mod tests {
     #[test]
     fn every_form_is_read() {
         assert!(matches!(parse("hello").unwrap(), TextPattern::Whole(text) if text == "hello"));
-        let yaml = "{ equals: a, contains: b, matches: c, glob: d, lines: { unordered: [e] }, not: f, any-of: [g], all-of: [{ empty: false }], empty: true }";
+        let yaml = "{ equals: a, contains: b, matches: c, glob: d, lines: { unordered: [e] }, json: { /a: 1 }, not: f, any-of: [g], all-of: [{ empty: false }], empty: true }";
         let TextPattern::Tests(tests) = parse(yaml).unwrap() else { panic!("a map") };
         let keys: Vec<_> = tests.iter().map(|test| test.keys()[0]).collect();
-        let all = ["equals", "contains", "matches", "glob", "lines", "not", "any-of", "all-of", "empty"];
+        let all =
+            ["equals", "contains", "matches", "glob", "lines", "json", "not", "any-of", "all-of", "empty"];
         assert_eq!(keys, all);
     }
 
@@ -220,6 +255,11 @@ mod tests {
             ("{ matches: 'a{5000}{5000}' }", "too big"),
             ("{ mode: 0644 }", "a text has no `mode`"),
             ("{ lines: { ordered: [] } }", "unknown key \"ordered\""),
+            ("{ lines: { unordered: ['a [X=..]'] } }", "capture nothing"),
+            ("{ contains: 'a [X=..]' }", "captures nothing"),
+            ("{ json: {} }", "looks at no part"),
+            ("{ json: { a/b: 1 } }", "is not a JSON pointer"),
+            ("{ json: { /a: [1] } }", "expected a number"),
         ] {
             let error = parse(yaml).unwrap_err();
             assert!(error.contains(wanted), "{yaml}: {error}");

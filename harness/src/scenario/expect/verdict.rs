@@ -93,6 +93,19 @@ impl VerdictPattern {
         what && !came_of_it
     }
 
+    /// Calls like these, whatever comes of them.
+    pub(crate) fn of_calls(
+        call: Calls,
+        path: Option<Glob>,
+        to: Option<AddressPattern>,
+        flags: Option<FlagsPattern>,
+        args: BTreeMap<String, ArgPattern>,
+    ) -> Result<Self, FormError> {
+        let pattern = Self { call: Some(call), path, to, flags, args, ..Self::default() };
+        pattern.check()?;
+        Ok(pattern)
+    }
+
     /// A name that none of the calls has could never match: an error now, not a riddle later.
     fn check(&self) -> Result<(), FormError> {
         let calls: Vec<Syscall> = match &self.call {
@@ -299,6 +312,8 @@ pub enum ByPattern {
     Capability(String),
     /// A handler given to the run.
     Handler,
+    /// An injection of the scenario.
+    Inject,
     /// Landlock.
     Landlock,
     /// The kernel, by its ordinary rules.
@@ -313,6 +328,7 @@ impl FromStr for ByPattern {
     fn from_str(text: &str) -> Result<Self, FormError> {
         Ok(match text {
             "handler" => Self::Handler,
+            "inject" => Self::Inject,
             "landlock" => Self::Landlock,
             "kernel" => Self::Kernel,
             "supervisor" => Self::Supervisor,
@@ -321,14 +337,14 @@ impl FromStr for ByPattern {
             }
             other => {
                 let names = capability::ALL.iter().map(|known| known.name);
-                let known = names.chain(["handler", "landlock", "kernel", "supervisor"]);
+                let known = names.chain(["inject", "handler", "landlock", "kernel", "supervisor"]);
                 return Err(FormError::unknown("the origin", other, known));
             }
         })
     }
 }
 
-from_scalar!(ByPattern, "a capability, or one of landlock, kernel, handler, supervisor");
+from_scalar!(ByPattern, "a capability, or one of inject, landlock, kernel, handler, supervisor");
 
 /// A guest's place in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -431,6 +447,7 @@ impl fmt::Display for ByPattern {
         f.write_str(match self {
             Self::Capability(name) => name,
             Self::Handler => "handler",
+            Self::Inject => "inject",
             Self::Landlock => "landlock",
             Self::Kernel => "kernel",
             Self::Supervisor => "supervisor",

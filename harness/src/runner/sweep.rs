@@ -1,0 +1,129 @@
+//! A sweep at work: first it is counted how often calls occur, then each occurrence fails in a run of its own.
+#![forbid(unsafe_code)]
+
+use super::inject::{Extra, counting};
+use super::{Cell, Engine, Look, RunnerError, Take, take};
+use crate::matcher::{self, Finding};
+use crate::scenario::Scenario;
+use crate::scenario::expect::{ErrnoName, Range, VerdictPattern};
+use crate::scenario::inject::{Answer, Due, Injection};
+use crate::scenario::place::{Step, YamlPath};
+use crate::scenario::sweep::Sweep;
+
+/// So many of the cells that failed are shown whole.
+const SHOWN: usize = 3;
+
+/// What came of a sweep: what is wrong, and the runs that failed, each with its cell's name.
+pub(super) struct Swept {
+    pub(super) findings: Vec<Finding>,
+    pub(super) failed: Vec<(String, Take)>,
+    pub(super) cells: Vec<Cell>,
+}
+
+/// One occurrence of a call, and what it fails with.
+struct Failing {
+    pattern: VerdictPattern,
+    nth: u64,
+    errno: ErrnoName,
+}
+
+impl Failing {
+    /// `[family(open)#3=EIO]`.
+    fn name(&self) -> String {
+        let call = self.pattern.call.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("[{call}#{}={}]", self.nth, self.errno)
+    }
+}
+
+/// Runs a sweep.
+pub(super) fn run(scenario: &Scenario, sweep: &Sweep, engine: &dyn Engine) -> Result<Swept, RunnerError> {
+    let at = YamlPath::from(["sweep"]);
+    let cells = cells(scenario, sweep, engine, &at)?;
+    let mut swept = Swept { findings: Vec::new(), failed: Vec::new(), cells: Vec::new() };
+    let total = cells.len();
+    if u64::try_from(total).unwrap_or(u64::MAX) > sweep.most {
+        let title = format!("the sweep has {total} cells, and at most {} are run", sweep.most);
+        let label = "too many calls occur".to_owned();
+        let notes = vec!["with `path` it looks at fewer calls; with `most` it takes more runs".to_owned()];
+        swept.findings.push(Finding { title, at, label, notes, related: None });
+        return Ok(swept);
+    }
+    if total == 0 {
+        let title = "none of the sweep's calls occurs, so it tests nothing".to_owned();
+        let label = "counted in a run without failures".to_owned();
+        swept.findings.push(Finding { title, at: at.key("calls"), label, notes: Vec::new(), related: None });
+        return Ok(swept);
+    }
+    let under_failure = Scenario {
+        expect: sweep.expect.clone().unwrap_or_else(|| scenario.expect.clone()),
+        ..scenario.clone()
+    };
+    let mut names = Vec::new();
+    for cell in cells {
+        let name = cell.name();
+        let injection = Injection {
+            pattern: cell.pattern,
+            due: Due::nth(cell.nth),
+            answer: Answer::Errno(cell.errno.0),
+            delay: None,
+            times: Range::SOME,
+        };
+        let extra = [Extra { injection, at: at.clone() }];
+        let came = take(&under_failure, engine, Look::AsExpected, &extra)?;
+        let findings = matcher::judge(&under_failure.expect, &came.seen);
+        swept.cells.push(Cell { name: name.clone(), passed: findings.is_empty() });
+        if findings.is_empty() {
+            continue;
+        }
+        if swept.failed.len() < SHOWN {
+            swept.findings.extend(findings.into_iter().map(|finding| of_cell(finding, &name, sweep)));
+            let folder = name.chars().filter(|c| !matches!(c, '[' | ']')).collect();
+            swept.failed.push((folder, came));
+        }
+        names.push(name);
+    }
+    if let Some(last) = swept.findings.last_mut() {
+        last.notes.push(format!("{} of {total} cells failed: {}", names.len(), names.join(" ")));
+    }
+    Ok(swept)
+}
+
+/// Every occurrence of every call, in a run without failures, with every errno.
+fn cells(
+    scenario: &Scenario,
+    sweep: &Sweep,
+    engine: &dyn Engine,
+    at: &YamlPath,
+) -> Result<Vec<Failing>, RunnerError> {
+    // They were read, so they are patterns.
+    let patterns = sweep.patterns().unwrap_or_default();
+    let counters =
+        patterns.iter().cloned().map(|pattern| Extra { injection: counting(pattern), at: at.clone() });
+    let plain = take(scenario, engine, Look::AsExpected, &counters.collect::<Vec<_>>())?;
+    let counts = plain.seen.injected.iter().skip(scenario.inject.len()).map(|injected| injected.matched);
+    let mut cells = Vec::new();
+    for (pattern, count) in patterns.iter().zip(counts) {
+        // One more than may be run is enough to know.
+        for nth in 1..=count.min(sweep.most.saturating_add(1)) {
+            for errno in &sweep.errno {
+                cells.push(Failing { pattern: pattern.clone(), nth, errno: *errno });
+            }
+        }
+    }
+    Ok(cells)
+}
+
+/// The finding as that of a cell: it names it, and points at what is expected under failure.
+fn of_cell(mut finding: Finding, name: &str, sweep: &Sweep) -> Finding {
+    finding.title = format!("{name} {}", finding.title);
+    let own = |at: &mut YamlPath| {
+        if sweep.expect.is_some() && at.0.first() == Some(&Step::Key("expect".to_owned())) {
+            at.0.insert(0, Step::Key("sweep".to_owned()));
+        }
+    };
+    own(&mut finding.at);
+    if let Some(related) = &mut finding.related {
+        own(&mut related.at);
+    }
+    finding
+}
