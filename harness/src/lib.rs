@@ -20,6 +20,7 @@ pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod suite;
+pub mod trace;
 pub mod trial;
 
 pub use trial::main;

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Run;
 use super::device::{Device, device};
@@ -28,6 +29,8 @@ pub struct Call {
     pub(super) run: Arc<Run>,
     pub(super) notif: Notif,
     syscall: Syscall,
+    /// When it was received, if anybody listens.
+    pub(super) received: Option<Instant>,
     guest: Option<Guest>,
     strings: Vec<(u64, Vec<u8>)>,
     pub(super) pin: Option<Pin>,
@@ -38,7 +41,18 @@ pub struct Call {
 
 impl Call {
     pub(super) fn new(run: Arc<Run>, notif: Notif, syscall: Syscall) -> Self {
-        Self { run, notif, syscall, guest: None, strings: Vec::new(), pin: None, target: None, opened: None }
+        let received = run.recorder.is_some().then(Instant::now);
+        Self {
+            run,
+            notif,
+            syscall,
+            received,
+            guest: None,
+            strings: Vec::new(),
+            pin: None,
+            target: None,
+            opened: None,
+        }
     }
 
     /// Which.

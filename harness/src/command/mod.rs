@@ -1,10 +1,11 @@
-//! The command line: `assize run`, `list`, `check`, `doctor`, `exec`.
+//! The command line: `assize run`, `list`, `check`, `doctor`, `exec`, `trace`.
 //!
 //! It says what to do and shows what came of it; whatever it does is done elsewhere.
 #![forbid(unsafe_code)]
 
 mod exec;
 mod run;
+mod trace;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -49,6 +50,11 @@ enum What {
     ///
     /// SIGHUP, SIGINT, SIGQUIT and SIGTERM are passed on to the command.
     Exec(exec::ExecArgs),
+    /// Run a command in the current folder, and show each of its system calls with the verdict on it.
+    ///
+    /// One line for each call, in strace's notation, and who answered: `openat(AT_FDCWD, "a", O_RDONLY) = 3   by kernel`. What is
+    /// not known is `?`: of calls that the kernel runs by itself, the result. Exit status and signals: as `exec`.
+    Trace(trace::TraceArgs),
 }
 
 /// Which scenarios.
@@ -84,7 +90,8 @@ pub fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(Host::probe().doctor().as_bytes());
             ExitCode::SUCCESS
         }
-        What::Exec(args) => exec::exec(args),
+        What::Exec(args) => exec::exec(&args),
+        What::Trace(args) => trace::trace(&args),
     }
 }
 
