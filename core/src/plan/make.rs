@@ -74,7 +74,18 @@ impl Plan {
         let stops = making.stops;
         let entries = entries(making.asks, making.performs, attached, &capabilities);
         let controls = shown(controls, &checks);
-        Ok(Self { capabilities, entries, stops, program, _pins: pins, tracked, checks, denied, controls })
+        Ok(Self {
+            capabilities,
+            entries,
+            stops,
+            program,
+            spec,
+            _pins: pins,
+            tracked,
+            checks,
+            denied,
+            controls,
+        })
     }
 }
 
