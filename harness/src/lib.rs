@@ -10,12 +10,15 @@
 pub mod attempt;
 pub mod command;
 pub mod diagnostic;
+pub mod doctor;
+pub mod explain;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod interrupt;
 pub mod matcher;
 pub mod needs;
+pub mod record;
 pub mod report;
 pub mod runner;
 pub mod scenario;
