@@ -12,6 +12,8 @@ pub mod bazel;
 mod board;
 pub mod command;
 pub mod diagnostic;
+pub mod doctor;
+pub mod explain;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -22,11 +24,13 @@ pub mod needs;
 mod pool;
 pub mod portion;
 mod progress;
+pub mod record;
 pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod shard;
 pub mod suite;
+pub mod trace;
 pub mod trial;
 
 pub use trial::main;

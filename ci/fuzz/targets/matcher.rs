@@ -103,5 +103,5 @@ fn events(wrote: &[u8]) -> Vec<Event> {
         })))
     };
     let bodies = wrote.chunks_exact(8).take(200).filter_map(verdict).zip(1..);
-    bodies.map(|(body, seq)| Event { seq, at: Duration::from_millis(seq), body }).collect()
+    bodies.map(|(body, seq)| Event { seq, at: Duration::from_millis(seq), took: None, body }).collect()
 }

@@ -6,6 +6,7 @@
 
 mod assembler;
 mod condition;
+mod disassembly;
 mod instruction;
 mod interpreter;
 mod lower;

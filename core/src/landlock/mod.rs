@@ -81,17 +81,7 @@ impl Ruleset {
             .scope(scopes)?
             .create()?;
         let mut later = Vec::new();
-        let execute = BitFlags::from(AccessFs::Execute);
-        let implied = if policy.exec.is_none() { execute } else { BitFlags::EMPTY };
-        let read = AccessFs::ReadFile | AccessFs::ReadDir | implied;
-        let write = (all & !execute) | implied;
-        let exec: &[PathBuf] = policy.exec.as_deref().unwrap_or_default();
-        let grants = [
-            ("read", policy.read.as_slice(), read),
-            ("write", &policy.write, write),
-            ("exec", exec, execute),
-        ];
-        for (grant, paths, access) in grants {
+        for (grant, paths, access) in grants(policy) {
             for path in paths {
                 let failed = |errno| LandlockError::Path { path: path.clone(), grant, errno };
                 let fd = open(path).map_err(failed)?;
@@ -125,6 +115,40 @@ impl Ruleset {
             Err(_) => Err(Errno::of(&std::io::Error::last_os_error())),
         }
     }
+}
+
+/// What each list of the policy grants.
+fn grants(policy: &FsPolicy) -> [(&'static str, &[PathBuf], BitFlags<AccessFs>); 3] {
+    let execute = BitFlags::from(AccessFs::Execute);
+    let implied = if policy.exec.is_none() { execute } else { BitFlags::EMPTY };
+    let read = AccessFs::ReadFile | AccessFs::ReadDir | implied;
+    let write = (AccessFs::from_all(REQUIRED) & !execute) | implied;
+    let exec: &[PathBuf] = policy.exec.as_deref().unwrap_or_default();
+    [("read", policy.read.as_slice(), read), ("write", &policy.write, write), ("exec", exec, execute)]
+}
+
+/// One rule of the ruleset, for a reader.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Granted {
+    /// The file, or the folder with all that lies beneath it.
+    pub path: PathBuf,
+    /// By which list of the policy: `read`, `write` or `exec`.
+    pub grant: &'static str,
+    /// The rights, as `man 7 landlock` calls them, in its spelling without underscores: `ReadFile`.
+    pub rights: Vec<String>,
+}
+
+/// The rules of this policy's ruleset.
+#[must_use]
+pub fn granted(policy: &FsPolicy) -> Vec<Granted> {
+    let rules = grants(policy).into_iter().flat_map(|(grant, paths, access)| {
+        paths.iter().map(move |path| {
+            let access = if path.is_dir() { access } else { access & AccessFs::from_file(REQUIRED) };
+            let rights = access.iter().map(|right| format!("{right:?}")).collect();
+            Granted { path: path.clone(), grant, rights }
+        })
+    });
+    rules.collect()
 }
 
 /// A second ruleset, for guests alone, who then stand beneath the supervisor's worker and beneath init.

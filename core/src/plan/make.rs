@@ -83,6 +83,7 @@ impl Plan {
             entries,
             stops,
             program,
+            spec,
             _pins: pins,
             tracked,
             within,

@@ -2,6 +2,7 @@
 //! capabilities in force. Decides nothing at run time but whom to ask.
 #![forbid(unsafe_code)]
 
+mod explained;
 mod make;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod meaning;
@@ -13,10 +14,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+pub use explained::{Explained, Step, Way};
+
 use crate::capability::{Active, Answer, Check, ExecStop, FaultStop, Files, Preparation, Standing};
-use crate::filter::{FilterError, Match, Program};
+use crate::filter::{FilterError, Match, Program, Spec};
 use crate::guest::Identity;
 use crate::landlock::LandlockError;
+pub use crate::landlock::{Granted, granted};
 use crate::outcome::{Control, ControlState};
 use crate::supervisor::call::Call;
 use crate::supervisor::stop::{AtEnd, CallStop};
@@ -31,6 +35,8 @@ pub struct Plan {
     /// Who works on calls that are stopped where they begin.
     stops: HashMap<Syscall, Vec<Ask>>,
     program: Program,
+    /// What the program was made of.
+    spec: Spec,
     /// Keeps the virtual files' inodes, so that their numbers are not used again.
     _pins: Vec<OwnedFd>,
     tracked: bool,

@@ -120,7 +120,7 @@ pub(super) fn settle(mut call: Call, answer: Answer, asked: Asked) {
     };
     let told = on_success.filter(|_| given.action == Action::Inject).zip(given.result);
     if let (Some(draft), Some(held)) = (draft, held) {
-        held.record(draft.verdict(given, asked));
+        held.record_after(draft.verdict(given, asked), call.received);
     }
     if let Some((on_success, number)) = told
         && catch_unwind(AssertUnwindSafe(|| on_success(number as i32))).is_err()
@@ -161,7 +161,7 @@ pub(super) fn refuse_injection(mut call: Call, why: Errno, asked: Asked) {
     let held = call.run.hold();
     let (given, asked) = not_injected(listener, call.notif.id, why, asked);
     if let (Some(draft), Some(held)) = (draft, held) {
-        held.record(draft.verdict(given, asked));
+        held.record_after(draft.verdict(given, asked), call.received);
     }
 }
 

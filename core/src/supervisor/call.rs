@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use super::Run;
 use super::device::{Device, device};
@@ -29,6 +30,8 @@ pub struct Call {
     pub(super) run: Arc<Run>,
     pub(super) notif: Notif,
     syscall: Syscall,
+    /// When it was received, if anybody listens.
+    pub(super) received: Option<Instant>,
     guest: Option<Guest>,
     strings: Vec<(u64, Vec<u8>)>,
     pub(super) pin: Option<Pin>,
@@ -41,10 +44,12 @@ pub struct Call {
 
 impl Call {
     pub(super) fn new(run: Arc<Run>, notif: Notif, syscall: Syscall) -> Self {
+        let received = run.recorder.is_some().then(Instant::now);
         Self {
             run,
             notif,
             syscall,
+            received,
             guest: None,
             strings: Vec::new(),
             pin: None,

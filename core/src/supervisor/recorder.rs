@@ -30,7 +30,12 @@ impl Behind {
     fn own_up(&mut self, next: &Event) -> bool {
         let count = self.behind;
         if count > 0
-            && self.to.take(&Event { seq: next.seq - count, at: next.at, body: Body::Dropped { count } })
+            && self.to.take(&Event {
+                seq: next.seq - count,
+                at: next.at,
+                took: None,
+                body: Body::Dropped { count },
+            })
         {
             self.behind = 0;
         }
@@ -63,7 +68,8 @@ impl Recorder {
     pub(crate) fn close(&self) -> u64 {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;
-        let end = Event { seq: state.next, at: self.since.elapsed(), body: Body::Dropped { count: 0 } };
+        let end =
+            Event { seq: state.next, at: self.since.elapsed(), took: None, body: Body::Dropped { count: 0 } };
         let mut unkept = 0;
         for sink in &mut state.sinks {
             sink.own_up(&end);
@@ -83,11 +89,17 @@ pub(crate) struct Held<'a> {
 }
 
 impl Held<'_> {
-    pub(crate) fn record(mut self, body: Body) {
+    pub(crate) fn record(self, body: Body) {
+        self.record_after(body, None);
+    }
+
+    /// As [`record`](Self::record), for what began at this moment.
+    pub(crate) fn record_after(mut self, body: Body, began: Option<Instant>) {
         if self.state.closed {
             return;
         }
-        let event = Event { seq: self.state.next, at: self.since.elapsed(), body };
+        let took = began.map(|began| began.elapsed());
+        let event = Event { seq: self.state.next, at: self.since.elapsed(), took, body };
         self.state.next += 1;
         let State { lost, sinks, .. } = &mut *self.state;
         for sink in sinks {

@@ -21,6 +21,10 @@ pub struct Event {
     /// Time since the start of the run.
     #[serde(serialize_with = "seconds")]
     pub at: Duration,
+    /// Of a verdict: how long its guest waited for the answer, from when the call was received. What the kernel then took to
+    /// run the call is not in it. `None` where nobody measured.
+    #[serde(skip)]
+    pub took: Option<Duration>,
     /// What happened.
     pub body: Body,
 }

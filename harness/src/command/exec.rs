@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use assize_core::launch::LaunchError;
 use assize_core::outcome::{End, Why};
-use assize_core::trace::{Exit, JsonLines};
+use assize_core::policy::Observe;
+use assize_core::trace::{Exit, JsonLines, Sink};
 use assize_core::{Command, Errno, Policy, Remote, RunError, Sandbox, Stdin, ending};
 
 use crate::diagnostic::Diagnostic;
@@ -52,7 +53,7 @@ pub(super) struct ExecArgs {
 
 /// Why a command was not run, or its run can't be believed.
 #[derive(Debug, thiserror::Error)]
-enum ExecError {
+pub(super) enum ExecError {
     #[error("the policy can't be used")]
     Policy(Vec<Diagnostic>),
     #[error("{path}: {error}")]
@@ -66,8 +67,51 @@ enum ExecError {
     Run(#[from] RunError),
 }
 
-pub(super) fn exec(args: ExecArgs) -> ExitCode {
-    match start(args) {
+/// A command that runs in the current folder, on the caller's own descriptors.
+pub(super) struct Job<'a> {
+    /// The file that its policy stands in.
+    pub(super) policy: Option<&'a Path>,
+    /// Whether it may do whatever the user may, but for what no guest may.
+    pub(super) open: bool,
+    pub(super) deterministic: bool,
+    pub(super) verbose: bool,
+    /// What is made visible.
+    pub(super) observe: Observe,
+    /// Where its events go, as a reader knows it.
+    pub(super) log: &'a str,
+    pub(super) command: &'a [OsString],
+}
+
+pub(super) fn exec(args: &ExecArgs) -> ExitCode {
+    // A verdict log without verdicts would be of no use: all denials are made visible.
+    let logs = args.trace.is_some();
+    let job = Job {
+        policy: args.policy.as_deref(),
+        open: false,
+        deterministic: args.deterministic,
+        verbose: args.verbose,
+        observe: Observe { denials: logs, processes: logs, ..Observe::default() },
+        log: &args.trace.as_deref().unwrap_or(Path::new("")).display().to_string(),
+        command: &args.command,
+    };
+    let sink = || match &args.trace {
+        Some(path) => create(path).map(|log| Some(JsonLines::new(log))),
+        None => Ok(None),
+    };
+    run(&job, sink)
+}
+
+/// Makes a file, empty.
+pub(super) fn create(path: &Path) -> Result<File, ExecError> {
+    File::create(path).map_err(|error| ExecError::File { path: path.to_owned(), error })
+}
+
+/// Runs it, and gives the exit status that is then this process's own. The sink is made once the policy is known to be good.
+pub(super) fn run<S: Sink + 'static>(
+    job: &Job<'_>,
+    sink: impl FnOnce() -> Result<Option<S>, ExecError>,
+) -> ExitCode {
+    match start(job, sink) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             if let ExecError::Policy(diagnostics) = &error {
@@ -84,29 +128,31 @@ pub(super) fn exec(args: ExecArgs) -> ExitCode {
     }
 }
 
-fn start(args: ExecArgs) -> Result<u8, ExecError> {
+fn start<S: Sink + 'static>(
+    job: &Job<'_>,
+    sink: impl FnOnce() -> Result<Option<S>, ExecError>,
+) -> Result<u8, ExecError> {
     let here = std::env::current_dir().map_err(|error| ExecError::File { path: ".".into(), error })?;
-    let mut file = match &args.policy {
+    let mut file = match job.policy {
         Some(path) => policy_file::load(path).map_err(ExecError::Policy)?,
         None => PolicyFile::default(),
     };
-    if args.deterministic {
+    if job.deterministic {
         file.deterministic.get_or_insert_with(Deterministic::default);
     }
     let mut policy = file.policy(&here);
-    if args.policy.is_none() {
+    if job.open {
+        open(&mut policy);
+    } else if job.policy.is_none() {
         read_only(&mut policy, &here);
     }
-    // A verdict log without verdicts would be of no use: all that can be seen is made visible.
-    policy.observe.denials = args.trace.is_some();
-    policy.observe.processes = args.trace.is_some();
-    let [program, rest @ ..] = args.command.as_slice() else { return Ok(super::USAGE) };
+    policy.observe = job.observe.clone();
+    let [program, rest @ ..] = job.command else { return Ok(super::USAGE) };
     let command = Command::new(program).args(rest).cwd(&here).stdin(Stdin::Inherit);
     let (remote, ended_by) = pass_signals_on().map_err(ExecError::Signals)?;
     let mut sandbox = Sandbox::new(policy, command).remote(&remote);
-    if let Some(path) = args.trace.clone() {
-        let log = File::create(&path).map_err(|error| ExecError::File { path, error })?;
-        sandbox = sandbox.trace(JsonLines::new(log));
+    if let Some(sink) = sink()? {
+        sandbox = sandbox.trace(sink);
     }
     let ended = || match ended_by.load(Ordering::SeqCst) {
         0 => None,
@@ -117,7 +163,7 @@ fn start(args: ExecArgs) -> Result<u8, ExecError> {
         if let Some(ended) = ended() {
             return ended;
         }
-        match (&args.policy, runner::of_policy(&error)) {
+        match (job.policy, runner::of_policy(&error)) {
             (Some(path), Some(at)) => ExecError::Policy(vec![file.diagnostic(error.to_string(), path, &at)]),
             _ => ExecError::Run(error),
         }
@@ -130,12 +176,12 @@ fn start(args: ExecArgs) -> Result<u8, ExecError> {
         (End::Cancelled, _) => return Err(ended().unwrap_or(ExecError::Ended(0))),
         _ => {}
     }
-    if let (Some(path), lost @ 1..) = (&args.trace, outcome.report.events_lost) {
-        eprintln!("assize: at least {lost} events could not be written to {}", path.display());
+    if let lost @ 1.. = outcome.report.events_lost {
+        eprintln!("assize: at least {lost} events could not be written to {}", job.log);
     }
-    if args.verbose {
+    if job.verbose {
         eprint!("assize: controls:\n{}", report::controls(&outcome.report));
-    } else if args.deterministic {
+    } else if job.deterministic {
         report::footer(&outcome.report).lines().for_each(|line| eprintln!("assize: {line}"));
     } else {
         report::unavailable(&outcome.report).for_each(|what| eprintln!("assize: {what}"));
@@ -147,6 +193,13 @@ fn start(args: ExecArgs) -> Result<u8, ExecError> {
 fn read_only(policy: &mut Policy, here: &Path) {
     policy.fs.write = vec!["/dev/null".into()];
     policy.fs.read.push(here.to_owned());
+}
+
+/// What the user may do: his files, and his environment. What no guest may do stays denied.
+fn open(policy: &mut Policy) {
+    policy.fs.read = vec!["/".into()];
+    policy.fs.write = vec!["/".into()];
+    policy.env.extend(std::env::vars_os());
 }
 
 /// Passes on to the command what asks this process to end. What comes before the command runs ends the run: then its

@@ -1,21 +1,24 @@
-//! The command line: `assize run`, `list`, `check`, `doctor`, `exec`.
+//! The command line: `assize run`, `list`, `check`, `doctor`, `exec`, `trace`.
 //!
 //! It says what to do and shows what came of it; whatever it does is done elsewhere.
 #![forbid(unsafe_code)]
 
 mod check;
+mod completions;
+mod doctor;
 mod exec;
+mod explain;
+mod record;
 mod run;
 mod select;
+mod trace;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::interrupt;
-use crate::needs::Host;
 
 /// Bad usage, as for any program.
 const USAGE: u8 = 2;
@@ -47,7 +50,10 @@ enum What {
         paths: Vec<PathBuf>,
     },
     /// Say what this host can and cannot do.
-    Doctor,
+    ///
+    /// Its facts, as `needs` names them; settings of its kernel; each control, as a run that asks for all of them shows it; and which
+    /// scenarios are ignored or must fail here.
+    Doctor(doctor::DoctorArgs),
     /// Run a command under a policy, in the current folder.
     ///
     /// Exit status: the command's own; 128 and the signal's number if a signal killed it; 124 when its time was up;
@@ -55,6 +61,31 @@ enum What {
     ///
     /// SIGHUP, SIGINT, SIGQUIT and SIGTERM are passed on to the command.
     Exec(exec::ExecArgs),
+    /// Run a command in the current folder, and show each of its system calls with the verdict on it.
+    ///
+    /// One line for each call, in strace's notation, and who answered: `openat(AT_FDCWD, "a", O_RDONLY) = 3   by kernel`. What is
+    /// not known is `?`: of calls that the kernel runs by itself, the result. Exit status and signals: as `exec`.
+    Trace(trace::TraceArgs),
+    /// Run a command several times, and write a scenario of it, with the least policy that it needs.
+    ///
+    /// It runs in a copy of the current folder, may read whatever you may, and write to that copy alone. What the scenario can't hold
+    /// is said at its head. Exit status: 0 if it was written; 1 if not.
+    Record(record::RecordArgs),
+    /// Say what a scenario comes to, without running it.
+    ///
+    /// Its Landlock rules, what becomes of each call and who is asked about it, what each expectation makes visible and what that costs,
+    /// its controls. Exit status: 0; 1 if the scenario can't be loaded or planned.
+    Explain(explain::ExplainArgs),
+    /// Print what a shell needs to complete this command.
+    Completions {
+        /// For which.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man {
+        /// Write the pages of all commands into this folder instead.
+        folder: Option<PathBuf>,
+    },
 }
 
 /// The whole command.
@@ -68,12 +99,16 @@ pub fn main() -> ExitCode {
         }
         What::List(selection) => select::list(&selection),
         What::Check { paths } => check::check(&paths),
-        What::Doctor => {
-            // Whoever closed stdout has seen enough.
-            let _ = std::io::stdout().write_all(Host::probe().doctor().as_bytes());
-            ExitCode::SUCCESS
+        What::Doctor(args) => doctor::doctor(&args),
+        What::Exec(args) => exec::exec(&args),
+        What::Trace(args) => trace::trace(&args),
+        What::Record(args) => {
+            interrupt::watch();
+            record::record(&args)
         }
-        What::Exec(args) => exec::exec(args),
+        What::Explain(args) => explain::explain(&args),
+        What::Completions { shell } => completions::completions(Line::command(), shell),
+        What::Man { folder } => completions::man(Line::command(), folder.as_deref()),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::interrupt;
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::report::{self, Counts, Started, Word};
-use crate::runner::{Keep, Kernel, Which, scratch, session};
+use crate::runner::{Cell, Keep, Kernel, Which, scratch, session};
 use crate::suite::{Case, Done, State, Way};
 
 #[derive(Debug, clap::Args)]
@@ -68,6 +68,8 @@ struct Tally {
     /// The report of the first that failed.
     failure: Option<String>,
     controls: Report,
+    /// The cells of a sweep.
+    cells: Vec<Cell>,
 }
 
 /// What all workers share.
@@ -244,7 +246,11 @@ impl Crew {
         let (word, rest) = match came {
             Came::Done(tally) => {
                 counts.unavailable.extend(report::unavailable(&tally.controls));
-                let controls = if self.verbose { report::controls(&tally.controls) } else { String::new() };
+                let controls = if self.verbose {
+                    report::cells(&tally.cells) + &report::controls(&tally.controls)
+                } else {
+                    String::new()
+                };
                 match &tally.failure {
                     None => {
                         counts.passed += 1;
@@ -288,6 +294,7 @@ impl Tally {
         if self.failure.is_none() {
             self.failure = done.failure;
             self.controls = done.controls;
+            self.cells = done.cells;
         }
     }
 }

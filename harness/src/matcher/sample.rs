@@ -32,7 +32,7 @@ pub(crate) fn quiet() -> Observation {
 /// These events, numbered.
 pub(crate) fn events(bodies: Vec<Body>) -> Vec<Event> {
     let numbered = bodies.into_iter().zip(1..);
-    numbered.map(|(body, seq)| Event { seq, at: Duration::from_millis(seq), body }).collect()
+    numbered.map(|(body, seq)| Event { seq, at: Duration::from_millis(seq), took: None, body }).collect()
 }
 
 /// An open of `path` that was answered so.

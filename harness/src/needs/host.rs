@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use serde::Serialize;
+
 use super::fact::{NAMED, PROGRAMS};
 use super::{Fact, Need, Version};
 use crate::scenario::policy::GUEST_PATH;
@@ -142,33 +144,51 @@ impl Host {
             })
     }
 
-    /// Every fact, and what it is for, as a table.
+    /// Every fact as it is here, and what it is for.
     #[must_use]
-    pub fn doctor(&self) -> String {
-        let mut rows: Vec<(String, bool, String, String)> = NAMED
+    pub fn rows(&self) -> Vec<Row> {
+        let row = |name: &str, fact: &Fact, purpose: &str| {
+            let state = self.state(fact);
+            let (name, purpose) = (name.to_owned(), purpose.to_owned());
+            Row { name, has: state.has, says: state.text, purpose }
+        };
+        let named = NAMED
             .iter()
             .filter(|(_, fact, _)| !matches!(fact, Fact::Machine(name) if *name != std::env::consts::ARCH))
-            .map(|(name, fact, purpose)| {
-                let state = self.state(fact);
-                ((*name).to_owned(), state.has, state.text, (*purpose).to_owned())
-            })
-            .collect();
-        for name in PROGRAMS {
-            let state = self.state(&Fact::Program((*name).to_owned()));
-            rows.push(((*name).to_owned(), state.has, state.text, "scenarios that need it".to_owned()));
-        }
-        let width = |column: fn(&(String, bool, String, String)) -> &str| {
-            rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0)
-        };
-        let (names, texts) = (width(|row| &row.0), width(|row| &row.2));
-        let mut table = String::new();
-        for (name, has, text, purpose) in &rows {
-            let mark = if *has { "yes" } else { "no" };
-            // Writing to a string can't fail.
-            let _ = writeln!(table, "{name:names$}  {mark:3}  {text:texts$}  {purpose}");
-        }
-        table
+            .map(|(name, fact, purpose)| row(name, fact, purpose));
+        let programs = PROGRAMS
+            .iter()
+            .map(|name| row(name, &Fact::Program((*name).to_owned()), "scenarios that need it"));
+        named.chain(programs).collect()
     }
+}
+
+/// A fact as it is on a host, for a reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// As `needs` writes it.
+    pub name: String,
+    /// Whether it is there.
+    pub has: bool,
+    /// How it is: `Landlock is at 7 here`.
+    pub says: String,
+    /// What it is for.
+    pub purpose: String,
+}
+
+/// These, one below the other.
+#[must_use]
+pub fn table(rows: &[Row]) -> String {
+    let width =
+        |column: fn(&Row) -> &str| rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0);
+    let (names, texts) = (width(|row| &row.name), width(|row| &row.says));
+    let mut table = String::new();
+    for Row { name, has, says, purpose } in rows {
+        let mark = if *has { "yes" } else { "no" };
+        // Writing to a string can't fail.
+        let _ = writeln!(table, "{name:names$}  {mark:3}  {says:texts$}  {purpose}");
+    }
+    table
 }
 
 fn namespaces() -> Result<(), String> {
@@ -265,7 +285,7 @@ mod tests {
         let host = Host::probe();
         assert!(host.kernel.is_some_and(|version| version.major >= 5));
         assert_eq!(host.judge(&"x86_64".parse().unwrap()), Judgement::Satisfied);
-        let table = host.doctor();
+        let table = table(&host.rows());
         for name in ["landlock", "userns", "kernel", "python3"] {
             assert!(table.lines().any(|line| line.starts_with(name)), "{name} in\n{table}");
         }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use fact::{Fact, Version};
-pub use host::{Host, Judgement};
+pub use host::{Host, Judgement, Row, table};
 pub use require::{Required, VARIABLE};
 use serde::de::{Deserialize, Deserializer, Error};
 

@@ -84,7 +84,7 @@ impl Drop for Kept {
 
 /// A temporary folder that nobody else uses, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     session: Arc<Session>,
     name: String,
     path: PathBuf,
@@ -92,7 +92,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// A fresh one: called the same for the same purpose, if nobody else's is.
-    pub(super) fn make(purpose: &str) -> io::Result<Self> {
+    pub(crate) fn make(purpose: &str) -> io::Result<Self> {
         let mut last = Errno::EXIST;
         for turn in 0..TRIES {
             let session = process().session()?;
@@ -122,7 +122,7 @@ impl Scratch {
     }
 
     /// Where it is. Without symbolic links, so that it reads as the kernel names it.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 

@@ -1,6 +1,7 @@
 //! What plans derive from policies: each program checked by the interpreter, each conflict an error.
 #![forbid(unsafe_code)]
 
+mod explained;
 mod meaning;
 
 use std::time::Duration;

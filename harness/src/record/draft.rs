@@ -1,0 +1,194 @@
+//! The scenario that is being made: what it says, and how that is written.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use super::tree::Entry;
+use super::vary::Wanted;
+use super::yaml;
+
+/// What is run.
+#[derive(Debug, Clone)]
+pub(super) enum Ran {
+    Words(Vec<String>),
+    Shell(String),
+}
+
+/// What lies at a path afterwards.
+#[derive(Debug, Clone)]
+pub(super) enum Left {
+    Absent,
+    Present,
+    Text(Wanted),
+}
+
+/// A scenario, part by part, each as it will be written.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    /// How it came about: comments at the head.
+    pub(super) head: Vec<String>,
+    pub(super) name: Option<String>,
+    pub(super) about: String,
+    pub(super) needs: Vec<String>,
+    pub(super) read: Vec<String>,
+    pub(super) write: Vec<String>,
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) files: BTreeMap<PathBuf, Entry>,
+    /// Those among them that it opened: nothing is taken from what it read.
+    pub(super) used: BTreeSet<PathBuf>,
+    /// The folder that was recorded in: links into it lead into the work folder.
+    pub(super) from: PathBuf,
+    pub(super) stdin: Option<String>,
+    pub(super) ran: Ran,
+    pub(super) exit: String,
+    pub(super) stdout: Option<Wanted>,
+    pub(super) stderr: Option<Wanted>,
+    pub(super) left: BTreeMap<String, Left>,
+    /// Patterns over verdicts: denials and connections, and opens of input files.
+    pub(super) sees: Vec<String>,
+    pub(super) opens: Vec<String>,
+    pub(super) never_connects: bool,
+    pub(super) exhaustive: bool,
+    /// What a reader should know that it does not test.
+    pub(super) left_out: Vec<String>,
+}
+
+impl Draft {
+    /// As a file.
+    pub(super) fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string can't fail.
+        let _ = self.write_to(&mut out);
+        out
+    }
+
+    fn write_to(&self, out: &mut String) -> std::fmt::Result {
+        for line in &self.head {
+            writeln!(out, "# {line}")?;
+        }
+        if !self.left_out.is_empty() {
+            writeln!(out, "#\n# Not in it:")?;
+            for line in &self.left_out {
+                writeln!(out, "# - {line}")?;
+            }
+        }
+        if let Some(name) = &self.name {
+            writeln!(out, "name: {}", yaml::scalar(name))?;
+        }
+        writeln!(out, "about: {}", yaml::scalar(&self.about))?;
+        if !self.needs.is_empty() {
+            writeln!(out, "needs: {}", yaml::list(&self.needs))?;
+        }
+        writeln!(out, "\n# The least under which it does the same, and nothing more is denied.")?;
+        writeln!(out, "policy:\n  fs:")?;
+        writeln!(out, "    read: {}", yaml::list(&self.read))?;
+        writeln!(out, "    write: {}", yaml::list(&self.write))?;
+        if !self.env.is_empty() {
+            writeln!(out, "env:")?;
+            for (name, value) in &self.env {
+                writeln!(out, "  {}: {}", yaml::scalar(name), yaml::text(value, 4))?;
+            }
+        }
+        self.write_files(out)?;
+        if let Some(text) = &self.stdin {
+            writeln!(out, "stdin: {}", yaml::text(text, 2))?;
+        }
+        out.push('\n');
+        match &self.ran {
+            Ran::Words(words) => writeln!(out, "run: {}", yaml::list(words))?,
+            Ran::Shell(script) => writeln!(out, "shell: {}", yaml::text(script, 2))?,
+        }
+        writeln!(out, "\nexpect:\n  exit: {}", self.exit)?;
+        for (name, wanted) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if let Some(wanted) = wanted {
+                writeln!(out, "  {name}: {}", shown(wanted, 4))?;
+            }
+        }
+        if !self.left.is_empty() {
+            writeln!(out, "  # What it makes, changes and removes.\n  files:")?;
+            for (path, left) in &self.left {
+                let left = match left {
+                    Left::Absent => "absent".to_owned(),
+                    Left::Present => "present".to_owned(),
+                    Left::Text(wanted) => shown(wanted, 6),
+                };
+                writeln!(out, "    {}: {left}", yaml::scalar(path))?;
+            }
+        }
+        self.write_verdicts(out)
+    }
+
+    fn write_files(&self, out: &mut String) -> std::fmt::Result {
+        let mut lines = Vec::new();
+        for (path, entry) in &self.files {
+            let Some(name) = path.to_str().map(yaml::scalar) else { continue };
+            lines.push(match entry {
+                Entry::File { bytes, mode } => match (std::str::from_utf8(bytes), *mode) {
+                    (Ok(text), 0o644) => format!("  {name}: {}", yaml::text(text, 4)),
+                    (Ok(text), mode) => {
+                        format!("  {name}:\n    mode: {mode:04o}\n    text: {}", yaml::text(text, 6))
+                    }
+                    (Err(_), mode) => {
+                        format!("  {name}: {{ mode: {mode:04o}, base64: \"{}\" }}", yaml::base64(bytes))
+                    }
+                },
+                Entry::Symlink(target) => {
+                    let target = match Path::new(target).strip_prefix(&self.from) {
+                        Ok(inside) => format!("$WORK/{}", inside.display()),
+                        Err(_) => literal(&target.to_string_lossy()),
+                    };
+                    format!("  {name}: {{ symlink: {} }}", yaml::scalar(&target))
+                }
+                Entry::Folder { mode } => {
+                    let holds = self.files.keys().any(|other| other != path && other.starts_with(path));
+                    match mode {
+                        0o755 if holds => continue,
+                        0o755 => format!("  {name}: {{ dir: true }}"),
+                        mode => format!("  {name}: {{ dir: true, mode: {mode:04o} }}"),
+                    }
+                }
+            });
+        }
+        if !lines.is_empty() {
+            writeln!(out, "\n# What it reads.\nfiles:\n{}", lines.join("\n"))?;
+        }
+        Ok(())
+    }
+
+    fn write_verdicts(&self, out: &mut String) -> std::fmt::Result {
+        let sees: Vec<&String> = self.sees.iter().chain(&self.opens).collect();
+        if sees.is_empty() && !self.never_connects && !self.exhaustive {
+            return Ok(());
+        }
+        writeln!(out, "  verdicts:")?;
+        if !sees.is_empty() {
+            writeln!(out, "    sees:")?;
+            for pattern in sees {
+                writeln!(out, "      - {pattern}")?;
+            }
+        }
+        if self.never_connects {
+            writeln!(out, "    never: [{{ call: family(connect) }}]")?;
+        }
+        if self.exhaustive {
+            writeln!(out, "    exhaustive: deny      # no denial but those above")?;
+        }
+        Ok(())
+    }
+}
+
+/// A word of a command in which no dollar stands for the work folder.
+pub(super) fn literal(text: &str) -> String {
+    text.replace("$WORK", "$$WORK").replace("${WORK}", "$${WORK}")
+}
+
+fn shown(wanted: &Wanted, indent: usize) -> String {
+    match wanted {
+        Wanted::Empty => "{ empty: true }".to_owned(),
+        Wanted::Equals(text) => format!("{{ equals: {} }}", yaml::scalar(text)),
+        Wanted::Whole(text) => yaml::text(text, indent),
+        Wanted::Unordered(lines) => format!("{{ lines: {{ unordered: {} }} }}", yaml::list(lines)),
+    }
+}

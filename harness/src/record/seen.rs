@@ -1,0 +1,194 @@
+//! From the events of a run to what a scenario of it must grant, hold and expect.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use assize_core::syscall::family::{self, Family};
+use assize_core::trace::{Action, Arg, Body, BytesText, Event, Origin};
+use assize_core::{Errno, Syscall, Verdict};
+
+/// What must be seen for it.
+pub(super) const OBSERVED: &[&Family] = &[
+    &family::OPEN,
+    &family::EXEC,
+    &family::STAT,
+    &family::ACCESS,
+    &family::READLINK,
+    &family::CHDIR,
+    &family::CONNECT,
+];
+
+/// Something that was denied.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Denial {
+    pub(super) call: &'static str,
+    /// As the guest wrote it, with `$WORK` for the work folder.
+    pub(super) path: Option<String>,
+    pub(super) errno: String,
+    pub(super) by: String,
+}
+
+/// What a run used.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    /// What was read or executed outside of the work folder.
+    pub(super) reads: BTreeSet<PathBuf>,
+    /// What was opened to be written there.
+    pub(super) writes: BTreeSet<PathBuf>,
+    /// Paths in the work folder that were used in any way, relative to it.
+    pub(super) touched: BTreeSet<PathBuf>,
+    /// Folders among them that were listed.
+    pub(super) listed: BTreeSet<PathBuf>,
+    /// Those among them that were opened, and existed.
+    pub(super) used: BTreeSet<PathBuf>,
+    /// Files among them that were opened for reading, each as the guest wrote it.
+    pub(super) opened: BTreeSet<String>,
+    pub(super) denials: BTreeSet<Denial>,
+    /// Addresses that were connected to.
+    pub(super) connects: BTreeSet<String>,
+    /// Programs that the command itself started, as it wrote them.
+    pub(super) programs: BTreeSet<PathBuf>,
+}
+
+impl Facts {
+    pub(super) fn of(events: &[Event], work: &Path) -> Self {
+        let mut facts = Self::default();
+        for event in events {
+            match &event.body {
+                Body::Verdict(verdict) => facts.add(verdict, work),
+                Body::Exec { exe, .. } => facts.used(&path(exe), work),
+                _ => {}
+            }
+        }
+        facts
+    }
+
+    fn used(&mut self, at: &Path, work: &Path) {
+        match at.strip_prefix(work) {
+            Ok(inside) => {
+                self.touched.insert(inside.to_owned());
+                self.used.insert(inside.to_owned());
+            }
+            Err(_) => {
+                self.reads.insert(at.to_owned());
+            }
+        }
+    }
+
+    fn add(&mut self, verdict: &Verdict, work: &Path) {
+        let is = |family: &Family| family.contains(verdict.call);
+        let named: Vec<PathBuf> = verdict.args.paths().map(path).collect();
+        for named in &named {
+            if let Some(inside) = inside(named, work) {
+                self.touched.insert(inside);
+            }
+        }
+        if let Action::Deny(errno) = verdict.action {
+            self.deny(verdict, errno, work);
+            return;
+        }
+        if is(&family::CONNECT) {
+            let address = verdict.args.0.iter().find_map(|(_, arg)| match arg {
+                Arg::Address(address) => Some(address.clone()),
+                _ => None,
+            });
+            self.connects.extend(address);
+        }
+        let from_command = verdict.place.as_ref().is_some_and(|place| place.steps().len() == 2);
+        if is(&family::EXEC) && from_command {
+            self.programs.extend(named.iter().filter(|path| path.is_file()).cloned());
+        }
+        if !is(&family::OPEN) || verdict.result.is_some_and(|result| result < 0) {
+            return;
+        }
+        let Some(target) = verdict.target.as_ref().map(path).or_else(|| named.first().cloned()) else {
+            return;
+        };
+        let at = if target.is_absolute() { target } else { work.join(target) };
+        let flags = verdict.args.0.iter().find_map(|(_, arg)| match arg {
+            Arg::Flags(_, names) => Some(names.as_str()),
+            _ => None,
+        });
+        let has = |flag: &str| flags.is_some_and(|flags| flags.split('|').any(|name| name == flag));
+        let writes = has("O_WRONLY") || has("O_RDWR");
+        self.used(&at, work);
+        match at.strip_prefix(work) {
+            Ok(inside) if has("O_DIRECTORY") => {
+                self.listed.insert(inside.to_owned());
+            }
+            Ok(_) if !writes => {
+                self.opened.extend(verdict.args.paths().next().and_then(|path| shown(path, work)))
+            }
+            Ok(_) => {}
+            Err(_) if writes => {
+                self.writes.insert(at.clone());
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn deny(&mut self, verdict: &Verdict, errno: Errno, work: &Path) {
+        // A call that isn't there is no denial; and what Landlock refuses is shown to a scenario where it is an open.
+        let hidden = verdict.by == Origin::Landlock && !family::OPEN.contains(verdict.call);
+        if errno == Errno::ENOSYS || hidden {
+            return;
+        }
+        self.denials.insert(Denial {
+            call: verdict.call.name(),
+            path: verdict.args.paths().next().and_then(|path| shown(path, work)),
+            errno: errno.to_string(),
+            by: match &verdict.by {
+                Origin::Rule { capability, .. } => capability.clone().into_owned(),
+                Origin::Landlock => "landlock".to_owned(),
+                Origin::Kernel => "kernel".to_owned(),
+                Origin::Handler(_) => "handler".to_owned(),
+                Origin::Supervisor(_) => "supervisor".to_owned(),
+            },
+        });
+    }
+}
+
+/// Every call that must be seen.
+pub(super) fn observed() -> impl Iterator<Item = Syscall> {
+    OBSERVED.iter().flat_map(|family| family.syscalls())
+}
+
+fn path(text: &BytesText) -> PathBuf {
+    OsStr::from_bytes(text.as_bytes()).into()
+}
+
+/// A path in the work folder, relative to it. One that is relative is taken as beginning there, where commands start.
+fn inside(path: &Path, work: &Path) -> Option<PathBuf> {
+    let relative = if path.is_absolute() { path.strip_prefix(work).ok()? } else { path };
+    let mut inside = PathBuf::new();
+    for part in relative.components() {
+        match part {
+            Component::Normal(name) => inside.push(name),
+            Component::CurDir => {}
+            Component::ParentDir => {
+                if !inside.pop() {
+                    return None;
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(inside)
+}
+
+/// A path as a pattern over verdicts writes it; `None`: it is no text.
+fn shown(path: &BytesText, work: &Path) -> Option<String> {
+    let text = std::str::from_utf8(path.as_bytes()).ok()?;
+    let escaped = |text: &str| {
+        let special = |c: char| "\\*?[]{}".contains(c);
+        text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect::<String>()
+    };
+    let rest = work.to_str().and_then(|work| text.strip_prefix(work));
+    Some(match rest {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("$WORK{}", escaped(rest)),
+        _ => escaped(text),
+    })
+}

@@ -1,0 +1,199 @@
+//! A draft is run as the scenario that it is: until it passes, and then without each part that it can do without.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::draft::{Draft, Left};
+use super::seen::Facts;
+use super::tree::{Entry, Tree};
+use super::{MOST_INPUT, RecordError};
+use crate::report::{self, Started};
+use crate::runner::scratch::Scratch;
+use crate::runner::{self, Keep, Kernel, Which};
+use crate::scenario;
+
+/// The files of the folder that a command used: those that it named, and what it saw in the folders that it listed.
+pub(super) fn inputs(before: &Tree, facts: &Facts) -> BTreeMap<PathBuf, Entry> {
+    let mut wanted: BTreeSet<PathBuf> = BTreeSet::new();
+    for path in &facts.touched {
+        // A link on the way is used as well.
+        wanted.extend(path.ancestors().map(Path::to_owned));
+    }
+    for folder in &facts.listed {
+        let inside = before.0.keys().filter(|path| path.parent() == Some(folder));
+        wanted.extend(inside.cloned());
+    }
+    wanted
+        .into_iter()
+        .filter_map(|path| before.0.get_key_value(&path))
+        .map(|(path, entry)| (path.clone(), entry.clone()))
+        .collect()
+}
+
+/// The scenario's text, once it passes.
+pub(super) fn settle(mut draft: Draft, before: &Tree, say: &dyn Fn(&str)) -> Result<String, RecordError> {
+    fits(&draft)?;
+    say("running what was recorded");
+    if let Err(report) = passes(&draft)? {
+        draft = loosened(draft, before, report, say)?;
+    }
+    let mut draft = least(draft, say)?;
+    // Once more, so that no chance made it pass.
+    if let Err(report) = passes(&draft)? {
+        draft = loosened(draft, before, report, say)?;
+        passes(&draft)?.map_err(RecordError::NotSteady)?;
+    }
+    Ok(draft.render())
+}
+
+fn fits(draft: &Draft) -> Result<(), RecordError> {
+    let sizes = draft.files.values().map(|entry| match entry {
+        Entry::File { bytes, .. } => bytes.len(),
+        _ => 0,
+    });
+    let size: usize = sizes.sum();
+    if size > MOST_INPUT { Err(RecordError::Inputs(size >> 10)) } else { Ok(()) }
+}
+
+/// Whether it passes; if not, the report.
+fn passes(draft: &Draft) -> Result<Result<(), String>, RecordError> {
+    if crate::interrupt::is_ending() {
+        return Err(RecordError::Interrupted);
+    }
+    let folder = Scratch::make("record scenario").map_err(RecordError::Scratch)?;
+    let file = folder.path().join("recorded.yaml");
+    std::fs::write(&file, draft.render()).map_err(RecordError::Scratch)?;
+    let scenarios = match scenario::load(folder.path(), &file) {
+        Ok(scenarios) => scenarios,
+        Err(diagnostics) => return Ok(Err(report::render(&diagnostics, false))),
+    };
+    let keep = Keep::beneath(folder.path().to_owned()).of(Which::None);
+    let started = Started::by_command(Path::new("assize"), false, file.clone());
+    for scenario in scenarios {
+        match runner::run(&scenario, &Kernel, &keep) {
+            Ok(ran) if ran.findings.is_empty() => {}
+            Ok(ran) => return Ok(Err(report::failure(&scenario, &ran, &started, false))),
+            Err(error) => return Ok(Err(report::broken(&scenario, &error, &started, false))),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// A way to expect less of it, and what is then to be said.
+type Loosening = (fn(&mut Draft, &Tree), &'static str);
+
+/// What may stand in the way, the most likely first.
+const LOOSENINGS: &[Loosening] = &[
+    (|draft, before| draft.files.clone_from(&before.0), ""),
+    (|draft, _| draft.opens.clear(), ""),
+    (|draft, _| draft.exhaustive = false, "denials: they are not the same in each run"),
+    (
+        |draft, _| {
+            draft.exhaustive = false;
+            draft.never_connects = false;
+            draft.sees.clear();
+        },
+        "verdicts: they are not the same in each run",
+    ),
+    (
+        |draft, _| {
+            draft.left.values_mut().for_each(|left| {
+                if matches!(left, Left::Text(_)) {
+                    *left = Left::Present;
+                }
+            })
+        },
+        "what is in the files that it makes: it is not the same in each run",
+    ),
+    (|draft, _| draft.left.clear(), "the files that it makes: they are not the same in each run"),
+    (|draft, _| draft.stderr = None, "what it writes to stderr: it is not the same in each run"),
+    (|draft, _| draft.stdout = None, "what it writes to stdout: it is not the same in each run"),
+];
+
+/// The first that passes: with one thing less, or with more and more less.
+fn loosened(draft: Draft, before: &Tree, report: String, say: &dyn Fn(&str)) -> Result<Draft, RecordError> {
+    say("it does not pass yet: expecting less of it");
+    let with = |mut draft: Draft, (loosen, says): &Loosening| {
+        loosen(&mut draft, before);
+        if !says.is_empty() && !draft.left_out.iter().any(|said| said == says) {
+            draft.left_out.push((*says).to_owned());
+        }
+        draft
+    };
+    for one in LOOSENINGS {
+        let draft = with(draft.clone(), one);
+        if fits(&draft).is_ok() && passes(&draft)?.is_ok() {
+            return Ok(draft);
+        }
+    }
+    let mut less = draft;
+    for one in LOOSENINGS {
+        let next = with(less.clone(), one);
+        if fits(&next).is_err() {
+            continue;
+        }
+        less = next;
+        if passes(&less)?.is_ok() {
+            return Ok(less);
+        }
+    }
+    Err(RecordError::NotSteady(report))
+}
+
+/// Without each grant that it can do without, and without each file.
+fn least(mut draft: Draft, say: &dyn Fn(&str)) -> Result<Draft, RecordError> {
+    let kept = |draft: &mut Draft, without: Draft, what: &str| -> Result<bool, RecordError> {
+        say(&format!("trying without {what}"));
+        let passes = passes(&without)?.is_ok();
+        if passes {
+            *draft = without;
+        }
+        Ok(passes)
+    };
+    let work = "$WORK";
+    // What is only read need not be written to.
+    if draft.write.iter().any(|path| path == work) {
+        let mut without = draft.clone();
+        without.write.retain(|path| path != work);
+        let mut reading = without.clone();
+        reading.read.push(work.to_owned());
+        if kept(&mut draft, reading, "writing to $WORK")? {
+            kept(&mut draft, without, "reading $WORK")?;
+        }
+    }
+    for path in draft.write.clone().iter().filter(|path| *path != work) {
+        let mut without = draft.clone();
+        without.write.retain(|other| other != path);
+        kept(&mut draft, without, path)?;
+    }
+    for path in draft.read.clone().iter().filter(|path| *path != work) {
+        let mut without = draft.clone();
+        without.read.retain(|other| other != path);
+        kept(&mut draft, without, path)?;
+    }
+    for name in draft.env.clone().keys() {
+        let mut without = draft.clone();
+        without.env.remove(name);
+        kept(&mut draft, without, name)?;
+    }
+    // Files that were named, and not read.
+    const MOST_TRIED: usize = 12;
+    let opened = draft.used.clone();
+    let others: Vec<PathBuf> = draft.files.keys().filter(|path| !opened.contains(*path)).cloned().collect();
+    let mut without = draft.clone();
+    without.files.retain(|path, _| opened.iter().any(|used| used.starts_with(path)));
+    if others.len() > 1 && kept(&mut draft, without, "the files that it does not open")? {
+        return Ok(draft);
+    }
+    for path in others.iter().take(MOST_TRIED) {
+        let mut without = draft.clone();
+        without
+            .files
+            .retain(|other, _| !other.starts_with(path) || opened.iter().any(|used| used.starts_with(other)));
+        if without.files.len() < draft.files.len() {
+            kept(&mut draft, without, &path.display().to_string())?;
+        }
+    }
+    Ok(draft)
+}

@@ -1,0 +1,263 @@
+//! `assize record`: what it writes passes as it stands, and is no more than it needs to be.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn assize(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
+    command.args(args).current_dir(folder).env("TMPDIR", std::env::temp_dir());
+    command.output().unwrap()
+}
+
+fn said(out: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+/// Whether the guest finds it.
+fn is_installed(program: &str) -> bool {
+    let found = ["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|at| Path::new(at).join(program).is_file());
+    if !found {
+        eprintln!("not tried: {program} is not installed");
+    }
+    found
+}
+
+/// Records the command, sees it pass elsewhere, and gives the scenario. The folder is as it was.
+fn recorded(folder: &Path, options: &[&str], command: &[&str]) -> String {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("s.yaml");
+    let before = listing(folder);
+    let args = [&["record", "-o", file.to_str().unwrap()], options, &["--"], command].concat();
+    let out = assize(folder, &args);
+    assert_eq!(out.status.code(), Some(0), "{}", said(&out));
+    let text = fs::read_to_string(&file).unwrap();
+    for _ in 0..2 {
+        let out = assize(elsewhere.path(), &["run", "--keep", "none", "s.yaml"]);
+        assert_eq!(out.status.code(), Some(0), "{text}\n{}", said(&out));
+    }
+    assert_eq!(listing(folder), before);
+    text
+}
+
+/// What lies in a folder: nobody else's paths, names and contents.
+fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(listing(&path));
+        } else {
+            found.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The value of `read:` or `write:` in the policy.
+fn granted<'a>(text: &'a str, list: &str) -> &'a str {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(list)?.strip_prefix(": "));
+    line.unwrap_or_else(|| panic!("{text}"))
+}
+
+#[test]
+fn a_file_that_is_read_and_one_that_is_not() {
+    let folder = folder(&[("in.txt", "some\n\ttext\n"), ("other.txt", "unread\n")]);
+    let text = recorded(folder.path(), &[], &["cat", "in.txt"]);
+    assert_eq!((granted(&text, "read"), granted(&text, "write")), ("[$SYSTEM, $WORK]", "[]"), "{text}");
+    assert!(text.contains("  in.txt: |\n    some\n    \ttext\n"), "{text}");
+    assert!(!text.contains("other.txt"), "{text}");
+    assert!(text.contains("run: [cat, in.txt]\n") && text.contains("needs: [cat]\n"), "{text}");
+    assert!(text.contains("exhaustive: deny"), "{text}");
+}
+
+#[test]
+fn what_was_recorded_fails_once_it_is_no_longer_so() {
+    let folder = folder(&[("in.txt", "one\n")]);
+    let text = recorded(folder.path(), &[], &["cat", "in.txt"]);
+    for (from, to) in [
+        ("stdout: |\n    one", "stdout: |\n    two"),
+        ("read: [$SYSTEM, $WORK]", "read: [$SYSTEM]"),
+        ("path: in.txt", "path: out.txt"),
+        ("exit: 0", "exit: 1"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        fs::write(folder.path().join("s.yaml"), text.replace(from, to)).unwrap();
+        let out = assize(folder.path(), &["run", "--keep", "none", "s.yaml"]);
+        assert_eq!(out.status.code(), Some(101), "{to}: {}", said(&out));
+    }
+}
+
+#[test]
+fn a_search_through_folders() {
+    let folder = folder(&[("a/x", "hello\n"), ("a/y", "nothing\n"), ("b", "say hello\n")]);
+    let text = recorded(folder.path(), &[], &["grep", "-r", "hello", "."]);
+    for wanted in ["  a/x: |\n", "  a/y: |\n", "  b: |\n"] {
+        assert!(text.contains(wanted), "{text}");
+    }
+    assert_eq!(granted(&text, "write"), "[]", "{text}");
+}
+
+#[test]
+fn a_compiler() {
+    if !is_installed("gcc") {
+        return;
+    }
+    let source = "#include \"m.h\"\nint main(void) { return X; }\n";
+    let folder = folder(&[("m.c", source), ("m.h", "#define X 0\n"), ("n.c", "unread\n")]);
+    let text = recorded(folder.path(), &[], &["gcc", "-o", "m", "m.c"]);
+    assert!(
+        text.contains("    m: present\n") && text.contains("  m.h: |\n") == text.contains("m.h"),
+        "{text}"
+    );
+    assert_eq!(granted(&text, "write"), "[$WORK]", "{text}");
+    assert!(!text.contains("n.c"), "{text}");
+}
+
+#[test]
+fn an_interpreter_with_modules() {
+    if !is_installed("python3") {
+        return;
+    }
+    let folder = folder(&[("mine.py", "import json, hashlib, subprocess\nprint(json.dumps({'a': 1}))\n")]);
+    let text = recorded(folder.path(), &[], &["python3", "mine.py"]);
+    assert!(text.contains("    {\"a\": 1}\n") || text.contains("stdout: \"{\\\"a\\\": 1}\\n\""), "{text}");
+    assert!(granted(&text, "read").contains("$SYSTEM"), "{text}");
+}
+
+#[test]
+fn a_repository() {
+    if !is_installed("git") {
+        return;
+    }
+    let folder = folder(&[("a", "one\n"), ("b", "two\n")]);
+    for args in [
+        &["init", "-q"][..],
+        &["add", "a"],
+        &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
+    ] {
+        let mut git = Command::new("git");
+        git.args(args).current_dir(folder.path()).env("HOME", folder.path()).env("GIT_CONFIG_NOSYSTEM", "1");
+        assert!(git.status().unwrap().success());
+    }
+    let text = recorded(folder.path(), &[], &["git", "status", "--short"]);
+    assert!(text.contains("?? b"), "{text}");
+}
+
+#[test]
+fn an_archive_of_files() {
+    let folder = folder(&[("d/x", "one\n"), ("d/y", "two\n")]);
+    let run = folder.path().join("d/run");
+    fs::write(&run, "#!/bin/sh\necho ran\n").unwrap();
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = recorded(folder.path(), &[], &["tar", "cf", "d.tar", "d"]);
+    assert!(text.contains("    d.tar: present\n") && text.contains("mode: 0755"), "{text}");
+    for wanted in ["  d/x: |\n", "  d/y: |\n", "  d/run:\n"] {
+        assert!(text.contains(wanted), "{text}");
+    }
+}
+
+#[test]
+fn a_pipeline_of_a_shell() {
+    let folder = folder(&[("in", "b\na\nb\n")]);
+    let text = recorded(folder.path(), &[], &["sh", "-c", "sort in | uniq -c | tee out; echo $WORK"]);
+    assert!(text.contains("shell: ") && text.contains("program(uniq)"), "{text}");
+    assert!(text.contains("[WORK]") && text.contains("    out: "), "{text}");
+}
+
+#[test]
+fn a_talk_with_a_server() {
+    if !is_installed("curl") {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n");
+        }
+    });
+    let folder = folder(&[]);
+    let text = recorded(folder.path(), &[], &["curl", "-s", &to]);
+    assert!(text.contains("hello") && text.contains("call: family(connect), to: "), "{text}");
+    assert!(!text.contains("never:"), "{text}");
+}
+
+#[test]
+fn what_varies_is_left_open() {
+    let folder = folder(&[]);
+    let script = "echo before; od -An -tx8 -N8 /dev/urandom; date +%s; hostname; echo after; exit 3";
+    let text = recorded(folder.path(), &[], &["sh", "-c", script]);
+    assert!(text.contains("    before\n     [..]\n    [..]\n    [..]\n    after\n"), "{text}");
+    assert!(text.contains("exit: 3\n"), "{text}");
+    // Seconds do not differ within one, unless the clock is another.
+    let text = recorded(folder.path(), &[], &["date", "+at %Y"]);
+    assert!(text.contains("stdout: \"at [..]\\n\"") || text.contains("    at [..]\n"), "{text}");
+    assert!(text.contains("# Not in it:\n# - what it writes of the time"), "{text}");
+}
+
+#[test]
+fn what_is_denied_is_expected_and_options_are_passed_on() {
+    let folder = folder(&[("in", "mine\n")]);
+    let aside = tempfile::tempdir().unwrap();
+    let target = aside.path().join("made");
+    let script = format!("cat; echo $MINE; echo x > {}", target.display());
+    let options = ["--stdin", "in", "--env", "MINE=$5", "--name", "other", "--about", "it: tries"];
+    let text = recorded(folder.path(), &options, &["sh", "-c", &script]);
+    assert!(!target.exists());
+    assert!(text.contains("verdict: deny, errno: EACCES, by: landlock"), "{text}");
+    assert!(text.contains("stdin: \"mine\\n\"") || text.contains("stdin: |\n  mine\n"), "{text}");
+    assert!(text.contains("    mine\n    $5\n") && text.contains("name: other\n"), "{text}");
+    assert!(text.contains("about: \"it: tries\"\n"), "{text}");
+}
+
+#[test]
+fn what_is_there_is_not_overwritten() {
+    let folder = folder(&[("cat.yaml", "mine\n")]);
+    let out = assize(folder.path(), &["record", "--", "cat", "/dev/null"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(said(&out).contains("cat.yaml is there already"), "{}", said(&out));
+    assert_eq!(fs::read_to_string(folder.path().join("cat.yaml")).unwrap(), "mine\n");
+    // Where scenarios lie, there it goes.
+    fs::create_dir(folder.path().join("scenarios")).unwrap();
+    let out = assize(folder.path(), &["record", "--", "cat", "/dev/null"]);
+    assert_eq!(out.status.code(), Some(0), "{}", said(&out));
+    assert!(folder.path().join("scenarios/cat.yaml").is_file());
+}
+
+#[test]
+fn what_can_not_be_recorded_is_said() {
+    let folder = folder(&[]);
+    let random = "[ $(od -An -tu1 -N1 /dev/urandom) -gt 300 ]; exit $(od -An -tu1 -N1 /dev/urandom)";
+    for (args, says) in [
+        (&["--timeout", "200ms", "--", "sleep", "60"][..], "did not end within 200ms"),
+        (&["--runs", "9", "--", "sh", "-c", random], "nothing could be expected of it"),
+        (&["--", "no-such-program"], "ENOENT"),
+    ] {
+        let out = assize(folder.path(), &[&["record", "-o", "-"], args].concat());
+        assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+        assert!(said(&out).contains(says), "{}", said(&out));
+        assert!(out.stdout.is_empty());
+    }
+}
