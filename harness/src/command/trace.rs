@@ -74,5 +74,6 @@ fn observe(filters: &Filters) -> Observe {
         calls: calls.unwrap_or_else(|| Syscall::all().filter(|call| call.is_filtered()).collect()),
         in_passing: false,
         processes: true,
+        readings: false,
     }
 }

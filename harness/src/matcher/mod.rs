@@ -23,7 +23,7 @@ pub use observation::{Changes, FileSeen, Injected, Observation};
 pub(crate) use verdict::asks_for;
 
 use crate::attempt::Answered;
-use crate::scenario::expect::{Expectation, TextPattern};
+use crate::scenario::expect::{Expectation, Redactions, TextPattern};
 use crate::scenario::place::YamlPath;
 
 /// One thing that is not as it was expected.
@@ -96,7 +96,7 @@ pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
     }
     findings.extend(verdict::judge(&expect.verdicts, seen, &root.key("verdicts")));
     for (name, pattern) in &expect.controls {
-        findings.extend(control(name, pattern, seen, &root.key("controls").key(name)));
+        findings.extend(control(name, pattern, seen, &root.key("controls").key(name), &expect.redact));
     }
     findings.extend(exhaustive::judge(&expect.verdicts, seen, &root.key("verdicts")));
     findings.extend(seen.injected.iter().filter_map(|injected| inject::judge(injected, seen)));
@@ -109,11 +109,17 @@ pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
 }
 
 /// What is wrong with what the report says of a control.
-fn control(name: &str, pattern: &TextPattern, seen: &Observation, at: &YamlPath) -> Vec<Finding> {
+fn control(
+    name: &str,
+    pattern: &TextPattern,
+    seen: &Observation,
+    at: &YamlPath,
+    names: &Redactions,
+) -> Vec<Finding> {
     match seen.controls.iter().find(|control| control.name == name) {
         Some(control) => {
             let says = seen.text(control.to_string().as_bytes());
-            text::judge(pattern, &says, &format!("what is said of `{name}`"), at)
+            text::judge(pattern, &says, &format!("what is said of `{name}`"), at, names)
         }
         None => {
             let known: Vec<_> = seen.controls.iter().map(|control| control.name.as_str()).collect();

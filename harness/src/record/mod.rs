@@ -202,8 +202,13 @@ fn take(
     for (name, value) in &env(options) {
         policy.env.insert(name.into(), Template(value.clone()).expand(work.path()));
     }
-    policy.observe =
-        Observe { calls: seen::observed().collect(), denials: true, processes: true, in_passing: false };
+    policy.observe = Observe {
+        calls: seen::observed().collect(),
+        denials: true,
+        processes: true,
+        in_passing: false,
+        readings: false,
+    };
     if varied {
         let start = Timestamp { seconds: 1_931_000_000, nanoseconds: 0 };
         policy.clock = Some(Clock { start, mode: ClockMode::Offset });
@@ -216,7 +221,7 @@ fn take(
     let stdin = options.stdin.as_ref().map_or(Stdin::Null, |text| Stdin::Bytes(text.clone().into_bytes()));
     let command = Command::new(program).args(args).cwd(work.path()).stdin(stdin);
     let log = Memory::default();
-    let outcome = Kernel.run(policy, command, log.clone())?;
+    let outcome = Kernel.run(policy, command, Vec::new(), log.clone())?;
     if outcome.end == End::Cancelled {
         return Err(RecordError::Interrupted);
     }

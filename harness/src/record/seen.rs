@@ -144,7 +144,7 @@ impl Facts {
                 Origin::Rule { capability, .. } => capability.clone().into_owned(),
                 Origin::Landlock => "landlock".to_owned(),
                 Origin::Kernel => "kernel".to_owned(),
-                Origin::Handler(_) => "handler".to_owned(),
+                Origin::Handler(_) | Origin::Named(_) => "handler".to_owned(),
                 Origin::Supervisor(_) => "supervisor".to_owned(),
             },
         });
