@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use libtest_mimic::{ColorSetting, Failed, Trial};
 
 use self::arguments::Shim;
 use crate::interrupt;
 use crate::needs::{Host, Required};
-use crate::report::{self, Started};
+use crate::report::{self, Colour, Run, Started, Tested};
 use crate::runner::{Keep, Kernel, scratch};
 use crate::suite::{self, Case, Judge, State, Way};
 
@@ -74,20 +75,33 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
             cases.retain(|case| several.iter().any(|filter| hits(&case.name, filter, arguments.exact)))
         }
     }
-    if !arguments.list {
-        say_why_ignored(&cases, &arguments, &shim.filters);
-    }
     let common = Arc::new(Common {
         keep: Keep::near(&std::env::current_dir().unwrap_or_default()),
         started: Started::by_cargo(&executable),
         colour: coloured(&arguments),
+        began: Instant::now(),
         said: Mutex::default(),
+        junit: report::junit::by_environment().filter(|_| !arguments.list),
+        tested: Mutex::default(),
     });
+    if !arguments.list {
+        for case in ignored(&cases, &arguments, &shim.filters) {
+            common.ignored(case);
+        }
+    }
     // libtest-mimic starts as many threads as it is told, however few tests there are.
     arguments.test_threads = arguments.test_threads.map(|threads| threads.min(cases.len().max(1)));
     let _kept = scratch::keep();
     let trials = cases.into_iter().map(|case| trial(case, &common)).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let began = SystemTime::now();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    match common.write(began, conclusion.num_filtered_out) {
+        Ok(()) => conclusion.exit_code(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(101)
+        }
+    }
 }
 
 /// As libtest-mimic colours its own lines.
@@ -96,7 +110,7 @@ fn coloured(arguments: &libtest_mimic::Arguments) -> bool {
         Some(ColorSetting::Always) => true,
         Some(ColorSetting::Never) => false,
         Some(ColorSetting::Auto) | None => {
-            arguments.logfile.is_none() && report::coloured(&std::io::stdout())
+            arguments.logfile.is_none() && Colour::Auto.applies(&std::io::stdout())
         }
     }
 }
@@ -105,8 +119,43 @@ struct Common {
     keep: Keep,
     started: Started,
     colour: bool,
+    began: Instant,
     /// What this host can't give, as far as it was said.
     said: Mutex<BTreeSet<String>>,
+    /// Where a report is wanted by whoever runs this.
+    junit: Option<PathBuf>,
+    /// What came of the tests, for that report.
+    tested: Mutex<Vec<Tested>>,
+}
+
+impl Common {
+    fn way(&self) -> Way<'_> {
+        Way { engine: &Kernel, keep: &self.keep, started: &self.started, began: self.began, logs: None }
+    }
+
+    /// libtest has no place for the reason of a skip, and stdout is the protocol's.
+    fn ignored(&self, case: &Case) {
+        if let State::Lacking(why) = &case.state {
+            eprintln!("ignored: {}: {why}", case.name);
+        }
+        if let Some(tested) = case.skipped(self.way()) {
+            self.came(tested);
+        }
+    }
+
+    fn came(&self, tested: Tested) {
+        if self.junit.is_some() {
+            self.tested.lock().unwrap_or_else(PoisonError::into_inner).push(tested);
+        }
+    }
+
+    fn write(&self, began: SystemTime, filtered_out: u64) -> Result<(), report::ReportError> {
+        let Some(path) = &self.junit else { return Ok(()) };
+        let tested = std::mem::take(&mut *self.tested.lock().unwrap_or_else(PoisonError::into_inner));
+        let filtered_out = usize::try_from(filtered_out).unwrap_or(usize::MAX);
+        let run = Run { began, took: self.began.elapsed(), tested, filtered_out }.in_order();
+        report::write(path, |out| report::junit::write(&run, out))
+    }
 }
 
 fn trial(case: Case, common: &Arc<Common>) -> Trial {
@@ -114,9 +163,7 @@ fn trial(case: Case, common: &Arc<Common>) -> Trial {
     let common = Arc::clone(common);
     let name = case.name.clone();
     let test = move || {
-        let way =
-            Way { engine: &Kernel, keep: &common.keep, started: &common.started, colour: common.colour };
-        let done = case.run(way);
+        let done = case.run(common.way());
         // Once is enough: it is the host's.
         let mut said = common.said.lock().unwrap_or_else(PoisonError::into_inner);
         for what in
@@ -126,7 +173,9 @@ fn trial(case: Case, common: &Arc<Common>) -> Trial {
             said.insert(what);
         }
         drop(said);
-        done.failure.map_or(Ok(()), |report| Err(Failed::from(report)))
+        let failure = done.failure(common.colour);
+        common.came(done);
+        failure.map_or(Ok(()), |report| Err(Failed::from(report)))
     };
     Trial::test(name, test).with_ignored_flag(ignored)
 }
@@ -136,19 +185,17 @@ fn hits(name: &str, filter: &str, exact: bool) -> bool {
     if exact { name == filter } else { name.contains(filter) }
 }
 
-/// libtest has no place for the reason of a skip, and stdout is the protocol's.
-fn say_why_ignored(cases: &[Case], arguments: &libtest_mimic::Arguments, filters: &[String]) {
-    if arguments.ignored || arguments.include_ignored {
-        return;
-    }
-    for case in cases {
-        let wanted =
-            filters.is_empty() || filters.iter().any(|filter| hits(&case.name, filter, arguments.exact));
-        let skipped = arguments.skip.iter().any(|filter| hits(&case.name, filter, arguments.exact));
-        if let (State::Lacking(why), true, false) = (&case.state, wanted, skipped) {
-            eprintln!("ignored: {}: {why}", case.name);
-        }
-    }
+/// The tests that are asked for, and that the host can't run.
+fn ignored<'a>(
+    cases: &'a [Case],
+    arguments: &'a libtest_mimic::Arguments,
+    filters: &'a [String],
+) -> impl Iterator<Item = &'a Case> {
+    cases.iter().filter(move |case| {
+        let hit = |by: &[String]| by.iter().any(|filter| hits(&case.name, filter, arguments.exact));
+        let run = arguments.ignored || arguments.include_ignored;
+        !run && (filters.is_empty() || hit(filters)) && !hit(&arguments.skip)
+    })
 }
 
 /// Cargo and nextest both name the crate's folder; an executable that is started by hand has only the caller's.

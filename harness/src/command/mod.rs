@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod exec;
+mod reports;
 mod run;
 
 use std::io::Write;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::interrupt;
 use crate::needs::{Host, Required};
+use crate::report::Colour;
 use crate::suite::Judge;
 
 /// Bad usage, as for any program.
@@ -30,7 +32,8 @@ struct Line {
 enum What {
     /// Run scenarios.
     ///
-    /// Exit status: 0 all passed; 101 some failed or could not be loaded; 4 no scenario matches; 2 bad usage.
+    /// Exit status: 0 all passed; 101 some failed or could not be loaded; 4 no scenario matches; 2 bad usage, or a
+    /// report that could not be written from the outset; 1 all passed, but a report could not be written.
     Run(run::RunArgs),
     /// List the names of scenarios.
     List(Selection),
@@ -39,6 +42,9 @@ enum What {
         /// Folders of scenarios, or single files.
         #[arg(default_value = "scenarios")]
         paths: Vec<PathBuf>,
+        /// Whether errors are coloured.
+        #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+        color: Colour,
     },
     /// Say what this host can and cannot do.
     Doctor,
@@ -78,7 +84,7 @@ pub fn main() -> ExitCode {
             run::run(&args)
         }
         What::List(selection) => run::list(&selection),
-        What::Check { paths } => run::check(&paths),
+        What::Check { paths, color } => run::check(&paths, color),
         What::Doctor => {
             // Whoever closed stdout has seen enough.
             let _ = std::io::stdout().write_all(Host::probe().doctor().as_bytes());

@@ -8,17 +8,20 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::Selection;
-use crate::report::{self, Counts, Started, Word};
+use super::reports::Reports;
+use crate::report::{self, Colour, Counts, Format, Outcome, Printer, Run, Started, Tested, github};
 use crate::runner::{Keep, Kernel, Which, scratch};
-use crate::suite::{self, Case, Done, Judge, State, Way};
+use crate::suite::{self, Case, Judge, State, Way};
 
 /// As libtest: some test failed.
 const FAILED: u8 = 101;
 /// As nextest: no test to run.
 const NO_TESTS: u8 = 4;
+/// All passed, but a report could not be written.
+const UNWRITTEN: u8 = 1;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
@@ -36,6 +39,14 @@ pub(super) struct RunArgs {
     /// Say of each run which controls were in force.
     #[arg(long, short)]
     verbose: bool,
+    /// What is printed.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    format: Format,
+    /// Whether it is coloured. `auto`: on a terminal, unless NO_COLOR, CLICOLOR_FORCE or TERM say otherwise.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    color: Colour,
+    #[command(flatten)]
+    reports: Reports,
 }
 
 /// A selected test, and the path that it was found under.
@@ -56,29 +67,41 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     if let Some(seed) = args.shuffle {
         selected.sort_by_cached_key(|selected| place(seed, &selected.case.name));
     }
-    let colour = report::coloured(&io::stdout());
+    if let Err(error) = args.reports.check() {
+        eprintln!("error: {error}");
+        return ExitCode::from(super::USAGE);
+    }
     let executable = std::env::current_exe().unwrap_or_default();
     let by_cargo = std::env::var_os("CARGO").is_some();
     let keep = Keep::near(&std::env::current_dir().unwrap_or_default()).of(args.keep);
+    let logs = args.reports.logs();
     let _kept = scratch::keep();
-    let start = Instant::now();
+    let (began, start) = (SystemTime::now(), Instant::now());
     let mut counts = Counts { filtered_out, ..Counts::default() };
     let total = selected.len();
     let threads =
         args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let colour = args.color.applies(&io::stdout());
+    let mut printer = Printer::new(args.format, colour, args.verbose, total);
+    // A guest's output is shown in every format but JSON's as lines of their own.
+    let fence = (args.reports.github() && args.format != Format::Json).then(github::Fence::new);
+    say(&fence.as_ref().map(github::Fence::begin).unwrap_or_default());
+    say(&printer.begin());
+    let mut tested = Vec::with_capacity(total);
     let queue: Mutex<VecDeque<Selected>> = Mutex::new(selected.into());
     let (sender, results) = mpsc::channel();
-    let work = |sender: mpsc::Sender<(String, Came)>| {
+    let work = |sender: mpsc::Sender<Came>| {
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(Selected { path, case }) = next else { break };
             let started = Started::by_command(&executable, by_cargo, path);
-            let way = Way { engine: &Kernel, keep: &keep, started: &started, colour };
-            let result = match &case.state {
-                State::Lacking(why) => Came::Ignored(why.clone()),
-                _ => Came::Done(case.run(way)),
-            };
-            if sender.send((case.name, result)).is_err() {
+            let way =
+                Way { engine: &Kernel, keep: &keep, started: &started, began: start, logs: logs.as_ref() };
+            if sender.send(Came::Started(case.name.clone())).is_err() {
+                break;
+            }
+            let done = case.skipped(way).unwrap_or_else(|| case.run(way));
+            if sender.send(Came::Done(Box::new(done))).is_err() {
                 break;
             }
         }
@@ -95,13 +118,36 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
             }
         }
         drop(sender);
-        for (name, came) in results {
-            say(&name, came, &mut counts, args.verbose, colour);
+        for came in results {
+            match came {
+                Came::Started(name) => say(&printer.started(&name)),
+                Came::Done(done) => {
+                    counts.add(&done);
+                    if let (Outcome::Ignored(why), Format::Terse) = (&done.outcome, args.format) {
+                        // A sign has no place for the reason.
+                        eprintln!("ignored: {}: {why}", done.name);
+                    }
+                    say(&printer.ended(&done));
+                    tested.push(*done);
+                }
+            }
         }
     });
-    // Nobody is left to be told that stdout is closed.
-    let _ = write!(io::stdout(), "{}", counts.render(start.elapsed(), colour));
-    if counts.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    let took = start.elapsed();
+    say(&printer.end(&counts, took));
+    say(&fence.as_ref().map(github::Fence::end).unwrap_or_default());
+    let run = Run { began, took, tested, filtered_out }.in_order();
+    if args.reports.github() {
+        let annotations = github::annotations(&run);
+        // JSON lines are for a program, which knows no annotations.
+        if args.format == Format::Json { eprint!("{annotations}") } else { say(&annotations) }
+    }
+    let written = args.reports.write(&run);
+    match (counts.failed.is_empty(), written) {
+        (false, _) => ExitCode::from(FAILED),
+        (true, false) => ExitCode::from(UNWRITTEN),
+        (true, true) => ExitCode::SUCCESS,
+    }
 }
 
 /// Where a test stands in a shuffled run.
@@ -112,34 +158,14 @@ fn place(seed: u64, name: &str) -> u64 {
 }
 
 enum Came {
-    Done(Done),
-    Ignored(String),
+    Started(String),
+    Done(Box<Tested>),
 }
 
-fn say(name: &str, came: Came, counts: &mut Counts, verbose: bool, colour: bool) {
+/// Prints at once. Where stdout is closed, nobody is left to be told.
+fn say(text: &str) {
     let mut out = io::stdout().lock();
-    let (word, rest) = match came {
-        Came::Done(Done { failure, controls }) => {
-            counts.unavailable.extend(report::unavailable(&controls));
-            let controls = if verbose { report::controls(&controls) } else { String::new() };
-            match failure {
-                None => {
-                    counts.passed += 1;
-                    (Word::Ok, controls)
-                }
-                Some(text) => {
-                    counts.failed.push(name.to_owned());
-                    (Word::Failed, format!("\n{text}{controls}\n"))
-                }
-            }
-        }
-        Came::Ignored(why) => {
-            counts.ignored.push((name.to_owned(), why));
-            (Word::Ignored, String::new())
-        }
-    };
-    let _ = writeln!(out, "{name} ... {}", word.render(colour));
-    let _ = write!(out, "{rest}");
+    let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
 }
 
@@ -205,12 +231,12 @@ fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
     ExitCode::from(super::USAGE)
 }
 
-pub(super) fn check(paths: &[PathBuf]) -> ExitCode {
+pub(super) fn check(paths: &[PathBuf], color: Colour) -> ExitCode {
     let judge = match super::judge() {
         Ok(judge) => judge,
         Err(code) => return code,
     };
-    let colour = report::coloured(&io::stderr());
+    let colour = color.applies(&io::stderr());
     let (mut good, mut wrong) = (0_usize, 0_usize);
     for path in paths {
         let cases = match suite::all(path, &judge) {

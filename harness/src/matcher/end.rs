@@ -69,7 +69,16 @@ pub(super) fn meanwhile(expect: &Expectation, seen: &Observation, ended_wrongly:
     // Programs try much on their way and go on without it: what stopped this one is among the last.
     for (seq, verdict) in unlisted.iter().skip(unlisted.len().saturating_sub(3)) {
         notes.push(format!("denied meanwhile: {}", shown(*seq, verdict)));
-        notes.extend(advice::to_allow(verdict, seen));
+        notes.extend(advice::on(verdict, seen));
+    }
+    let speaks = ["Permission denied", "Operation not permitted", "EACCES", "EPERM"];
+    if unlisted.is_empty() && speaks.iter().any(|words| stderr.contains(words)) {
+        notes.push(UNSEEN.to_owned());
     }
     notes
 }
+
+/// What is said of a denial that nobody saw. Landlock tells the supervisor nothing: it sees what it performs itself.
+pub(crate) const UNSEEN: &str = "stderr speaks of a denial, and none was seen. It may be an ordinary permission of the file, or else\n\
+    Landlock refused a call that is not observed: `verdicts: { sees: [{ call: family(NAME) }] }` has calls observed,\n\
+    and their refusals with them";

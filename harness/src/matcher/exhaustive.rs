@@ -56,7 +56,7 @@ pub(super) fn judge(wanted: &Verdicts, seen: &Observation, at: &YamlPath) -> Vec
         if *count > 1 {
             finding = finding.note(format!("and {} more like it", count - 1));
         }
-        finding = finding.notes(advice::to_allow(verdict, seen));
+        finding = finding.notes(advice::on(verdict, seen));
         finding.related = nearest_pattern(wanted, verdict, seen, at);
         findings.push(finding);
     }

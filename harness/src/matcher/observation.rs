@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use assize_core::outcome::{End, Why};
 use assize_core::trace::Event;
 
+use super::Granted;
 use crate::attempt::{AttemptFinding, WantedVerdict};
 
 /// What was seen of a run.
@@ -27,6 +28,8 @@ pub struct Observation {
     pub events: Vec<Event>,
     /// The work folder.
     pub work: PathBuf,
+    /// What the policy grants and denies by name.
+    pub granted: Granted,
     /// Attempts that did not come out as wanted.
     pub attempts: Vec<AttemptFinding>,
     /// What the verdict log must say of attempts.

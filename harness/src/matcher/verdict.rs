@@ -299,7 +299,7 @@ fn nearest(pattern: &VerdictPattern, seen: &Observation) -> Vec<String> {
         ));
     }
     if pattern.verdict != Some(VerdictWord::Deny) {
-        notes.extend(advice::to_allow(verdict, seen));
+        notes.extend(advice::on(verdict, seen));
     }
     notes
 }

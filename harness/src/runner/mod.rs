@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod engine;
+mod granted;
 mod keep;
 mod left;
 mod remove;
@@ -22,7 +23,7 @@ use assize_core::outcome::Report;
 use assize_core::plan::PlanError;
 use assize_core::policy::Observe;
 use assize_core::syscall::family;
-use assize_core::trace::Memory;
+use assize_core::trace::{Event, Memory};
 use assize_core::{Command, Outcome, Policy, RunError, Stdin};
 pub use engine::{Engine, Kernel};
 pub use keep::{Keep, Which};
@@ -45,6 +46,19 @@ pub struct Ran {
     pub controls: Report,
     /// Where the artefacts of a failed run lie.
     pub kept: Option<PathBuf>,
+    /// What the judged run wrote to descriptor 1.
+    pub stdout: Vec<u8>,
+    /// And to descriptor 2.
+    pub stderr: Vec<u8>,
+    /// Its events.
+    pub events: Vec<Event>,
+}
+
+impl Ran {
+    fn of(take: Take, findings: Vec<Finding>, kept: Option<PathBuf>) -> Self {
+        let Observation { stdout, stderr, events, .. } = take.seen;
+        Self { findings, controls: take.controls, kept, stdout, stderr, events }
+    }
 }
 
 /// Why a scenario could not be run, or its run can't be believed.
@@ -174,11 +188,11 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         }
         if !findings.is_empty() {
             let kept = keep.run(&scenario.test, &[("", &first), (&format!("run-{nth}"), &other)], true);
-            return Ok(Ran { findings, controls: first.controls, kept });
+            return Ok(Ran::of(first, findings, kept));
         }
     }
     let kept = keep.run(&scenario.test, &[("", &first)], !findings.is_empty());
-    Ok(Ran { findings, controls: first.controls, kept })
+    Ok(Ran::of(first, findings, kept))
 }
 
 /// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.
@@ -201,7 +215,8 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
             |other: &&Finding| other.at == finding.at && (other.title == finding.title || finding.at == end);
         let Some(other) = explained.iter().find(same) else { continue };
         // The same thing went wrong, and there is more to say of it.
-        if finding.at == end || other.notes.starts_with(&finding.notes) {
+        let told: Vec<_> = finding.notes.iter().filter(|note| *note != matcher::UNSEEN).collect();
+        if finding.at == end || other.notes.iter().take(told.len()).eq(told) {
             finding.notes.clone_from(&other.notes);
         }
     }
@@ -268,6 +283,7 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
         files,
         events,
         work: work.path().to_owned(),
+        granted: granted::of(scenario, work.path()),
         attempts,
         wanted,
     };
@@ -278,7 +294,22 @@ fn take(scenario: &Scenario, engine: &dyn Engine, look: Look) -> Result<Take, Ru
 fn show(observe: &mut Observe, look: Look) {
     match look {
         Look::AsExpected => {}
-        Look::Denials => observe.denials = true,
+        Look::Denials => {
+            observe.denials = true;
+            // What Landlock refuses is seen of calls that are performed, and of no others.
+            observe.in_passing = false;
+            let families = [
+                &family::EXEC,
+                &family::LINK,
+                &family::MKDIR,
+                &family::MKNOD,
+                &family::RENAME,
+                &family::SYMLINK,
+                &family::TRUNCATE,
+                &family::UNLINK,
+            ];
+            observe.calls.extend(families.iter().flat_map(|family| family.syscalls()));
+        }
         Look::Everything => {
             let families =
                 [&family::OPEN, &family::EXEC, &family::READLINK, &family::RENAME, &family::UNLINK];
@@ -291,7 +322,7 @@ fn start(
     engine: &dyn Engine,
     policy: Policy,
     command: Command,
-) -> Result<(Outcome, Vec<assize_core::Event>), RunnerError> {
+) -> Result<(Outcome, Vec<Event>), RunnerError> {
     let log = Memory::default();
     let outcome = engine.run(policy, command, log.clone())?;
     // What was given up is not judged, and nothing of it is kept.

@@ -1,0 +1,172 @@
+//! What `assize run` prints while it runs: in words, or as libtest prints it (`--format terse`, `--format json`).
+//!
+//! It gives text and prints nothing.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{Counts, Outcome, Tested, Word, controls};
+
+/// After so many results libtest begins a new line.
+const MOST_IN_LINE: usize = 87;
+
+/// How a run is shown while it runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// A line for each scenario, and what is wrong with it.
+    #[default]
+    Pretty,
+    /// A sign for each scenario, and at the end what is wrong, as libtest's `--format terse`.
+    Terse,
+    /// JSON lines, as libtest's `-Z unstable-options --format json`.
+    Json,
+}
+
+/// Makes the text of one run.
+#[derive(Debug)]
+pub struct Printer {
+    format: Format,
+    colour: bool,
+    /// Whether the controls of each run are told.
+    verbose: bool,
+    total: usize,
+    done: usize,
+    in_line: usize,
+    /// The failures, which are told at the end.
+    failures: String,
+}
+
+impl Printer {
+    /// For a run of so many scenarios.
+    #[must_use]
+    pub fn new(format: Format, colour: bool, verbose: bool, total: usize) -> Self {
+        Self { format, colour, verbose, total, done: 0, in_line: 0, failures: String::new() }
+    }
+
+    /// Before the first of them.
+    #[must_use]
+    pub fn begin(&self) -> String {
+        match self.format {
+            Format::Pretty => String::new(),
+            Format::Terse => {
+                format!("\nrunning {} test{}\n", self.total, if self.total == 1 { "" } else { "s" })
+            }
+            Format::Json => {
+                format!("{{ \"type\": \"suite\", \"event\": \"started\", \"test_count\": {} }}\n", self.total)
+            }
+        }
+    }
+
+    /// When one begins.
+    #[must_use]
+    pub fn started(&self, name: &str) -> String {
+        match self.format {
+            Format::Pretty | Format::Terse => String::new(),
+            Format::Json => {
+                format!("{{ \"type\": \"test\", \"event\": \"started\", \"name\": {} }}\n", quoted(name))
+            }
+        }
+    }
+
+    /// When one has ended.
+    #[must_use]
+    pub fn ended(&mut self, tested: &Tested) -> String {
+        let failure = tested.failure(self.colour).unwrap_or_default();
+        let text = match self.format {
+            Format::Pretty => self.pretty(tested, &failure),
+            Format::Terse => self.terse(tested, &failure),
+            Format::Json => json(tested, &failure),
+        };
+        self.done += 1;
+        text
+    }
+
+    fn pretty(&self, tested: &Tested, failure: &str) -> String {
+        let shown = if self.verbose { controls(&tested.controls) } else { String::new() };
+        let rest = if tested.outcome.is_failure() { format!("\n{failure}{shown}\n") } else { shown };
+        format!("{} ... {}\n{rest}", tested.name, word(tested).render(self.colour))
+    }
+
+    /// libtest's rules: a failure has a line of its own, and a line that ends tells how far the run is.
+    fn terse(&mut self, tested: &Tested, failure: &str) -> String {
+        let sign = match word(tested) {
+            Word::Failed => {
+                let _ = write!(self.failures, "---- {} stdout ----\n{failure}\n", tested.name);
+                let progress = if self.in_line == 0 { String::new() } else { self.progress(self.done) };
+                self.in_line = 0;
+                return format!("{progress}{} --- {}\n", tested.name, Word::Failed.render(self.colour));
+            }
+            Word::Ok => ".",
+            Word::Ignored => "i",
+        };
+        let sign = word(tested).colour(sign, self.colour);
+        self.in_line += 1;
+        if self.in_line == MOST_IN_LINE {
+            self.in_line = 0;
+            return format!("{sign}{}", self.progress(self.done + 1));
+        }
+        sign
+    }
+
+    fn progress(&self, done: usize) -> String {
+        format!(" {done}/{}\n", self.total)
+    }
+
+    /// After the last.
+    #[must_use]
+    pub fn end(&self, counts: &Counts, took: Duration) -> String {
+        let (failed, ignored) = (counts.failed.len(), counts.ignored.len());
+        let (passed, filtered_out) = (counts.passed, counts.filtered_out);
+        match self.format {
+            Format::Pretty => counts.render(took, self.colour),
+            Format::Terse => {
+                let mut text = "\n".to_owned();
+                if failed > 0 {
+                    let names: String = counts.failed.iter().map(|name| format!("    {name}\n")).collect();
+                    let _ = write!(text, "failures:\n\n{}\nfailures:\n{names}\n", self.failures);
+                }
+                let word = if failed == 0 { Word::Ok } else { Word::Failed }.render(self.colour);
+                let took = took.as_secs_f64();
+                let _ = write!(
+                    text,
+                    "test result: {word}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; \
+                     {filtered_out} filtered out; finished in {took:.2}s\n\n"
+                );
+                text
+            }
+            Format::Json => {
+                let event = if failed == 0 { "ok" } else { "failed" };
+                format!(
+                    "{{ \"type\": \"suite\", \"event\": \"{event}\", \"passed\": {passed}, \"failed\": {failed}, \
+                     \"ignored\": {ignored}, \"measured\": 0, \"filtered_out\": {filtered_out}, \
+                     \"exec_time\": {} }}\n",
+                    took.as_secs_f64()
+                )
+            }
+        }
+    }
+}
+
+fn word(tested: &Tested) -> Word {
+    match tested.outcome {
+        Outcome::Passed => Word::Ok,
+        Outcome::Failed | Outcome::Broken => Word::Failed,
+        Outcome::Ignored(_) => Word::Ignored,
+    }
+}
+
+fn json(tested: &Tested, failure: &str) -> String {
+    let name = quoted(&tested.name);
+    let (event, more) = match &tested.outcome {
+        Outcome::Passed => ("ok", String::new()),
+        Outcome::Failed | Outcome::Broken => ("failed", format!(", \"stdout\": {}", quoted(failure))),
+        Outcome::Ignored(why) => ("ignored", format!(", \"message\": {}", quoted(why))),
+    };
+    format!("{{ \"type\": \"test\", \"name\": {name}, \"event\": \"{event}\"{more} }}\n")
+}
+
+/// A text as JSON has it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
