@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         ("a_file_that_cannot_be_loaded_is_a_failing_test", a_file_that_cannot_be_loaded_is_a_failing_test),
         ("a_failure_says_how_to_run_it_again", a_failure_says_how_to_run_it_again),
         ("exec_passes_the_commands_end_on", exec_passes_the_commands_end_on),
+        ("bazel_gets_its_report_of_a_test_target", bazel_gets_its_report_of_a_test_target),
         ("an_empty_folder_is_an_error", an_empty_folder_is_an_error),
         ("the_command_lists_and_filters", the_command_lists_and_filters),
         ("a_shuffled_run_has_an_order_of_its_own", a_shuffled_run_has_an_order_of_its_own),
@@ -72,7 +73,15 @@ struct Said {
 }
 
 fn said(mut command: Command) -> Said {
-    for name in ["RUST_TEST_THREADS", "NEXTEST", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR", "ASSIZE_REQUIRE"] {
+    for name in [
+        "RUST_TEST_THREADS",
+        "NEXTEST",
+        "CARGO_MANIFEST_DIR",
+        "CARGO_TARGET_DIR",
+        "ASSIZE_REQUIRE",
+        "GITHUB_ACTIONS",
+        "XML_OUTPUT_FILE",
+    ] {
         if command.get_envs().all(|(known, _)| known != name) {
             command.env_remove(name);
         }
@@ -275,6 +284,30 @@ fn exec_passes_the_commands_end_on() {
     assert!(said.stderr.contains("fs         proven: "), "{}", said.stderr);
     let log = fs::read_to_string(root.join("log.jsonl")).unwrap();
     assert!(log.lines().count() > 3 && log.lines().all(|line| line.starts_with("{\"v\":1,")), "{log}");
+}
+
+fn bazel_gets_its_report_of_a_test_target() {
+    let folder = fixture();
+    let report = folder.path().join("out/test.xml");
+    let run = |args: &[&str], report: &Path| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(args).env(ROOT, folder.path()).env("XML_OUTPUT_FILE", report).current_dir(folder.path());
+        said(command)
+    };
+    // A list is no run.
+    assert_eq!(run(&["--list"], &report).code, 0);
+    assert!(!report.exists());
+    assert_eq!(run(&["--skip", "good"], &report).code, 101);
+    let xml = fs::read_to_string(&report).unwrap();
+    assert!(xml.contains("tests=\"4\" skipped=\"1\" failures=\"0\" errors=\"1\""), "{xml}");
+    assert!(xml.contains("name=\"cells[word=one]\"") && !xml.contains("good.yaml"), "{xml}");
+    let unwritten = run(&["good"], Path::new("/dev/full"));
+    assert_eq!(unwritten.code, 101);
+    assert!(
+        unwritten.stderr.contains("error: the report /dev/full can't be written"),
+        "{}",
+        unwritten.stderr
+    );
 }
 
 fn an_empty_folder_is_an_error() {

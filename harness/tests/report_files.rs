@@ -4,9 +4,13 @@
 // A test may unwrap, and so may what only tests call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "lifetime/processes.rs"]
+mod processes;
+
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -187,6 +191,10 @@ fn bazel_finds_its_report_where_it_said() {
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(elements(&fs::read_to_string(&wanted).unwrap())[0].1.contains("tests=\"1\""));
     validate(&wanted);
+    let wanted = wanted.to_str().unwrap();
+    let said =
+        assize(folder.path(), &["run", "good.yaml", "--junit", wanted], &[("XML_OUTPUT_FILE", wanted)]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
 }
 
 #[test]
@@ -210,6 +218,64 @@ fn a_report_that_cannot_be_written_is_a_failure() {
         said.stderr
     );
     assert_eq!(lines(folder.path()).last().unwrap()["event"]["summary"]["passed"], 1);
+}
+
+#[test]
+fn an_interrupted_run_leaves_no_half_report() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let folder = tempfile::tempdir().unwrap();
+    let mark = processes::mark("report");
+    fs::write(folder.path().join("long.yaml"), format!("shell: sleep {mark}\n")).unwrap();
+    fs::create_dir(folder.path().join("r")).unwrap();
+    fs::write(folder.path().join("r/l.jsonl"), "before").unwrap();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_assize"))
+        .args(["run", ".", "--json", "r/l.jsonl", "--html", "r/p.html"])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    processes::wait_until("to see the guest", || !processes::marked(&mark).is_empty());
+    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
+    let status = run.wait().unwrap();
+    assert!(status.signal() == Some(Signal::INT.as_raw()) || status.code() == Some(130), "{status}");
+    // What was there before, or a whole one; and nothing else.
+    let text = fs::read_to_string(folder.path().join("r/l.jsonl")).unwrap();
+    assert!(text == "before" || text.lines().last().unwrap().contains("\"summary\""), "{text}");
+    let known = ["l.jsonl", "p.html"];
+    for entry in fs::read_dir(folder.path().join("r")).unwrap() {
+        assert!(known.contains(&entry.unwrap().file_name().to_str().unwrap()));
+    }
+}
+
+#[test]
+fn a_denial_says_which_line_decided_in_every_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = "policy:\n  fs:\n    read: [$SYSTEM]\n    deny: [/etc/shadow]\nshell: cat /etc/shadow /proc/version\n";
+    fs::write(folder.path().join("a.yaml"), yaml).unwrap();
+    let args = ["run", ".", "--github", "--junit", "r/j.xml", "--json", "r/l.jsonl", "--html", "r/p.html"];
+    let said = assize(folder.path(), &args, &[]);
+    let deny = "why: `policy.fs.deny` names `/etc/shadow`, on line 4";
+    let grant = "why: nothing in `policy.fs.read` covers `/proc/version`, nor is anything above it granted";
+    let allow = "to allow it: `policy: { fs: { read: [/proc/version] } }`";
+    let notes = lines(folder.path())
+        .iter()
+        .find_map(|line| Some(line["event"]["finding"].as_object()?["notes"].clone()));
+    let notes = notes.unwrap();
+    let annotation = said.stdout.lines().find(|line| line.starts_with("::error ")).unwrap();
+    let xml = fs::read_to_string(folder.path().join("r/j.xml")).unwrap();
+    let page = fs::read_to_string(folder.path().join("r/p.html")).unwrap();
+    for wanted in [deny, grant, allow] {
+        assert!(said.stdout.contains(wanted), "{wanted}\n{}", said.stdout);
+        assert!(notes.as_array().unwrap().iter().any(|note| note == wanted), "{wanted}\n{notes}");
+        assert!(annotation.contains(wanted), "{wanted}\n{annotation}");
+        assert!(xml.contains(wanted), "{wanted}\n{xml}");
+        // There what stands between backticks is code.
+        let parts: Vec<&str> = wanted.split('`').collect();
+        assert!(
+            page.contains(&format!("{}<code>{}</code>{}", parts[0], parts[1], parts[2])),
+            "{wanted}\n{page}"
+        );
+    }
 }
 
 #[test]

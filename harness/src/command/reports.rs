@@ -31,7 +31,8 @@ type Writer = fn(&Run, &mut dyn Write) -> io::Result<()>;
 impl Reports {
     /// Every file that is wanted, and what writes it.
     fn files(&self) -> Vec<(PathBuf, Writer)> {
-        let bazel = report::junit::by_environment();
+        // Whoever says it twice means it once.
+        let bazel = report::junit::by_environment().filter(|path| self.junit.as_ref() != Some(path));
         let all: [(Option<&Path>, Writer); 5] = [
             (self.junit.as_deref(), report::junit::write),
             (bazel.as_deref(), report::junit::write),

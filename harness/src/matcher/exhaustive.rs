@@ -67,7 +67,7 @@ pub(super) fn judge(wanted: &Verdicts, seen: &Observation, at: &YamlPath) -> Vec
 }
 
 /// What verdicts that are alike have in common.
-fn kind(verdict: &Verdict) -> String {
+pub(super) fn kind(verdict: &Verdict) -> String {
     let paths: Vec<_> = verdict.args.paths().collect();
     format!("{} {:?} {:?} {:?} {paths:?}", verdict.call, verdict.action, verdict.by, verdict.target)
 }

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::escape::{bytes, json, text};
+use super::escape::{bytes, json, prose, text};
 use super::log::Log;
 use super::{Left, snippet};
 use crate::report::{Outcome, Output, Tested, standing};
@@ -48,7 +48,7 @@ pub(super) fn write(nth: usize, tested: &Tested, left: &mut Left, out: &mut dyn 
         _ => tested.origin.about.as_ref(),
     };
     if let Some(lead) = lead {
-        write!(out, " <span class=\"lead\">{}</span>", text(lead))?;
+        write!(out, " <span class=\"lead\">{}</span>", prose(lead))?;
     }
     out.write_all(b"</summary>\n<div class=\"body\">\n")?;
     findings(tested, left, out)?;
@@ -62,7 +62,7 @@ fn findings(tested: &Tested, left: &mut Left, out: &mut dyn Write) -> io::Result
     let shown = tested.findings.len().min(MOST_FINDINGS).min(left.findings);
     left.findings -= shown;
     for finding in tested.findings.iter().take(shown) {
-        write!(out, "<section class=\"finding\">\n<h3>{}</h3>\n<div>\n", text(&finding.title))?;
+        write!(out, "<section class=\"finding\">\n<h3>{}</h3>\n<div>\n", prose(&finding.title))?;
         out.write_all(snippet::of(finding).as_bytes())?;
         out.write_all(b"<div>\n")?;
         for note in &finding.notes {
@@ -79,18 +79,32 @@ fn findings(tested: &Tested, left: &mut Left, out: &mut dyn Write) -> io::Result
     }
 }
 
+/// How a note begins that quotes a verdict.
+const QUOTING: [&str; 3] = ["seen: #", "nearest: #", "denied meanwhile: #"];
+
 /// A note: its first line, and below it what it quotes. Of a difference, what is missing and what is too much.
 fn note(note: &str) -> String {
     let (first, rest) = note.split_once('\n').unwrap_or((note, ""));
     let kind = match first {
         line if line.starts_with("to allow it") => " allow",
-        line if line.starts_with("why") => " why",
+        line if line.starts_with("why: ") => " why",
         _ => "",
     };
     if rest.is_empty() {
-        return format!("<p class=\"note{kind}\">{}</p>\n", text(first));
+        let quoted = QUOTING.iter().any(|begin| first.starts_with(begin));
+        let shown = match first.split_once(": ").filter(|_| quoted) {
+            Some((label, verdict)) => {
+                format!("{}: <code class=\"said\">{}</code>", text(label), text(verdict))
+            }
+            None => prose(first),
+        };
+        return format!("<p class=\"note{kind}\">{shown}</p>\n");
     }
     let is_difference = first.starts_with("difference");
+    // What is no quotation is prose that was broken into lines.
+    if !is_difference && !first.ends_with(':') {
+        return format!("<p class=\"note{kind}\">{}</p>\n", prose(note));
+    }
     let lines: String = rest
         .lines()
         .map(|line| match line.chars().next() {
@@ -99,7 +113,7 @@ fn note(note: &str) -> String {
             _ => format!("{}\n", text(line)),
         })
         .collect();
-    format!("<div class=\"note{kind}\">{}<pre>{lines}</pre></div>\n", text(first))
+    format!("<div class=\"note{kind}\">{}<pre>{lines}</pre></div>\n", prose(first))
 }
 
 fn outputs(tested: &Tested, left: &mut Left, out: &mut dyn Write) -> io::Result<()> {
@@ -119,7 +133,7 @@ fn outputs(tested: &Tested, left: &mut Left, out: &mut dyn Write) -> io::Result<
         if before > 0 {
             writeln!(out, "<span class=\"soft\">({before} bytes before this are left out)</span>")?;
         }
-        write!(out, "{}</pre></details>\n", bytes(held.get(held.len() - shown..).unwrap_or_default()))?;
+        writeln!(out, "{}</pre></details>", bytes(held.get(held.len() - shown..).unwrap_or_default()))?;
     }
     Ok(())
 }

@@ -23,6 +23,23 @@ pub(super) fn text(text: &str) -> String {
     shown
 }
 
+/// Text between tags, with what stands between backticks as code.
+pub(super) fn prose(prose: &str) -> String {
+    let mut shown = String::new();
+    let parts: Vec<&str> = prose.split('`').collect();
+    for (nth, part) in parts.iter().enumerate() {
+        match nth % 2 {
+            0 => shown.push_str(&text(part)),
+            _ if nth + 1 < parts.len() => {
+                let _ = write!(shown, "<code>{}</code>", text(part));
+            }
+            // A single one is none of a pair.
+            _ => shown.extend(["`", &text(part)]),
+        }
+    }
+    shown
+}
+
 /// Bytes between tags: what is not UTF-8 is shown as `\xff`, and marked likewise.
 pub(super) fn bytes(bytes: &[u8]) -> String {
     let mut shown = String::new();
@@ -67,6 +84,8 @@ mod tests {
         );
         assert_eq!(bytes(b"a\xff<"), "a<i class=\"x\">\\xff</i>&lt;");
         assert_eq!(json("\"</script>&\""), "\"\\u003c/script\\u003e\\u0026\"");
+        assert_eq!(prose("a `<b>` c"), "a <code>&lt;b&gt;</code> c");
+        assert_eq!(prose("it`s `<`"), "it<code>s </code>&lt;`");
         for (bytes, written) in
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
         {

@@ -34,7 +34,7 @@ struct Left {
 
 impl Default for Left {
     fn default() -> Self {
-        Self { events: 50_000, outputs: 8 << 20, findings: 2_000, without: 0 }
+        Self { events: 100_000, outputs: 8 << 20, findings: 2_000, without: 0 }
     }
 }
 

@@ -85,7 +85,7 @@ fn a_large_run_is_still_a_page_that_opens() {
     assert!(page.find("0999.yaml").unwrap() < page.find("0000.yaml").unwrap());
     assert!(page.contains("The first 5000 of 6000 events"));
     assert!(
-        page.contains("<p>55900 events of verdict logs are not on this page"),
+        page.contains("<p>5900 events of verdict logs are not on this page"),
         "{}",
         &page[page.len() - 20_000..]
     );
