@@ -1,4 +1,5 @@
 //! Tests of what is told of a plan.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
 use crate::plan::explained::Way;
