@@ -55,7 +55,7 @@ fn field(at: u32) -> String {
         offset::ARCH => "the architecture".to_owned(),
         offset::POINTER..offset::ARGS => "the instruction pointer".to_owned(),
         _ => {
-            let half = if at % 8 == 0 { "low" } else { "high" };
+            let half = if at.is_multiple_of(8) { "low" } else { "high" };
             format!("argument {}, {half} half", (at - offset::ARGS) / 8)
         }
     }
