@@ -13,7 +13,7 @@ const FAILED: u8 = 1;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArgs {
-    /// A file of scenarios, all of which are explained; or one of them: FILE::NAME, FILE::NAME[CELL].
+    /// A file of scenarios, all of which are explained; or one of them, as `FILE::NAME[CELL]`.
     #[arg(value_name = "SCENARIO")]
     scenario: PathBuf,
     /// Print the filter's program, too.

@@ -1,4 +1,5 @@
 //! Tests of lines, filters and summaries over made-up verdicts.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::{Arc, Mutex};
