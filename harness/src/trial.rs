@@ -22,7 +22,7 @@ use crate::pool::Pool;
 use crate::portion::Portion;
 use crate::progress::Progress;
 use crate::report::{self, Counts, Started};
-use crate::runner::{Keep, Kernel, scratch};
+use crate::runner::{Engine, Keep, Kernel, scratch};
 use crate::suite::{self, Case, Judge, State, Way};
 
 /// Runs every scenario beneath `root` as a test; relative to the crate's own folder.
@@ -35,6 +35,11 @@ use crate::suite::{self, Case, Judge, State, Way};
 /// }
 /// ```
 pub fn main(root: impl AsRef<Path>) -> ExitCode {
+    run(root.as_ref(), Arc::new(Kernel))
+}
+
+/// The same, by this engine.
+pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
     interrupt::watch();
     let threads = std::env::var("RUST_TEST_THREADS").ok();
     let shim = match Shim::parse(std::env::args_os().skip(1), threads.as_deref()) {
@@ -62,7 +67,7 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
         }
     };
     let judge = Judge { host: Host::probe(), required };
-    let root = beneath_the_crate(root.as_ref());
+    let root = beneath_the_crate(root);
     let cases = if arguments.exact && !shim.filters.is_empty() {
         let names: BTreeSet<_> = shim.filters.iter().collect();
         Ok(names.into_iter().filter_map(|name| suite::named(&root, name, &judge)).collect())
@@ -97,7 +102,7 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
     if arguments.list {
         return list(&arguments, cases);
     }
-    let crew = Arc::new(Crew::new(cases, &root, &executable, &arguments));
+    let crew = Arc::new(Crew::new(cases, engine, &root, &executable, &arguments));
     // libtest-mimic starts as many threads as it is told, however few tests there are.
     arguments.test_threads = Some(crew.threads.min(crew.jobs.len()).max(1));
     let _kept = scratch::keep();
@@ -141,6 +146,7 @@ fn coloured(arguments: &libtest_mimic::Arguments) -> bool {
 /// wait for what comes of theirs. So one that waits for its group keeps nobody from running.
 struct Crew {
     threads: usize,
+    engine: Arc<dyn Engine>,
     jobs: Vec<Arc<Job>>,
     pool: Pool<Arc<Job>>,
     board: Mutex<Board>,
@@ -168,7 +174,13 @@ struct Job {
 }
 
 impl Crew {
-    fn new(cases: Vec<Case>, root: &Path, executable: &Path, arguments: &libtest_mimic::Arguments) -> Self {
+    fn new(
+        cases: Vec<Case>,
+        engine: Arc<dyn Engine>,
+        root: &Path,
+        executable: &Path,
+        arguments: &libtest_mimic::Arguments,
+    ) -> Self {
         let keep = Keep::near(&std::env::current_dir().unwrap_or_default());
         // nextest orders, and remembers, by itself.
         let history =
@@ -195,6 +207,7 @@ impl Crew {
         let tasks: Vec<_> = run.map(|job| job.case.task(Arc::clone(job))).collect();
         Self {
             threads,
+            engine,
             board: Mutex::new(Board::new(tasks.len(), Counts::default(), history, Progress::none())),
             pool: Pool::new(tasks, threads).among_others(),
             jobs,
@@ -230,7 +243,8 @@ impl Crew {
 
     fn work(&self) {
         while let Some((job, turn)) = self.pool.next() {
-            let way = Way { engine: &Kernel, keep: &self.keep, started: &self.started, colour: self.colour };
+            let way =
+                Way { engine: &*self.engine, keep: &self.keep, started: &self.started, colour: self.colour };
             let done = board::run(&self.board, &job.case, &job.key, turn, way);
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             // Once is enough: it is the host's.
