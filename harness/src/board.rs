@@ -51,8 +51,9 @@ impl Board {
     }
 
     /// It has ended.
-    pub(crate) fn end(&mut self, running: &Running) {
-        self.running.remove(&running.0);
+    pub(crate) fn end(&mut self, running: Running) {
+        let Running(number) = running;
+        self.running.remove(&number);
         self.progress.show(self);
     }
 
@@ -73,14 +74,15 @@ impl Board {
     }
 }
 
-/// Runs a test in its turn, and remembers how long it took.
+/// Runs a test in its turn, and remembers how long it took. Its end is for the caller to say, with what came of it: in
+/// between nobody may find it neither running nor done.
 pub(crate) fn run<T>(
     board: &Mutex<Board>,
     case: &Case,
     key: &str,
     turn: Result<Turn<'_, T>, PlaceError>,
     way: Way<'_>,
-) -> Done {
+) -> (Done, Running) {
     let running = locked(board).begin(&case.name);
     let since = Instant::now();
     let done = match &turn {
@@ -91,10 +93,8 @@ pub(crate) fn run<T>(
     };
     let took = since.elapsed();
     drop(turn);
-    let mut board = locked(board);
-    board.end(&running);
-    board.history.note(key, took, done.failure.is_some());
-    done
+    locked(board).history.note(key, took, done.failure.is_some());
+    (done, running)
 }
 
 /// What is known, even after a panic.

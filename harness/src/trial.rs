@@ -245,7 +245,7 @@ impl Crew {
         while let Some((job, turn)) = self.pool.next() {
             let way =
                 Way { engine: &*self.engine, keep: &self.keep, started: &self.started, colour: self.colour };
-            let done = board::run(&self.board, &job.case, &job.key, turn, way);
+            let (done, running) = board::run(&self.board, &job.case, &job.key, turn, way);
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             // Once is enough: it is the host's.
             for what in report::unavailable(&done.controls) {
@@ -255,6 +255,7 @@ impl Crew {
                 }
             }
             let mut board = locked(&self.board);
+            board.end(running);
             board.done += 1;
             match &done.failure {
                 None => board.counts.passed += 1,

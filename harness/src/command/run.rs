@@ -210,20 +210,20 @@ impl Crew {
         while let Some((job, turn)) = self.pool.next() {
             if let State::Lacking(why) = &job.case.state {
                 drop(turn);
-                self.say(&job, &Came::Ignored(why));
+                self.say(&mut locked(&self.board), &job, &Came::Ignored(why));
                 continue;
             }
             let way = Way { engine: &Kernel, keep: &self.keep, started: &job.started, colour: self.colour };
-            let done = board::run(&self.board, &job.case, &job.key, turn, way);
+            let (done, running) = board::run(&self.board, &job.case, &job.key, turn, way);
             let mut tally = job.tally.lock().unwrap_or_else(PoisonError::into_inner);
-            let failed = done.failure.is_some();
-            tally.take(done);
-            if tally.runs == self.runs {
-                self.say(&job, &Came::Done(&tally));
-            }
-            drop(tally);
-            if failed && self.fail_fast {
+            if done.failure.is_some() && self.fail_fast {
                 self.pool.stop();
+            }
+            tally.take(done);
+            let mut board = locked(&self.board);
+            board.end(running);
+            if tally.runs == self.runs {
+                self.say(&mut board, &job, &Came::Done(&tally));
             }
         }
     }
@@ -233,14 +233,13 @@ impl Crew {
         for job in jobs {
             let tally = job.tally.lock().unwrap_or_else(PoisonError::into_inner);
             if tally.runs < self.runs && tally.failed > 0 {
-                self.say(job, &Came::Done(&tally));
+                self.say(&mut locked(&self.board), job, &Came::Done(&tally));
             }
         }
     }
 
-    fn say(&self, job: &Job, came: &Came<'_>) {
+    fn say(&self, board: &mut Board, job: &Job, came: &Came<'_>) {
         let name = &job.case.name;
-        let mut board = locked(&self.board);
         board.done += 1;
         let counts = &mut board.counts;
         let (word, rest) = match came {
