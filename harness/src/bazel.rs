@@ -7,8 +7,7 @@
 //! | `TEST_SHARD_STATUS_FILE` | is touched, by which Bazel knows that parts are heard of |
 //! | `TESTBRIDGE_TEST_ONLY` | `--test_filter`: only those whose name contains it |
 //! | `TEST_TMPDIR` | where temporary folders lie |
-//!
-//! `XML_OUTPUT_FILE`, where a report as JUnit's is wanted, is not heard; its place is here.
+//! | `XML_OUTPUT_FILE` | where a report is written as JUnit's |
 #![forbid(unsafe_code)]
 
 use std::env::{self, VarError};
@@ -23,6 +22,7 @@ const INDEX: &str = "TEST_SHARD_INDEX";
 const STATUS: &str = "TEST_SHARD_STATUS_FILE";
 const ONLY: &str = "TESTBRIDGE_TEST_ONLY";
 const TEMPORARY: &str = "TEST_TMPDIR";
+const REPORT: &str = "XML_OUTPUT_FILE";
 
 /// What Bazel says that nobody could act on.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ pub fn shard() -> Result<Option<Shard>, BazelError> {
         _ => None,
     };
     let shard = shard.ok_or(BazelError::Shard { total, index })?;
-    if let Some(path) = env::var_os(STATUS).filter(|path| !path.is_empty()).map(PathBuf::from) {
+    if let Some(path) = path(STATUS) {
         let touched = File::options().create(true).append(true).open(&path);
         let touched = touched.and_then(|file| file.set_modified(std::time::SystemTime::now()));
         touched.map_err(|error| BazelError::Status { path, error })?;
@@ -79,7 +79,17 @@ pub fn only() -> Result<Option<String>, BazelError> {
 /// Where Bazel wants temporary folders.
 #[must_use]
 pub fn temporary() -> Option<PathBuf> {
-    env::var_os(TEMPORARY).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+    path(TEMPORARY)
+}
+
+/// Where Bazel wants a report as JUnit's.
+#[must_use]
+pub fn report() -> Option<PathBuf> {
+    path(REPORT)
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn text(name: &'static str) -> Result<Option<String>, BazelError> {

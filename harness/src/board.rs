@@ -1,76 +1,132 @@
-//! What is known of a test run while it goes on: what runs, and what came of the others. Whoever is interrupted shows it.
+//! What is known of a test run while it goes on: what runs, and what came of the others; at its end, all of it.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use crate::history::History;
 use crate::pool::{PlaceError, Turn};
 use crate::progress::Progress;
-use crate::report::Counts;
-use crate::suite::{Case, Done, Way};
+use crate::report::{Counts, Outcome, Repeated, Run, Tested};
+use crate::suite::{Case, Way};
 
-/// What is known.
+/// What is known. Tests are known by their number.
 #[derive(Debug)]
 pub(crate) struct Board {
-    /// How many tests there are.
-    pub(crate) total: usize,
-    /// How many of them are done.
-    pub(crate) done: usize,
-    /// What came of them.
+    /// Of which nothing more will be known.
+    done: BTreeSet<usize>,
+    /// What came of them, in numbers.
     pub(crate) counts: Counts,
     /// When it all began.
     pub(crate) since: Instant,
+    began: SystemTime,
+    /// By which number tests were put into another order.
+    pub(crate) shuffled: Option<u64>,
     /// What is remembered for the next time.
-    pub(crate) history: History,
+    history: History,
     /// Where it is shown.
     progress: Progress,
-    running: BTreeMap<u64, String>,
+    /// Whether anybody wants more of them than numbers.
+    pub(crate) holds: bool,
+    tested: Vec<Arc<Tested>>,
+    running: BTreeMap<u64, Running>,
     next: u64,
 }
 
 /// One run that goes on.
 #[derive(Debug)]
-pub(crate) struct Running(u64);
+struct Running {
+    test: usize,
+    name: String,
+    since: Instant,
+}
 
 impl Board {
     /// Before anything runs.
-    pub(crate) fn new(total: usize, counts: Counts, history: History, progress: Progress) -> Self {
-        let running = BTreeMap::new();
-        Self { total, done: 0, counts, since: Instant::now(), history, progress, running, next: 0 }
+    pub(crate) fn new(counts: Counts, history: History, progress: Progress) -> Self {
+        Self {
+            done: BTreeSet::new(),
+            counts,
+            since: Instant::now(),
+            began: SystemTime::now(),
+            shuffled: None,
+            history,
+            progress,
+            holds: true,
+            tested: Vec::new(),
+            running: BTreeMap::new(),
+            next: 0,
+        }
     }
 
-    /// A test begins.
-    pub(crate) fn begin(&mut self, name: &str) -> Running {
-        self.next += 1;
-        self.running.insert(self.next, name.to_owned());
-        self.progress.show(self);
-        Running(self.next)
+    /// How many tests are done.
+    pub(crate) fn done(&self) -> usize {
+        self.done.len()
     }
 
-    /// It has ended.
-    pub(crate) fn end(&mut self, running: Running) {
-        let Running(number) = running;
-        self.running.remove(&number);
+    /// A run has ended, which [`run`] has begun.
+    pub(crate) fn ended(&mut self, running: u64) {
+        self.running.remove(&running);
         self.progress.show(self);
+    }
+
+    /// Whether this one is.
+    pub(crate) fn is_done(&self, test: usize) -> bool {
+        self.done.contains(&test)
+    }
+
+    /// What came of a test. What is said of it later is not heard.
+    pub(crate) fn came(&mut self, test: usize, tested: Arc<Tested>) {
+        if self.done.insert(test) {
+            self.counts.add(&tested);
+            if self.holds {
+                self.tested.push(tested);
+            }
+        }
+    }
+
+    /// A test that is not done at the end.
+    pub(crate) fn leave(&mut self, test: usize, case: &Case, way: Way<'_>, repeated: Option<Repeated>) {
+        let running = self.running.values().find(|running| running.test == test);
+        let tested = match running {
+            Some(Running { since, .. }) => Tested {
+                after: since.saturating_duration_since(self.since),
+                took: since.elapsed(),
+                ..case.left(way, Outcome::GivenUp)
+            },
+            None => case.left(way, Outcome::NotRun),
+        };
+        let repeated = repeated.filter(|repeated| repeated.runs > 0);
+        self.came(test, Arc::new(Tested { repeated, ..tested }));
     }
 
     /// What runs, the longest first.
     pub(crate) fn running(&self) -> impl Iterator<Item = &str> {
-        self.running.values().map(String::as_str)
+        self.running.values().map(|running| running.name.as_str())
     }
 
-    /// The end of a run that did not run to its end: what runs is given up, and the rest has not begun.
-    pub(crate) fn interrupted(&mut self, signal: i32) -> String {
-        // Under stress, one of which several runs go on may have failed in another.
-        let names: BTreeSet<_> = self.running().map(str::to_owned).collect();
-        self.counts.given_up = names.into_iter().filter(|name| !self.counts.failed.contains(name)).collect();
-        self.counts.not_run = self.total.saturating_sub(self.done + self.counts.given_up.len());
-        self.counts.interrupted = Some(signal);
+    /// The end, by a signal perhaps. What is to be remembered is written down.
+    pub(crate) fn end(&mut self, signal: Option<i32>) -> Run {
+        self.counts.interrupted = signal;
         self.history.write();
-        self.counts.render(self.since.elapsed(), false)
+        let run = Run {
+            began: self.began,
+            took: self.since.elapsed(),
+            tested: std::mem::take(&mut self.tested).into_iter().map(Arc::unwrap_or_clone).collect(),
+            filtered_out: self.counts.filtered_out,
+            shuffled: self.shuffled,
+            interrupted: signal,
+        };
+        run.in_order()
+    }
+
+    fn begin(&mut self, test: usize, name: &str) -> u64 {
+        self.next += 1;
+        self.running.insert(self.next, Running { test, name: name.to_owned(), since: Instant::now() });
+        self.progress.show(self);
+        self.next
     }
 }
 
@@ -78,23 +134,24 @@ impl Board {
 /// between nobody may find it neither running nor done.
 pub(crate) fn run<T>(
     board: &Mutex<Board>,
+    test: usize,
     case: &Case,
     key: &str,
     turn: Result<Turn<'_, T>, PlaceError>,
     way: Way<'_>,
-) -> (Done, Running) {
-    let running = locked(board).begin(&case.name);
+) -> (Tested, u64) {
+    let running = locked(board).begin(test, &case.name);
     let since = Instant::now();
-    let done = match &turn {
+    let tested = match &turn {
         // A fault of ours is that of one test.
         Ok(_) => catch_unwind(AssertUnwindSafe(|| case.run(way)))
-            .unwrap_or_else(|_| Done::failed("error: the harness panicked: see stderr\n".to_owned())),
-        Err(error) => Done::failed(format!("error: the scenario can't have its turn: {error}\n")),
+            .unwrap_or_else(|_| case.broken(way, "the harness panicked: see stderr")),
+        Err(error) => case.broken(way, &format!("the scenario can't have its turn: {error}")),
     };
     let took = since.elapsed();
     drop(turn);
-    locked(board).history.note(key, took, done.failure.is_some());
-    (done, running)
+    locked(board).history.note(key, took, tested.outcome.is_failure());
+    (tested, running)
 }
 
 /// What is known, even after a panic.

@@ -15,13 +15,18 @@ static RUNS: Runs = Runs { state: Mutex::new(State { live: 0, ending: false }), 
 /// How long may be read what is shown: a pager that is not scrolled must not keep the process from its end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long reports may be written.
+const MOST: Duration = Duration::from_secs(60);
+
+/// Writes down what is known, and then shows it.
+type Hook = Box<dyn FnOnce(i32) -> Show + Send>;
 /// Shows what is known.
-type Hook = Box<dyn FnOnce(i32) + Send>;
+pub(crate) type Show = Box<dyn FnOnce()>;
 
 static HOOK: Mutex<Option<Hook>> = Mutex::new(None);
 
-/// Has `hook` called before the signal, which it is told, has its effect.
-pub(crate) fn at_end(hook: impl FnOnce(i32) + Send + 'static) {
+/// Has `hook` called before the signal, which it is told, has its effect; and then what it gives, as long as somebody reads.
+pub(crate) fn at_end(hook: impl FnOnce(i32) -> Show + Send + 'static) {
     *HOOK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
 }
 
@@ -72,13 +77,15 @@ pub(crate) fn watch() {
     }
 }
 
-/// Has what is known shown, as far as somebody reads it.
+/// Has what is known written down, and shown as far as somebody reads it.
 fn show(signal: i32) {
     let (sender, shown) = mpsc::channel::<()>();
     let shows = std::thread::Builder::new().spawn(move || {
         let mut hook = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hook) = hook.take() {
-            hook(signal);
+        let shows = hook.take().map(|hook| hook(signal));
+        let _ = sender.send(());
+        if let Some(show) = shows {
+            show();
         }
         drop(sender);
         // Whoever wants to say that nothing more is to be shown waits for the end of the process.
@@ -86,7 +93,7 @@ fn show(signal: i32) {
             std::thread::park();
         }
     });
-    if shows.is_ok() {
+    if shows.is_ok() && shown.recv_timeout(MOST).is_ok() {
         let _ = shown.recv_timeout(PATIENCE);
     }
 }

@@ -41,7 +41,7 @@ impl Progress {
     /// Shows what is known now.
     pub(crate) fn show(&self, board: &Board) {
         let Some(bar) = &self.0 else { return };
-        bar.set_position(u64::try_from(board.done).unwrap_or(u64::MAX));
+        bar.set_position(u64::try_from(board.done()).unwrap_or(u64::MAX));
         let mut text = match board.counts.failed.len() {
             0 => String::new(),
             failed => format!("{failed} failed; "),

@@ -4,15 +4,18 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
 use assize_core::outcome::Report;
 
 use crate::diagnostic::Diagnostic;
 use crate::needs::{Host, Judgement, Required};
 use crate::pool::Task;
-use crate::report::{self, Started};
-use crate::runner::{self, Cell, Engine, Keep};
+use crate::report::{self, Origin, Outcome, Output, Room, Seen, Started, Tested, shown};
+use crate::runner::{self, Engine, Keep};
+use crate::scenario::place::YamlPath;
 use crate::scenario::turn::Cost;
 use crate::scenario::{self, Scenario};
 
@@ -21,6 +24,8 @@ use crate::scenario::{self, Scenario};
 pub struct Case {
     /// Its name: `dir/file.yaml::name[axis=value]`.
     pub name: String,
+    /// Where it stands.
+    pub origin: Origin,
     /// What it is.
     pub state: State,
 }
@@ -66,7 +71,7 @@ pub fn all(root: &Path, judge: &Judge) -> io::Result<Vec<Case>> {
             Ok(scenarios) => cases.extend(scenarios.into_iter().map(|scenario| judged(scenario, judge))),
             Err(diagnostics) => {
                 let name = format!("{}::{LOAD}", scenario::load::test_file(root, &file));
-                cases.push(Case { name, state: State::Broken(diagnostics) });
+                cases.push(Case::unloaded(name, diagnostics));
             }
         }
     }
@@ -80,7 +85,7 @@ pub fn named(root: &Path, name: &str, judge: &Judge) -> Option<Case> {
     match scenario::load_named(root, name) {
         Ok(found) => found.map(|scenario| judged(scenario, judge)),
         // Whichever test of the file was asked for: it can't be run, and must not seem to be gone.
-        Err(diagnostics) => Some(Case { name: name.to_owned(), state: State::Broken(diagnostics) }),
+        Err(diagnostics) => Some(Case::unloaded(name.to_owned(), diagnostics)),
     }
 }
 
@@ -93,30 +98,19 @@ fn judged(scenario: Scenario, judge: &Judge) -> Case {
             if judge.required.demands(need) { &mut claimed } else { &mut lacking }.push(why);
         }
     }
+    let line = scenario.span(&YamlPath::root()).map_or(1, |span| span.line);
+    let origin = Origin {
+        file: scenario.file.clone(),
+        line,
+        about: scenario.about.clone(),
+        source: Arc::clone(scenario.source.text()),
+    };
     let state = match (claimed.is_empty(), lacking.is_empty()) {
         (false, _) => State::Claimed(claimed.join("; ")),
         (true, false) => State::Lacking(lacking.join("; ")),
         (true, true) => State::Ready(Box::new(scenario)),
     };
-    Case { name, state }
-}
-
-/// What came of a test.
-#[derive(Debug)]
-pub struct Done {
-    /// The report of its failure; `None`: it passed.
-    pub failure: Option<String>,
-    /// Which controls were in force, where it came to a run.
-    pub controls: Report,
-    /// The cells of a sweep.
-    pub cells: Vec<Cell>,
-}
-
-impl Done {
-    /// It failed before anything ran.
-    pub(crate) fn failed(text: String) -> Self {
-        Self { failure: Some(text), controls: Report::default(), cells: Vec::new() }
-    }
+    Case { name, origin, state }
 }
 
 /// How tests are run and reported.
@@ -128,8 +122,10 @@ pub struct Way<'a> {
     pub keep: &'a Keep,
     /// How this was started.
     pub started: &'a Started,
-    /// Whether reports are coloured.
-    pub colour: bool,
+    /// When the whole run began.
+    pub began: Instant,
+    /// Room for verdict logs; `None`: no report wants them.
+    pub logs: Option<&'a Room>,
 }
 
 impl Case {
@@ -141,24 +137,88 @@ impl Case {
         }
     }
 
+    fn unloaded(name: String, diagnostics: Vec<Diagnostic>) -> Self {
+        let first = diagnostics.first();
+        let origin = Origin {
+            file: first.map(|first| first.file.clone()).unwrap_or_default(),
+            line: first.and_then(|first| first.span).map_or(1, |span| span.line),
+            about: None,
+            source: first.map_or_else(|| Arc::from(""), |first| Arc::clone(&first.source)),
+        };
+        Self { name, origin, state: State::Broken(diagnostics) }
+    }
+
+    /// What came of it if it is not to be run.
+    #[must_use]
+    pub fn skipped(&self, way: Way<'_>) -> Option<Tested> {
+        let State::Lacking(why) = &self.state else { return None };
+        Some(self.tested(way, Outcome::Ignored(why.clone()), Vec::new()))
+    }
+
+    /// What came of it where it did not come to an end.
+    pub(crate) fn left(&self, way: Way<'_>, outcome: Outcome) -> Tested {
+        self.tested(way, outcome, Vec::new())
+    }
+
+    /// What came of it where it could not be run: why.
+    pub(crate) fn broken(&self, way: Way<'_>, why: &str) -> Tested {
+        self.tested(way, Outcome::Broken, vec![Diagnostic::new(why, &self.origin.file)])
+    }
+
     /// Runs it. A skip is no pass: to run a test whose needs are not met is a failure, with that reason.
     #[must_use]
-    pub fn run(&self, way: Way<'_>) -> Done {
-        let failed = Done::failed;
+    pub fn run(&self, way: Way<'_>) -> Tested {
+        let lacks = |what: &str, why: &str| self.broken(way, &format!("this host lacks what {what}: {why}"));
         match &self.state {
-            State::Lacking(why) => failed(format!("error: this host lacks what the scenario needs: {why}\n")),
-            State::Claimed(why) => {
-                failed(format!("error: this host lacks what ASSIZE_REQUIRE says that it has: {why}\n"))
-            }
-            State::Broken(diagnostics) => failed(report::render(diagnostics, way.colour)),
-            State::Ready(scenario) => match runner::run(scenario, way.engine, way.keep) {
-                Ok(ran) => {
-                    let failure = (!ran.findings.is_empty())
-                        .then(|| report::failure(scenario, &ran, way.started, way.colour));
-                    Done { failure, controls: ran.controls, cells: ran.cells }
+            State::Lacking(why) => lacks("the scenario needs", why),
+            State::Claimed(why) => lacks("ASSIZE_REQUIRE says that it has", why),
+            State::Broken(diagnostics) => self.tested(way, Outcome::Broken, diagnostics.clone()),
+            State::Ready(scenario) => self.ready(scenario, way),
+        }
+    }
+
+    fn ready(&self, scenario: &Scenario, way: Way<'_>) -> Tested {
+        let began = Instant::now();
+        let came = runner::run(scenario, way.engine, way.keep);
+        let (took, after) = (began.elapsed(), began.saturating_duration_since(way.began));
+        let tested = match came {
+            Ok(ran) => {
+                let outcome = if ran.findings.is_empty() { Outcome::Passed } else { Outcome::Failed };
+                Tested {
+                    controls: ran.controls,
+                    cells: ran.cells,
+                    deterministic: scenario.deterministic.is_some(),
+                    kept: ran.kept.map(|kept| shown(&kept).to_owned()),
+                    seen: Seen {
+                        stdout: Output::from(ran.stdout),
+                        stderr: Output::from(ran.stderr),
+                        log: way.logs.map(|room| room.take(ran.events)).unwrap_or_default(),
+                    },
+                    ..self.tested(way, outcome, report::placed(scenario, &ran.findings))
                 }
-                Err(error) => failed(report::broken(scenario, &error, way.started, way.colour)),
-            },
+            }
+            Err(error) => self.tested(way, Outcome::Broken, vec![report::broken(scenario, &error)]),
+        };
+        Tested { after, took, again: Some(way.started.again(&self.name)), ..tested }
+    }
+
+    fn tested(&self, way: Way<'_>, outcome: Outcome, mut findings: Vec<Diagnostic>) -> Tested {
+        let readers = |file: &PathBuf| shown(file).to_owned();
+        findings.iter_mut().for_each(|finding| finding.file = readers(&finding.file));
+        Tested {
+            name: self.name.clone(),
+            origin: Origin { file: readers(&self.origin.file), ..self.origin.clone() },
+            outcome,
+            findings,
+            controls: Report::default(),
+            cells: Vec::new(),
+            repeated: None,
+            deterministic: false,
+            after: way.began.elapsed(),
+            took: std::time::Duration::ZERO,
+            seen: Seen::default(),
+            again: None,
+            kept: None,
         }
     }
 }

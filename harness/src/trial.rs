@@ -10,10 +10,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use libtest_mimic::{ColorSetting, Failed, FormatSetting, Trial};
 
 use self::arguments::Shim;
+use crate::bazel;
 use crate::board::{self, Board, locked};
 use crate::history::{History, Keys};
 use crate::interrupt;
@@ -21,7 +23,7 @@ use crate::needs::{Host, Required};
 use crate::pool::Pool;
 use crate::portion::Portion;
 use crate::progress::Progress;
-use crate::report::{self, Counts, Started};
+use crate::report::{self, Colour, Counts, Run, Started};
 use crate::runner::{Engine, Keep, Kernel, scratch};
 use crate::suite::{self, Case, Judge, State, Way};
 
@@ -108,14 +110,21 @@ pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
     let _kept = scratch::keep();
     interrupt::at_end({
         let crew = Arc::clone(&crew);
-        // stdout is the protocol's, and in the midst of a line perhaps.
-        move |signal| eprint!("\n{}", crew.interrupted(signal))
+        move |signal| {
+            let run = crew.end(Some(signal));
+            crew.write(&run);
+            // stdout is the protocol's, and in the midst of a line perhaps.
+            Box::new(move || eprint!("\n{}", crew.known(&run)))
+        }
     });
     crew.start();
     let conclusion = libtest_mimic::run(&arguments, crew.trials());
-    interrupt::no_more();
-    locked(&crew.board).history.write();
-    conclusion.exit_code()
+    // Whoever is asked to end meanwhile ends when the report is written.
+    let written = interrupt::living(|| {
+        interrupt::no_more();
+        crew.write(&crew.end(None))
+    });
+    if written { conclusion.exit_code() } else { ExitCode::from(101) }
 }
 
 fn list(arguments: &libtest_mimic::Arguments, cases: Vec<Case>) -> ExitCode {
@@ -137,7 +146,7 @@ fn coloured(arguments: &libtest_mimic::Arguments) -> bool {
         Some(ColorSetting::Always) => true,
         Some(ColorSetting::Never) => false,
         Some(ColorSetting::Auto) | None => {
-            arguments.logfile.is_none() && report::coloured(&std::io::stdout())
+            arguments.logfile.is_none() && Colour::Auto.applies(&std::io::stdout())
         }
     }
 }
@@ -147,12 +156,17 @@ fn coloured(arguments: &libtest_mimic::Arguments) -> bool {
 struct Crew {
     threads: usize,
     engine: Arc<dyn Engine>,
+    /// Which of the tests are to be run.
+    asked: BTreeSet<usize>,
     jobs: Vec<Arc<Job>>,
-    pool: Pool<Arc<Job>>,
+    pool: Pool<(usize, Arc<Job>)>,
     board: Mutex<Board>,
     keep: Keep,
     started: Started,
     colour: bool,
+    began: Instant,
+    /// Where whoever started this wants a report.
+    report: Option<PathBuf>,
     known: Mutex<Known>,
 }
 
@@ -200,22 +214,46 @@ impl Crew {
             history.longest_first(&mut jobs, |job| &job.key);
         }
         // Whatever else is not run: libtest-mimic would wait for no other.
-        let run = jobs.iter().filter(|job| {
-            let asked = trial(&job.case, || Ok(()));
-            !arguments.is_filtered_out(&asked) && !arguments.is_ignored(&asked)
-        });
-        let tasks: Vec<_> = run.map(|job| job.case.task(Arc::clone(job))).collect();
-        Self {
+        let (mut run, mut asked, mut ignored, mut left_out) = (Vec::new(), BTreeSet::new(), Vec::new(), 0);
+        for (nth, job) in jobs.iter().enumerate() {
+            let test = trial(&job.case, || Ok(()));
+            if arguments.is_filtered_out(&test) {
+                left_out += 1;
+            } else if arguments.is_ignored(&test) {
+                ignored.push(nth);
+            } else {
+                asked.insert(nth);
+                run.push(job.case.task((nth, Arc::clone(job))));
+            }
+        }
+        let counts = Counts { filtered_out: left_out, ..Counts::default() };
+        let report = bazel::report();
+        let mut board = Board::new(counts, history, Progress::none());
+        board.holds = report.is_some();
+        let crew = Self {
             threads,
             engine,
-            board: Mutex::new(Board::new(tasks.len(), Counts::default(), history, Progress::none())),
-            pool: Pool::new(tasks, threads).among_others(),
+            asked,
+            began: board.since,
+            board: Mutex::new(board),
+            pool: Pool::new(run, threads).among_others(),
             jobs,
             keep,
             started: Started::by_cargo(executable),
             colour: coloured(arguments),
+            report,
             known: Mutex::default(),
+        };
+        for nth in ignored {
+            if let Some(tested) = crew.jobs.get(nth).and_then(|job| job.case.skipped(crew.way())) {
+                locked(&crew.board).came(nth, Arc::new(tested));
+            }
         }
+        crew
+    }
+
+    fn way(&self) -> Way<'_> {
+        Way { engine: &*self.engine, keep: &self.keep, started: &self.started, began: self.began, logs: None }
     }
 
     fn trials(&self) -> Vec<Trial> {
@@ -228,8 +266,7 @@ impl Crew {
 
     /// Begins.
     fn start(self: &Arc<Self>) {
-        let total = locked(&self.board).total;
-        for nth in 0..self.threads.min(total) {
+        for nth in 0..self.threads.min(self.asked.len()) {
             let crew = Arc::clone(self);
             if std::thread::Builder::new().spawn(move || crew.work()).is_err() {
                 // The others do it, or this one, where none can be made.
@@ -242,36 +279,56 @@ impl Crew {
     }
 
     fn work(&self) {
-        while let Some((job, turn)) = self.pool.next() {
-            let way =
-                Way { engine: &*self.engine, keep: &self.keep, started: &self.started, colour: self.colour };
-            let (done, running) = board::run(&self.board, &job.case, &job.key, turn, way);
+        while let Some(((nth, job), turn)) = self.pool.next() {
+            let (tested, running) = board::run(&self.board, nth, &job.case, &job.key, turn, self.way());
+            let failure = tested.failure(self.colour);
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             // Once is enough: it is the host's.
-            for what in report::unavailable(&done.controls) {
+            for what in report::unavailable(&tested.controls) {
                 if !known.said.contains(&what) {
                     eprintln!("{what}");
                     known.said.insert(what);
                 }
             }
-            let mut board = locked(&self.board);
-            board.end(running);
-            board.done += 1;
-            match &done.failure {
-                None => board.counts.passed += 1,
-                Some(report) => {
-                    board.counts.failed.push(job.case.name.clone());
-                    known.failures.push_str(&format!("---- {} ----\n{report}\n", job.case.name));
-                }
+            if let Some(report) = &failure {
+                known.failures.push_str(&format!("---- {} ----\n{report}\n", job.case.name));
             }
-            drop((board, known));
-            job.is(done.failure.map_or(Ok(()), |report| Err(Failed::from(report))));
+            drop(known);
+            let mut board = locked(&self.board);
+            board.ended(running);
+            board.came(nth, Arc::new(tested));
+            drop(board);
+            job.is(failure.map_or(Ok(()), |report| Err(Failed::from(report))));
         }
     }
 
-    fn interrupted(&self, signal: i32) -> String {
+    /// The end, by a signal perhaps: what is known of every test that was to be run.
+    fn end(&self, signal: Option<i32>) -> Run {
+        for (nth, job) in self.jobs.iter().enumerate() {
+            let mut board = locked(&self.board);
+            if self.asked.contains(&nth) && !board.is_done(nth) {
+                board.leave(nth, &job.case, self.way(), None);
+            }
+        }
+        locked(&self.board).end(signal)
+    }
+
+    /// Writes the report that is wanted, if one is. An error is told on stderr; whether there was none.
+    fn write(&self, run: &Run) -> bool {
+        let Some(path) = &self.report else { return true };
+        match report::write(path, |out| report::junit::write(run, out)) {
+            Ok(()) => true,
+            Err(error) => {
+                eprintln!("error: {error}");
+                false
+            }
+        }
+    }
+
+    /// What is known at the end.
+    fn known(&self, run: &Run) -> String {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        format!("{}{}", known.failures, locked(&self.board).interrupted(signal))
+        format!("{}{}", known.failures, locked(&self.board).counts.render(run.took, false))
     }
 }
 

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         ("a_file_that_cannot_be_loaded_is_a_failing_test", a_file_that_cannot_be_loaded_is_a_failing_test),
         ("a_failure_says_how_to_run_it_again", a_failure_says_how_to_run_it_again),
         ("exec_passes_the_commands_end_on", exec_passes_the_commands_end_on),
+        ("bazel_gets_its_report_of_a_test_target", bazel_gets_its_report_of_a_test_target),
         ("an_empty_folder_is_an_error", an_empty_folder_is_an_error),
         ("the_command_lists_and_filters", the_command_lists_and_filters),
         ("a_shuffled_run_has_an_order_of_its_own", a_shuffled_run_has_an_order_of_its_own),
@@ -130,7 +131,7 @@ struct Said {
 }
 
 /// What a caller of these tests may have set, and they have not.
-const CALLERS: [&str; 12] = [
+const CALLERS: [&str; 14] = [
     "RUST_TEST_THREADS",
     "NEXTEST",
     "NEXTEST_EXECUTION_MODE",
@@ -138,11 +139,13 @@ const CALLERS: [&str; 12] = [
     "CARGO_TARGET_DIR",
     "ASSIZE_REQUIRE",
     "ASSIZE_SHARD",
+    "GITHUB_ACTIONS",
     "TEST_TOTAL_SHARDS",
     "TEST_SHARD_INDEX",
     "TEST_SHARD_STATUS_FILE",
     "TESTBRIDGE_TEST_ONLY",
     "TEST_TMPDIR",
+    "XML_OUTPUT_FILE",
 ];
 
 fn said(mut command: impl BorrowMut<Command>) -> Said {
@@ -353,6 +356,30 @@ fn exec_passes_the_commands_end_on() {
     assert!(said.stderr.contains("fs         proven: "), "{}", said.stderr);
     let log = fs::read_to_string(root.join("log.jsonl")).unwrap();
     assert!(log.lines().count() > 3 && log.lines().all(|line| line.starts_with("{\"v\":1,")), "{log}");
+}
+
+fn bazel_gets_its_report_of_a_test_target() {
+    let folder = fixture();
+    let report = folder.path().join("out/test.xml");
+    let run = |args: &[&str], report: &Path| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(args).env(ROOT, folder.path()).env("XML_OUTPUT_FILE", report).current_dir(folder.path());
+        said(command)
+    };
+    // A list is no run.
+    assert_eq!(run(&["--list"], &report).code, 0);
+    assert!(!report.exists());
+    assert_eq!(run(&["--skip", "good"], &report).code, 101);
+    let xml = fs::read_to_string(&report).unwrap();
+    assert!(xml.contains("tests=\"4\" skipped=\"1\" failures=\"0\" errors=\"1\""), "{xml}");
+    assert!(xml.contains("name=\"cells[word=one]\"") && !xml.contains("good.yaml"), "{xml}");
+    let unwritten = run(&["good"], Path::new("/dev/full"));
+    assert_eq!(unwritten.code, 101);
+    assert!(
+        unwritten.stderr.contains("error: the report /dev/full can't be written"),
+        "{}",
+        unwritten.stderr
+    );
 }
 
 fn an_empty_folder_is_an_error() {

@@ -35,6 +35,7 @@ fn shown(yaml: &str) -> String {
         .current_dir(folder.path())
         .env_remove("CARGO_MANIFEST_DIR")
         .env_remove("CARGO")
+        .env_remove("GITHUB_ACTIONS")
         .env("CARGO_TARGET_DIR", folder.path().join("target"))
         .output()
         .unwrap();

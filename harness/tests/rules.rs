@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use assize_core::capability::ALL;
 use assize_core::trace::{Body, Memory, Origin};
@@ -72,7 +73,13 @@ fn every_rule_is_seen_or_excused() {
             State::Lacking(why) if why.starts_with("needs root") || why.starts_with("needs not root") => {}
             State::Lacking(why) => lacking.push(format!("{}: {why}", case.name)),
             _ => {
-                let _ = case.run(Way { engine: &engine, keep: &keep, started: &started, colour: false });
+                let _ = case.run(Way {
+                    engine: &engine,
+                    keep: &keep,
+                    started: &started,
+                    began: Instant::now(),
+                    logs: None,
+                });
             }
         }
     }

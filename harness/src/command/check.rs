@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::select::{judge, unreadable};
-use crate::report;
+use crate::report::{self, Colour};
 use crate::suite::{self, State};
 
-pub(super) fn check(paths: &[PathBuf]) -> ExitCode {
+pub(super) fn check(paths: &[PathBuf], color: Colour) -> ExitCode {
     let judge = match judge() {
         Ok(judge) => judge,
         Err(code) => return code,
     };
-    let colour = report::coloured(&io::stderr());
+    let colour = color.applies(&io::stderr());
     let (mut good, mut wrong) = (0_usize, 0_usize);
     for path in paths {
         let cases = match suite::all(path, &judge) {

@@ -16,7 +16,7 @@ use assize_core::trace::{Exit, JsonLines, Sink};
 use assize_core::{Command, Errno, Policy, Remote, RunError, Sandbox, Stdin, ending};
 
 use crate::diagnostic::Diagnostic;
-use crate::report;
+use crate::report::{self, Colour};
 use crate::runner;
 use crate::scenario::deterministic::Deterministic;
 use crate::scenario::policy_file::{self, PolicyFile};
@@ -115,7 +115,7 @@ pub(super) fn run<S: Sink + 'static>(
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             if let ExecError::Policy(diagnostics) = &error {
-                eprintln!("{}", report::render(diagnostics, report::coloured(&io::stderr())));
+                eprintln!("{}", report::render(diagnostics, Colour::Auto.applies(&io::stderr())));
             }
             eprintln!("assize: {error}");
             ExitCode::from(match error {

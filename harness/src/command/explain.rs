@@ -28,7 +28,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         None => (args.scenario.as_path(), None),
     };
     let failed = |diagnostics: &[Diagnostic]| {
-        eprintln!("{}", report::render(diagnostics, report::coloured(&io::stderr())));
+        eprintln!("{}", report::render(diagnostics, report::Colour::Auto.applies(&io::stderr())));
         ExitCode::from(FAILED)
     };
     let all = match scenario::load(file.parent().unwrap_or(file), file) {

@@ -5,10 +5,12 @@
 
 mod check;
 mod completions;
+mod crew;
 mod doctor;
 mod exec;
 mod explain;
 mod record;
+mod reports;
 mod run;
 mod select;
 mod trace;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::interrupt;
+use crate::report::Colour;
 
 /// Bad usage, as for any program.
 const USAGE: u8 = 2;
@@ -26,6 +29,8 @@ const USAGE: u8 = 2;
 const FAILED: u8 = 101;
 /// As nextest: no test to run.
 const NO_TESTS: u8 = 4;
+/// All passed, but a report could not be written.
+const UNWRITTEN: u8 = 1;
 
 #[derive(Debug, Parser)]
 #[command(name = "assize", version, about = "Declarative scenarios for sandboxes", max_term_width = 100)]
@@ -38,8 +43,9 @@ struct Line {
 enum What {
     /// Run scenarios.
     ///
-    /// Exit status: 0 all passed; 101 some failed or could not be loaded; 4 no scenario matches; 2 bad usage. Interrupted,
-    /// it ends by the signal itself, after what is known is shown: a shell says 130 for Ctrl-C, 143 for SIGTERM.
+    /// Exit status: 0 all passed; 101 some failed or could not be loaded; 1 all passed, but a report could not be written; 4
+    /// no scenario matches; 2 bad usage, or a report that could not be written from the outset. Interrupted, it ends by the
+    /// signal itself, after what is known is shown and reported: a shell says 130 for Ctrl-C, 143 for SIGTERM.
     Run(run::RunArgs),
     /// List the names of scenarios.
     List(select::Selection),
@@ -48,6 +54,9 @@ enum What {
         /// Folders of scenarios, or single files.
         #[arg(default_value = "scenarios")]
         paths: Vec<PathBuf>,
+        /// Whether errors are coloured.
+        #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+        color: Colour,
     },
     /// Say what this host can and cannot do.
     ///
@@ -98,7 +107,7 @@ pub fn main() -> ExitCode {
             run::run(&args)
         }
         What::List(selection) => select::list(&selection),
-        What::Check { paths } => check::check(&paths),
+        What::Check { paths, color } => check::check(&paths, color),
         What::Doctor(args) => doctor::doctor(&args),
         What::Exec(args) => exec::exec(&args),
         What::Trace(args) => trace::trace(&args),

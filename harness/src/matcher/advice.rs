@@ -2,31 +2,34 @@
 #![forbid(unsafe_code)]
 
 use assize_core::Verdict;
-use assize_core::trace::{Action, Arg, Origin};
+use assize_core::trace::{Action, Arg, BytesText, Origin};
 
-use super::Observation;
+use super::granted::List;
+use super::{Observation, why};
+
+/// Why it was denied, and the line that would allow it, as notes; nothing for what was not denied.
+pub(super) fn on(verdict: &Verdict, seen: &Observation) -> impl Iterator<Item = String> + use<> {
+    why::denied(verdict, seen).into_iter().chain(to_allow(verdict, seen))
+}
 
 /// The line that would allow it, as a note; `None` for what was not denied, or where no line would.
-pub(super) fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> {
+fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> {
     if !matches!(verdict.action, Action::Deny(_)) {
         return None;
     }
     let call = verdict.call.name();
     match &verdict.by {
         Origin::Landlock => {
-            // As the guest wrote it, where that is enough: what `/proc/self` leads to is another in every run.
-            let absolute = || verdict.args.paths().filter(|path| path.as_bytes().starts_with(b"/"));
-            // Of two paths, as of a rename, one may lie in the work folder and be no obstacle.
-            let outside = absolute().find(|path| !is_in(&path.to_string(), seen));
-            let path = outside.or_else(|| absolute().next()).or(verdict.target.as_ref())?.to_string();
-            let grant = grant(verdict);
-            let place = if grant == "write" { place_of_change(&path, verdict) } else { &path };
+            let (list, path) = wanted(verdict, seen)?;
+            let path = path.to_string();
+            let place = if list == List::Write { place_of_change(&path, verdict) } else { &path };
             let place = if is_in(&path, seen) { "$WORK" } else { place };
             // An attempt names its path itself; a program asks the environment.
             Some(if place == "/tmp" && seen.attempts.is_empty() {
                 "to allow it: `env: { TMPDIR: $WORK }` has temporary files made in the work folder".to_owned()
             } else {
-                format!("to allow it: `policy: {{ fs: {{ {grant}: [{place}] }} }}`")
+                let list = list.name().trim_start_matches("fs.");
+                format!("to allow it: `policy: {{ fs: {{ {list}: [{place}] }} }}`")
             })
         }
         Origin::Rule { capability, .. } if capability == "fs" => {
@@ -42,17 +45,27 @@ pub(super) fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> 
     }
 }
 
+/// Which path Landlock refused, and which list of `fs` grants what the call wanted of it.
+pub(super) fn wanted<'a>(verdict: &'a Verdict, seen: &Observation) -> Option<(List, &'a BytesText)> {
+    // As the guest wrote it, where that is enough: what `/proc/self` leads to is another in every run.
+    let absolute = || verdict.args.paths().filter(|path| path.as_bytes().starts_with(b"/"));
+    // Of two paths, as of a rename, one may lie in the work folder and be no obstacle.
+    let outside = absolute().find(|path| !is_in(&path.to_string(), seen));
+    let path = outside.or_else(|| absolute().next()).or(verdict.target.as_ref())?;
+    Some((list(verdict), path))
+}
+
 /// Which list of `fs` grants what the call wanted.
-fn grant(verdict: &Verdict) -> &'static str {
+fn list(verdict: &Verdict) -> List {
     if verdict.call.name().starts_with("exec") {
-        return "exec";
+        return List::Exec;
     }
     let reads = flags(verdict).is_some_and(|flags| {
         let changes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_TMPFILE"];
         !flags.split('|').any(|flag| changes.contains(&flag))
     });
     // Whatever is refused without open flags (mkdir, rename, unlink, ...) wanted to change something.
-    if reads { "read" } else { "write" }
+    if reads { List::Read } else { List::Write }
 }
 
 /// What a policy must grant for a change to go through. A grant names what is there before the run: of a file that may
@@ -91,7 +104,7 @@ fn is_in(path: &str, seen: &Observation) -> bool {
 #[cfg(test)]
 mod tests {
     use assize_core::Errno;
-    use assize_core::trace::{Args, Body, BytesText};
+    use assize_core::trace::{Args, Body};
 
     use super::super::sample::{open, quiet, verdict};
     use super::*;

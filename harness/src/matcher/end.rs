@@ -1,10 +1,13 @@
 //! The end of the command.
 #![forbid(unsafe_code)]
 
+use std::collections::HashSet;
+
 use assize_core::Verdict;
 use assize_core::outcome::{End, Why};
 use assize_core::trace::{Action, Exit};
 
+use super::exhaustive::kind;
 use super::{Finding, Observation, advice, shown, text, verdicts};
 use crate::scenario::expect::{Exits, Expectation, Signal};
 use crate::scenario::place::YamlPath;
@@ -66,10 +69,24 @@ pub(super) fn meanwhile(expect: &Expectation, seen: &Observation, ended_wrongly:
     };
     let denied = verdicts(&seen.events).filter(|(_, verdict)| matches!(verdict.action, Action::Deny(_)));
     let unlisted: Vec<(u64, &Verdict)> = denied.filter(|(_, verdict)| !listed(verdict)).collect();
-    // Programs try much on their way and go on without it: what stopped this one is among the last.
-    for (seq, verdict) in unlisted.iter().skip(unlisted.len().saturating_sub(3)) {
+    // Programs try much on their way and go on without it: what stopped this one is among the last, and what was tried
+    // again says nothing new.
+    let mut known = HashSet::new();
+    let mut last: Vec<_> =
+        unlisted.iter().rev().filter(|(_, verdict)| known.insert(kind(verdict))).take(3).collect();
+    last.reverse();
+    for (seq, verdict) in last {
         notes.push(format!("denied meanwhile: {}", shown(*seq, verdict)));
-        notes.extend(advice::to_allow(verdict, seen));
+        notes.extend(advice::on(verdict, seen));
+    }
+    let speaks = ["Permission denied", "Operation not permitted", "EACCES", "EPERM"];
+    if unlisted.is_empty() && speaks.iter().any(|words| stderr.contains(words)) {
+        notes.push(UNSEEN.to_owned());
     }
     notes
 }
+
+/// What is said of a denial that nobody saw. Landlock tells the supervisor nothing: it sees what it performs itself.
+pub(crate) const UNSEEN: &str = "stderr speaks of a denial, and none was seen. It may be an ordinary permission of the file, or else\n\
+    Landlock refused a call that is not observed: `verdicts: { sees: [{ call: family(NAME) }] }` has calls observed,\n\
+    and their refusals with them";

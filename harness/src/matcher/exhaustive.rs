@@ -58,7 +58,7 @@ pub(super) fn judge(wanted: &Verdicts, seen: &Observation, at: &YamlPath) -> Vec
         if *count > 1 {
             finding = finding.note(format!("and {} more like it", count - 1));
         }
-        finding = finding.notes(advice::to_allow(verdict, seen));
+        finding = finding.notes(advice::on(verdict, seen));
         finding.related = nearest_pattern(wanted, verdict, seen, at);
         findings.push(finding);
     }
@@ -69,7 +69,7 @@ pub(super) fn judge(wanted: &Verdicts, seen: &Observation, at: &YamlPath) -> Vec
 }
 
 /// What verdicts that are alike have in common.
-fn kind(verdict: &Verdict) -> String {
+pub(super) fn kind(verdict: &Verdict) -> String {
     let paths: Vec<_> = verdict.args.paths().collect();
     format!("{} {:?} {:?} {:?} {paths:?}", verdict.call, verdict.action, verdict.by, verdict.target)
 }

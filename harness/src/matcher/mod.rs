@@ -9,6 +9,7 @@ mod diff;
 mod end;
 mod exhaustive;
 mod file;
+mod granted;
 pub(crate) mod inject;
 mod json;
 mod line;
@@ -16,9 +17,12 @@ mod lines;
 mod observation;
 mod text;
 mod verdict;
+mod why;
 
 use assize_core::Verdict;
 use assize_core::trace::{Body, Event};
+pub(crate) use end::UNSEEN;
+pub use granted::{DeniedCalls, Granted, GrantedPath, List};
 pub use observation::{Changes, FileSeen, Injected, Observation};
 pub(crate) use verdict::asks_for;
 
@@ -162,7 +166,7 @@ fn attempts(seen: &Observation) -> Vec<Finding> {
         let finding = Finding::new(&attempt.title, attempt.path.clone(), &attempt.label);
         let notes = attempt.answered.iter().flat_map(|answered| {
             let (seq, verdict) = answer(*answered, seen)?;
-            let advice = advice::to_allow(verdict, seen).filter(|_| !answered.denial);
+            let advice = advice::on(verdict, seen).filter(|_| !answered.denial);
             Some([format!("seen: {}", shown(seq, verdict))].into_iter().chain(advice))
         });
         finding.notes(attempt.notes.clone()).notes(notes.flatten())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use assize_core::outcome::{Control, End, Why};
 use assize_core::trace::Event;
 
+use super::Granted;
 use crate::attempt::{AttemptFinding, WantedVerdict};
 use crate::scenario::expect::{Range, VerdictPattern};
 use crate::scenario::place::YamlPath;
@@ -36,6 +37,8 @@ pub struct Observation {
     pub controls: Vec<Control>,
     /// The work folder.
     pub work: PathBuf,
+    /// What the policy grants and denies by name.
+    pub granted: Granted,
     /// Attempts that did not come out as wanted.
     pub attempts: Vec<AttemptFinding>,
     /// What the verdict log must say of attempts.

@@ -8,7 +8,7 @@ use assize_core::outcome::End;
 use assize_core::trace::{Action, Arg, Args, Body, BytesText, Event, Exit, Grounds, Known, Origin};
 use assize_core::{Errno, Syscall, Verdict};
 
-use super::Observation;
+use super::{Granted, Observation};
 
 /// A good end, and nothing else.
 pub(crate) fn quiet() -> Observation {
@@ -23,6 +23,7 @@ pub(crate) fn quiet() -> Observation {
         events: Vec::new(),
         controls: Vec::new(),
         work: "/tmp/w1".into(),
+        granted: Granted::default(),
         attempts: Vec::new(),
         wanted: Vec::new(),
         injected: Vec::new(),

@@ -329,7 +329,7 @@ pub(super) fn nearest(pattern: &VerdictPattern, seen: &Observation) -> Vec<Strin
         ));
     }
     if pattern.verdict != Some(VerdictWord::Deny) {
-        notes.extend(advice::to_allow(verdict, seen));
+        notes.extend(advice::on(verdict, seen));
     }
     notes
 }

@@ -8,7 +8,7 @@ use super::draft::{Draft, Left};
 use super::seen::Facts;
 use super::tree::{Entry, Tree};
 use super::{MOST_INPUT, RecordError};
-use crate::report::{self, Started};
+use crate::report;
 use crate::runner::scratch::Scratch;
 use crate::runner::{self, Keep, Kernel, Which};
 use crate::scenario;
@@ -76,13 +76,12 @@ fn passes(draft: &Draft) -> Result<Result<(), String>, RecordError> {
         Err(diagnostics) => return Ok(Err(report::render(&diagnostics, false))),
     };
     let keep = Keep::beneath(folder.path().to_owned()).of(Which::None);
-    let started = Started::by_command(Path::new("assize"), false, file.clone());
     for mut scenario in scenarios {
         scenario.policy.limits.timeout = Some(Time(draft.timeout));
         match runner::run(&scenario, &Kernel, &keep) {
             Ok(ran) if ran.findings.is_empty() => {}
-            Ok(ran) => return Ok(Err(report::failure(&scenario, &ran, &started, false))),
-            Err(error) => return Ok(Err(report::broken(&scenario, &error, &started, false))),
+            Ok(ran) => return Ok(Err(report::render(&report::placed(&scenario, &ran.findings), false))),
+            Err(error) => return Ok(Err(report::render(&[report::broken(&scenario, &error)], false))),
         }
     }
     Ok(Ok(()))

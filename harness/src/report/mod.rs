@@ -1,56 +1,66 @@
-//! From findings to text for a person.
+//! From a finished run ([`Run`]) to what is shown of it: text for a person, and files for programs.
 //!
 //! It shows and never judges. Nothing is printed here: whoever asked decides where it goes.
 #![forbid(unsafe_code)]
 
 mod again;
+mod colour;
+mod file;
+mod format;
+pub mod github;
+pub mod html;
+pub mod junit;
+pub mod lines;
+mod model;
+pub mod perfetto;
 mod summary;
+mod text;
 
-use std::io::IsTerminal;
 use std::path::Path;
+use std::time::SystemTime;
 
 pub use again::Started;
 use assize_core::outcome::{Control, ControlState, Report};
+pub use colour::Colour;
+pub use file::{ReportError, can_write, write};
+pub use format::{Format, Printer};
+pub use model::{Log, Origin, Outcome, Output, Repeated, Room, Run, Seen, Tally, Tested};
 pub use summary::{Counts, Word};
 
 use crate::diagnostic::Diagnostic;
 use crate::matcher::Finding;
-use crate::runner::{self, Cell, Ran, RunnerError};
+use crate::runner::{self, Cell, RunnerError};
 use crate::scenario::Scenario;
 use crate::scenario::place::{Step, YamlPath};
 
-/// Whether what is written to this stream is coloured: on a terminal, unless `NO_COLOR` asks otherwise.
-#[must_use]
-pub fn coloured(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+impl Tested {
+    /// What is wrong with it, for a person; `None`: nothing.
+    #[must_use]
+    pub fn failure(&self, colour: bool) -> Option<String> {
+        let mut diagnostics = self.findings.clone();
+        let last = diagnostics.last_mut()?;
+        if self.deterministic {
+            last.notes.extend(footer(&self.controls).lines().map(str::to_owned));
+        }
+        last.notes.extend(self.again.iter().map(|again| format!("to run it again: {again}")));
+        if let Some(kept) = &self.kept {
+            last.notes.push(format!("kept: {}/ (stdout, stderr, verdicts.jsonl, work/)", kept.display()));
+        }
+        Some(render(&diagnostics, colour))
+    }
 }
 
-/// What is wrong with a run, each finding at the line that wanted it.
+/// Each finding at the line that wanted it.
 #[must_use]
-pub fn failure(scenario: &Scenario, ran: &Ran, started: &Started, colour: bool) -> String {
-    let mut diagnostics: Vec<Diagnostic> =
-        ran.findings.iter().map(|finding| placed(scenario, finding)).collect();
-    if let Some(last) = diagnostics.last_mut() {
-        if scenario.deterministic.is_some() {
-            last.notes.extend(footer(&ran.controls).lines().map(str::to_owned));
-        }
-        last.notes.push(format!("to run it again: {}", started.again(&scenario.test.to_string())));
-        if let Some(kept) = &ran.kept {
-            let kept = shown(kept).display();
-            last.notes.push(format!("kept: {kept}/ (stdout, stderr, verdicts.jsonl, work/)"));
-        }
-    }
-    render(&diagnostics, colour)
+pub fn placed(scenario: &Scenario, findings: &[Finding]) -> Vec<Diagnostic> {
+    findings.iter().map(|finding| place(scenario, finding)).collect()
 }
 
 /// Why a scenario could not be run.
 #[must_use]
-pub fn broken(scenario: &Scenario, error: &RunnerError, started: &Started, colour: bool) -> String {
+pub fn broken(scenario: &Scenario, error: &RunnerError) -> Diagnostic {
     let at = present(scenario, &error.at(scenario));
-    let diagnostic = scenario
-        .diagnostic(error.to_string(), &at, "asked for here")
-        .note(format!("to run it again: {}", started.again(&scenario.test.to_string())));
-    render(&[diagnostic], colour)
+    scenario.diagnostic(error.to_string(), &at, "asked for here")
 }
 
 /// Diagnostics one below the other.
@@ -63,7 +73,7 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
     diagnostics.iter().map(|diagnostic| here(diagnostic).render(colour)).collect::<Vec<_>>().join("\n")
 }
 
-fn placed(scenario: &Scenario, finding: &Finding) -> Diagnostic {
+fn place(scenario: &Scenario, finding: &Finding) -> Diagnostic {
     let at = present(scenario, &finding.at);
     let mut diagnostic = scenario.diagnostic(&finding.title, &at, &finding.label);
     diagnostic.notes.clone_from(&finding.notes);
@@ -100,11 +110,12 @@ fn present(scenario: &Scenario, at: &YamlPath) -> YamlPath {
 
 /// A path as a reader would write it: from the current folder or, as Cargo runs tests in their crate's folder, from
 /// that of the workspace.
-fn shown(path: &Path) -> &Path {
+pub(crate) fn shown(path: &Path) -> &Path {
     let Ok(here) = std::env::current_dir() else { return path };
     let workspace = here.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
     let from = |folder: &Path| path.strip_prefix(folder).ok();
-    workspace.and_then(from).or_else(|| from(&here)).unwrap_or(path)
+    let plain = || path.strip_prefix(".").ok();
+    workspace.and_then(from).or_else(|| from(&here)).or_else(plain).unwrap_or(path)
 }
 
 /// The controls of a run, a line each: what was in force, and what was not.
@@ -124,8 +135,30 @@ pub fn controls(report: &Report) -> String {
 /// The cells of a sweep, a line each.
 #[must_use]
 pub fn cells(cells: &[Cell]) -> String {
-    let line = |cell: &Cell| format!("  {}  {}\n", cell.name, if cell.passed { "ok" } else { "FAILED" });
-    cells.iter().map(line).collect()
+    cells.iter().map(|cell| format!("  {}  {}\n", cell.name, came(cell))).collect()
+}
+
+/// What became of a cell, in a word.
+fn came(cell: &Cell) -> &'static str {
+    if cell.passed { "ok" } else { "FAILED" }
+}
+
+/// A control's state as a word, and what is said of it.
+#[must_use]
+pub fn standing(control: &Control) -> (&'static str, String) {
+    let (word, says) = match &control.state {
+        ControlState::Proven(saw) => ("proven", saw.as_str()),
+        ControlState::InForce(how) => ("in-force", how.as_str()),
+        ControlState::NotAsked => ("not-asked", ""),
+        ControlState::LeftOut => ("left-out", ""),
+        ControlState::Unavailable(why) => ("unavailable", why.as_str()),
+    };
+    (word, with_seen(says, control))
+}
+
+/// A time as RFC 3339 writes it, in UTC, to the millisecond.
+fn time(at: SystemTime) -> String {
+    jiff::Timestamp::try_from(at).map(|at| format!("{at:.3}")).unwrap_or_default()
 }
 
 /// In a few lines, which controls were in force, which were not asked for, and which this host can't give.
@@ -156,7 +189,11 @@ fn plain(holds: bool) -> Option<String> {
 
 /// A reason, and what of the run it is about.
 fn with_seen(why: &str, control: &Control) -> String {
-    if control.seen.is_empty() { why.to_owned() } else { format!("{why}; {}", control.seen.join(", ")) }
+    let why = Some(why.to_owned()).filter(|why| !why.is_empty());
+    why.into_iter()
+        .chain((!control.seen.is_empty()).then(|| control.seen.join(", ")))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// The controls that were asked for where possible, and that this host can't give: told without being asked.
@@ -167,5 +204,7 @@ pub fn unavailable(report: &Report) -> impl Iterator<Item = String> {
     })
 }
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

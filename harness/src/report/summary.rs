@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::{Outcome, Tested, unavailable};
+
 /// What became of a test, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
@@ -20,12 +22,22 @@ impl Word {
     /// The word, as libtest writes it.
     #[must_use]
     pub fn render(self, colour: bool) -> String {
-        let (word, code) = match self {
-            Self::Ok => ("ok", 32),
-            Self::Failed => ("FAILED", 31),
-            Self::Ignored => ("ignored", 33),
+        let word = match self {
+            Self::Ok => "ok",
+            Self::Failed => "FAILED",
+            Self::Ignored => "ignored",
         };
-        if colour { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
+        self.colour(word, colour)
+    }
+
+    /// A text in its colour.
+    pub(super) fn colour(self, text: &str, colour: bool) -> String {
+        let code = match self {
+            Self::Ok => 32,
+            Self::Failed => 31,
+            Self::Ignored => 33,
+        };
+        if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -51,6 +63,24 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts one more.
+    pub fn add(&mut self, tested: &Tested) {
+        self.unavailable.extend(unavailable(&tested.controls));
+        match &tested.outcome {
+            Outcome::Passed => self.passed += 1,
+            Outcome::Failed | Outcome::Broken => self.failed.push(tested.name.clone()),
+            Outcome::Ignored(why) => self.ignored.push((tested.name.clone(), why.clone())),
+            Outcome::GivenUp => self.given_up.push(tested.name.clone()),
+            Outcome::NotRun => self.not_run += 1,
+        }
+    }
+
+    /// Whether nothing failed, and nothing was given up.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.failed.is_empty() && self.interrupted.is_none()
+    }
+
     /// The summary.
     #[must_use]
     pub fn render(&self, took: Duration, colour: bool) -> String {

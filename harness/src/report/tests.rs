@@ -44,11 +44,18 @@ fn finding() -> Finding {
     }
 }
 
+fn tested(yaml: &str, finding: &Finding, started: &Started, kept: Option<std::path::PathBuf>) -> Tested {
+    let scenario = scenario(yaml);
+    let findings = placed(&scenario, std::slice::from_ref(finding));
+    let again = Some(started.again(&scenario.test.to_string()));
+    Tested { findings, again, kept, ..sample::tested("leaks.yaml::leaks", Outcome::Failed) }
+}
+
 #[test]
 fn a_failure_shows_the_line_that_wanted_it_and_how_to_run_it_again() {
-    let kept = Some(std::env::current_dir().unwrap().parent().unwrap().join("target/assize/report-leaks"));
-    let ran = Ran { findings: vec![finding()], controls: Report::default(), kept, cells: Vec::new() };
-    let text = failure(&scenario(YAML), &ran, &Started::Cargo("scenarios".into()), false);
+    let kept = Some("target/assize/report-leaks".into());
+    let tested = tested(YAML, &finding(), &Started::Cargo("scenarios".into()), kept);
+    let text = tested.failure(false).unwrap();
     for wanted in [
         "error: openat(\"/etc/passwd\") was allowed, and `exhaustive: all` does not list it\n",
         "--> scenarios/report/leaks.yaml:5:5\n",
@@ -62,25 +69,21 @@ fn a_failure_shows_the_line_that_wanted_it_and_how_to_run_it_again() {
         assert!(text.contains(wanted), "{wanted}\n{text}");
     }
     assert!(!text.contains('\x1b'));
-    assert!(failure(&scenario(YAML), &ran, &Started::Cargo("x".into()), true).contains('\x1b'));
+    assert!(tested.failure(true).unwrap().contains('\x1b'));
 }
 
 #[test]
 fn what_the_file_does_not_say_is_shown_at_what_is_run() {
     let mut finding = finding();
     finding.at = YamlPath::from(["expect", "exit"]);
-    let ran = Ran { findings: vec![finding], controls: Report::default(), kept: None, cells: Vec::new() };
-    let text = failure(&scenario(YAML), &ran, &Started::Command("scenarios".into()), false);
+    let text = tested(YAML, &finding, &Started::Command("scenarios".into()), None).failure(false).unwrap();
     assert!(text.contains("leaks.yaml:2:1\n") && text.contains("2 | run: [cat, x]\n"), "{text}");
 }
 
 #[test]
 fn a_run_that_did_not_take_place_says_why() {
-    let text = broken(&scenario(YAML), &RunnerError::NoProgram, &Started::Command("scenarios".into()), false);
-    assert!(
-        text.contains("error: `run` names no program") && text.contains("assize run scenarios --exact"),
-        "{text}"
-    );
+    let text = render(&[broken(&scenario(YAML), &RunnerError::NoProgram)], false);
+    assert!(text.contains("error: `run` names no program") && text.contains("asked for here"), "{text}");
 }
 
 #[test]

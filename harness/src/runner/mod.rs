@@ -6,6 +6,7 @@
 
 mod copy;
 mod engine;
+mod granted;
 mod inject;
 mod keep;
 mod left;
@@ -27,7 +28,7 @@ use assize_core::outcome::Report;
 use assize_core::plan::PlanError;
 use assize_core::policy::Observe;
 use assize_core::syscall::family;
-use assize_core::trace::Memory;
+use assize_core::trace::{Event, Memory};
 use assize_core::{Command, Handler, HandlerError, Outcome, Policy, RunError, Stdin, Syscall};
 pub use engine::{Engine, Handlers, Kernel};
 pub use keep::{Keep, Which};
@@ -56,6 +57,19 @@ pub struct Ran {
     pub kept: Option<PathBuf>,
     /// The cells of a sweep, in the order in which they were run.
     pub cells: Vec<Cell>,
+    /// What the judged run wrote to descriptor 1.
+    pub stdout: Vec<u8>,
+    /// And to descriptor 2.
+    pub stderr: Vec<u8>,
+    /// Its events.
+    pub events: Vec<Event>,
+}
+
+impl Ran {
+    fn of(take: Take, findings: Vec<Finding>, kept: Option<PathBuf>, cells: Vec<Cell>) -> Self {
+        let Observation { stdout, stderr, events, .. } = take.seen;
+        Self { findings, controls: take.controls, kept, cells, stdout, stderr, events }
+    }
 }
 
 /// One run of a sweep.
@@ -246,7 +260,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         }
         if !findings.is_empty() {
             let kept = keep.run(&scenario.test, &[("", &first), (&format!("run-{nth}"), &other)], true);
-            return Ok(Ran { findings, controls: first.controls, kept, cells: Vec::new() });
+            return Ok(Ran::of(first, findings, kept, Vec::new()));
         }
     }
     let swept = match &scenario.sweep {
@@ -260,7 +274,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
     }
     let kept = keep.run(&scenario.test, &takes, !findings.is_empty());
     let cells = swept.map(|swept| swept.cells).unwrap_or_default();
-    Ok(Ran { findings, controls: first.controls, kept, cells })
+    Ok(Ran::of(first, findings, kept, cells))
 }
 
 /// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.
@@ -283,7 +297,8 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
             |other: &&Finding| other.at == finding.at && (other.title == finding.title || finding.at == end);
         let Some(other) = explained.iter().find(same) else { continue };
         // The same thing went wrong, and there is more to say of it.
-        if finding.at == end || other.notes.starts_with(&finding.notes) {
+        let told: Vec<_> = finding.notes.iter().filter(|note| *note != matcher::UNSEEN).collect();
+        if finding.at == end || other.notes.iter().take(told.len()).eq(told) {
             finding.notes.clone_from(&other.notes);
         }
     }
@@ -363,6 +378,7 @@ fn take(
         events,
         controls: outcome.report.controls.clone(),
         work: work.path().to_owned(),
+        granted: granted::of(scenario, work.path()),
         attempts,
         wanted,
         injected: injections.came(),
@@ -392,7 +408,22 @@ fn own(scenario: &Scenario, engine: &dyn Engine) -> Result<Handlers, RunnerError
 fn show(observe: &mut Observe, look: Look) {
     match look {
         Look::AsExpected => {}
-        Look::Denials => observe.denials = true,
+        Look::Denials => {
+            observe.denials = true;
+            // What Landlock refuses is seen of calls that are performed, and of no others.
+            observe.in_passing = false;
+            let families = [
+                &family::EXEC,
+                &family::LINK,
+                &family::MKDIR,
+                &family::MKNOD,
+                &family::RENAME,
+                &family::SYMLINK,
+                &family::TRUNCATE,
+                &family::UNLINK,
+            ];
+            observe.calls.extend(families.iter().flat_map(|family| family.syscalls()));
+        }
         Look::Everything => {
             let families =
                 [&family::OPEN, &family::EXEC, &family::READLINK, &family::RENAME, &family::UNLINK];
@@ -407,7 +438,7 @@ fn start(
     policy: Policy,
     command: Command,
     handlers: Handlers,
-) -> Result<(Outcome, Vec<assize_core::Event>), RunnerError> {
+) -> Result<(Outcome, Vec<Event>), RunnerError> {
     let log = Memory::default();
     let outcome = engine.run(policy, command, handlers, log.clone()).map_err(|error| match error {
         RunError::Handler(HandlerError::OnDenySyscall { syscall, by }) => {

@@ -239,6 +239,30 @@ impl PolicySpec {
         self.limits.timeout.map(|timeout| timeout.0)
     }
 
+    /// Every path that the policy names, with the list of `fs` and the place in it; without a place where nothing is said.
+    #[must_use]
+    pub fn paths(&self, work: &Path) -> Vec<(&'static str, Option<usize>, PathBuf)> {
+        let Some(fs) = &self.fs else {
+            let read = PolicyPath::System.expand(work).into_iter().map(|path| ("read", None, path));
+            return read.chain([("write", None, work.to_owned())]).collect();
+        };
+        let none = Vec::new();
+        let lists = [
+            ("read", &fs.read),
+            ("write", &fs.write),
+            ("exec", fs.exec.as_ref().unwrap_or(&none)),
+            ("deny", &fs.deny),
+        ];
+        let items = lists
+            .into_iter()
+            .flat_map(|(list, paths)| paths.iter().enumerate().map(move |(nth, path)| (list, nth, path)));
+        items
+            .flat_map(|(list, nth, path)| {
+                path.expand(work).into_iter().map(move |path| (list, Some(nth), path))
+            })
+            .collect()
+    }
+
     /// The sandbox's policy for a run in this work folder.
     #[must_use]
     pub fn compile(&self, work: &Path) -> Policy {

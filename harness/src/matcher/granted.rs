@@ -1,0 +1,87 @@
+//! What a policy grants and denies by name, and where the file says so.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use assize_core::Syscall;
+
+/// The names in a policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// Paths.
+    pub paths: Vec<GrantedPath>,
+    /// Calls in `syscalls.deny`.
+    pub denied: Vec<DeniedCalls>,
+    /// Whether `fs.exec` is given; else whatever may be read may be executed.
+    pub limits_exec: bool,
+}
+
+/// A list of `policy.fs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `fs.read`.
+    Read,
+    /// `fs.write`.
+    Write,
+    /// `fs.exec`.
+    Exec,
+    /// `fs.deny`.
+    Deny,
+}
+
+/// A path in such a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedPath {
+    /// The list.
+    pub list: List,
+    /// The path.
+    pub path: PathBuf,
+    /// Where it leads.
+    pub real: PathBuf,
+    /// The line that names it; `None`: no line does, it is granted where nothing is said.
+    pub line: Option<usize>,
+}
+
+/// An item of `syscalls.deny`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeniedCalls {
+    /// The calls.
+    pub calls: BTreeSet<Syscall>,
+    /// The line that names them.
+    pub line: Option<usize>,
+}
+
+impl List {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "fs.read",
+            Self::Write => "fs.write",
+            Self::Exec => "fs.exec",
+            Self::Deny => "fs.deny",
+        }
+    }
+}
+
+impl Granted {
+    /// The deepest name in one of these lists that covers a path.
+    pub(super) fn covers(&self, path: &Path, lists: &[List]) -> Option<&GrantedPath> {
+        let fits = |one: &&GrantedPath| {
+            lists.contains(&one.list) && (path.starts_with(&one.path) || path.starts_with(&one.real))
+        };
+        self.paths.iter().filter(fits).max_by_key(|one| one.path.components().count())
+    }
+
+    /// The lists by which this one's access is granted.
+    pub(super) fn granting(&self, list: List) -> &'static [List] {
+        match list {
+            List::Read => &[List::Read, List::Write],
+            List::Exec if !self.limits_exec => &[List::Read, List::Write],
+            List::Exec => &[List::Exec],
+            List::Write => &[List::Write],
+            List::Deny => &[],
+        }
+    }
+}
