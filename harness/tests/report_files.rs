@@ -238,13 +238,29 @@ fn an_interrupted_run_leaves_no_half_report() {
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     let status = run.wait().unwrap();
     assert!(status.signal() == Some(Signal::INT.as_raw()) || status.code() == Some(130), "{status}");
-    // What was there before, or a whole one; and nothing else.
-    let text = fs::read_to_string(folder.path().join("r/l.jsonl")).unwrap();
-    assert!(text == "before" || text.lines().last().unwrap().contains("\"summary\""), "{text}");
+    // A whole one, of what is known.
+    let lines = lines(folder.path());
+    assert_eq!(lines[1]["event"]["scenario"]["outcome"], "given-up", "{lines:?}");
+    let summary = &lines.last().unwrap()["event"]["summary"];
+    assert_eq!((&summary["given_up"], &summary["interrupted"]), (&1.into(), &2.into()));
     let known = ["l.jsonl", "p.html"];
     for entry in fs::read_dir(folder.path().join("r")).unwrap() {
         assert!(known.contains(&entry.unwrap().file_name().to_str().unwrap()));
     }
+}
+
+#[test]
+fn a_scenario_that_is_run_several_times_is_one_entry() {
+    let folder = fixture();
+    let args = ["run", "good.yaml", "sub-bad.yaml", "--stress=3", "-j2", "--json", "r/l.jsonl"];
+    assert_eq!(assize(folder.path(), &args, &[]).code, 101);
+    let lines = lines(folder.path());
+    let often: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line["event"]["scenario"].get("repeated"))
+        .map(Value::to_string)
+        .collect();
+    assert_eq!(often, [r#"{"failed":0,"runs":3}"#, r#"{"failed":3,"runs":3}"#]);
 }
 
 #[test]

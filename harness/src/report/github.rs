@@ -121,7 +121,10 @@ mod tests {
                 .is_empty()
         );
         assert!(lines[0].starts_with(&start[..start.len() - 1]), "{text}");
-        assert!(lines[0].ends_with("::100%25, a: b\\r%0A::error::fake%0Aa help"), "{text}");
+        assert!(
+            lines[0].ends_with("::100%25, a: b\\r%0A::error::fake%0Aa help%0A2 of 5 runs failed"),
+            "{text}"
+        );
         assert!(
             lines[1]
                 .starts_with("::error file=scenarios/b.yaml,line=1,col=1,title=b.yaml%3A%3A(load)::unknown")

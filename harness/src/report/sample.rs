@@ -41,7 +41,7 @@ pub(crate) fn tested(name: &str, outcome: Outcome) -> Tested {
 /// One scenario of each outcome.
 pub(crate) fn run() -> Run {
     let hostile = String::from_utf8_lossy(HOSTILE).into_owned();
-    let span = |line, start| Span { file: 0, start, end: start + 3, line, column: 1 };
+    let span = |line, start| Span { start, end: start + 3, line, column: 1, file: 0 };
     let mut failed = tested(&format!("a.yaml::{hostile}"), Outcome::Failed);
     let finding = Diagnostic::new(format!("a title {hostile}"), "scenarios/a.yaml")
         .at(Arc::clone(&failed.origin.source), Some(span(2, 16)), format!("a label {hostile}"))

@@ -10,7 +10,8 @@ use crate::scenario::place::YamlPath;
 /// As the policy stands in this work folder.
 pub(super) fn of(scenario: &Scenario, work: &Path) -> Granted {
     let fs = YamlPath::from(["policy", "fs"]);
-    let line = |at: &YamlPath| scenario.span(at).map(|span| span.line);
+    // A line of a file that it extends would be looked for in its own.
+    let line = |at: &YamlPath| scenario.span(at).filter(|span| span.file == 0).map(|span| span.line);
     let list = |name: &str| match name {
         "read" => List::Read,
         "write" => List::Write,
