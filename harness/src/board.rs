@@ -66,6 +66,12 @@ impl Board {
         self.done.len()
     }
 
+    /// A run has ended, which [`run`] has begun.
+    pub(crate) fn ended(&mut self, running: u64) {
+        self.running.remove(&running);
+        self.progress.show(self);
+    }
+
     /// Whether this one is.
     pub(crate) fn is_done(&self, test: usize) -> bool {
         self.done.contains(&test)
@@ -124,7 +130,8 @@ impl Board {
     }
 }
 
-/// Runs a test in its turn, and remembers how long it took.
+/// Runs a test in its turn, and remembers how long it took. Its end is for the caller to say, with what came of it: in
+/// between nobody may find it neither running nor done.
 pub(crate) fn run<T>(
     board: &Mutex<Board>,
     test: usize,
@@ -132,7 +139,7 @@ pub(crate) fn run<T>(
     key: &str,
     turn: Result<Turn<'_, T>, PlaceError>,
     way: Way<'_>,
-) -> Tested {
+) -> (Tested, u64) {
     let running = locked(board).begin(test, &case.name);
     let since = Instant::now();
     let tested = match &turn {
@@ -143,11 +150,8 @@ pub(crate) fn run<T>(
     };
     let took = since.elapsed();
     drop(turn);
-    let mut board = locked(board);
-    board.running.remove(&running);
-    board.progress.show(&board);
-    board.history.note(key, took, tested.outcome.is_failure());
-    tested
+    locked(board).history.note(key, took, tested.outcome.is_failure());
+    (tested, running)
 }
 
 /// What is known, even after a panic.

@@ -30,7 +30,9 @@ pub mod runner;
 pub mod scenario;
 pub mod shard;
 pub mod suite;
+mod target;
 pub mod trace;
 pub mod trial;
 
+pub use target::Target;
 pub use trial::main;

@@ -24,7 +24,7 @@ use crate::pool::Pool;
 use crate::portion::Portion;
 use crate::progress::Progress;
 use crate::report::{self, Colour, Counts, Run, Started};
-use crate::runner::{Keep, Kernel, scratch};
+use crate::runner::{Engine, Keep, Kernel, scratch};
 use crate::suite::{self, Case, Judge, State, Way};
 
 /// Runs every scenario beneath `root` as a test; relative to the crate's own folder.
@@ -37,6 +37,11 @@ use crate::suite::{self, Case, Judge, State, Way};
 /// }
 /// ```
 pub fn main(root: impl AsRef<Path>) -> ExitCode {
+    run(root.as_ref(), Arc::new(Kernel))
+}
+
+/// The same, by this engine.
+pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
     interrupt::watch();
     let threads = std::env::var("RUST_TEST_THREADS").ok();
     let shim = match Shim::parse(std::env::args_os().skip(1), threads.as_deref()) {
@@ -64,7 +69,7 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
         }
     };
     let judge = Judge { host: Host::probe(), required };
-    let root = beneath_the_crate(root.as_ref());
+    let root = beneath_the_crate(root);
     let cases = if arguments.exact && !shim.filters.is_empty() {
         let names: BTreeSet<_> = shim.filters.iter().collect();
         Ok(names.into_iter().filter_map(|name| suite::named(&root, name, &judge)).collect())
@@ -99,7 +104,7 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
     if arguments.list {
         return list(&arguments, cases);
     }
-    let crew = Arc::new(Crew::new(cases, &root, &executable, &arguments));
+    let crew = Arc::new(Crew::new(cases, engine, &root, &executable, &arguments));
     // libtest-mimic starts as many threads as it is told, however few tests there are.
     arguments.test_threads = Some(crew.threads.min(crew.jobs.len()).max(1));
     let _kept = scratch::keep();
@@ -150,6 +155,7 @@ fn coloured(arguments: &libtest_mimic::Arguments) -> bool {
 /// wait for what comes of theirs. So one that waits for its group keeps nobody from running.
 struct Crew {
     threads: usize,
+    engine: Arc<dyn Engine>,
     /// Which of the tests are to be run.
     asked: BTreeSet<usize>,
     jobs: Vec<Arc<Job>>,
@@ -182,7 +188,13 @@ struct Job {
 }
 
 impl Crew {
-    fn new(cases: Vec<Case>, root: &Path, executable: &Path, arguments: &libtest_mimic::Arguments) -> Self {
+    fn new(
+        cases: Vec<Case>,
+        engine: Arc<dyn Engine>,
+        root: &Path,
+        executable: &Path,
+        arguments: &libtest_mimic::Arguments,
+    ) -> Self {
         let keep = Keep::near(&std::env::current_dir().unwrap_or_default());
         // nextest orders, and remembers, by itself.
         let history =
@@ -220,6 +232,7 @@ impl Crew {
         board.holds = report.is_some();
         let crew = Self {
             threads,
+            engine,
             asked,
             began: board.since,
             board: Mutex::new(board),
@@ -240,7 +253,7 @@ impl Crew {
     }
 
     fn way(&self) -> Way<'_> {
-        Way { engine: &Kernel, keep: &self.keep, started: &self.started, began: self.began, logs: None }
+        Way { engine: &*self.engine, keep: &self.keep, started: &self.started, began: self.began, logs: None }
     }
 
     fn trials(&self) -> Vec<Trial> {
@@ -267,7 +280,7 @@ impl Crew {
 
     fn work(&self) {
         while let Some(((nth, job), turn)) = self.pool.next() {
-            let tested = board::run(&self.board, nth, &job.case, &job.key, turn, self.way());
+            let (tested, running) = board::run(&self.board, nth, &job.case, &job.key, turn, self.way());
             let failure = tested.failure(self.colour);
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             // Once is enough: it is the host's.
@@ -281,7 +294,10 @@ impl Crew {
                 known.failures.push_str(&format!("---- {} ----\n{report}\n", job.case.name));
             }
             drop(known);
-            locked(&self.board).came(nth, Arc::new(tested));
+            let mut board = locked(&self.board);
+            board.ended(running);
+            board.came(nth, Arc::new(tested));
+            drop(board);
             job.is(failure.map_or(Ok(()), |report| Err(Failed::from(report))));
         }
     }

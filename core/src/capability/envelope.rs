@@ -86,7 +86,7 @@ pub const ENVELOPE: &[Source] = &[
         "/dev/urandom, /dev/random",
         Hold::Emulated,
         "random",
-        "a stream for each open, from a character device",
+        "a stream for each open, from a character device; how much of it a long read gives is not controlled",
         "random/the-random-device-stays-a-device.yaml",
     ),
     held(
@@ -245,6 +245,6 @@ pub const ENVELOPE: &[Source] = &[
     ),
     loose(
         "the network, and whatever else answers from outside",
-        "its time is the real one, and so are its answers",
+        "its time is the real one, and so are its answers, and the ports that the kernel picks",
     ),
 ];

@@ -173,7 +173,8 @@ impl Capability for Schedule {
     const PROMISE: &'static str = "The guests of a run share one processor and one real-time priority: each runs until it \
         waits, and none is interrupted for another, at any load. Only where the host gives such priorities; the report says \
         where it doesn't. What waits for a disk, for the network, for a clock, for a handler of the user's, or for a lock of the kernel's that \
-        other processes hold, goes on when that does. Runs that share a processor wait for each other.";
+        other processes hold, goes on when that does. Who never waits keeps all others from running, also one that a timer \
+        wakes, as timeout(1) does: only the run's own time limit ends it. Runs that share a processor wait for each other.";
     const RULES: &'static [Rule<Self>] = &[
         Rule {
             calls: Calls::Family(&family::SCHEDULE_SET),

@@ -278,7 +278,8 @@ impl Keeper {
                     });
                 }
                 Ok(Told::Ready { init, init_pid, root, worker }) => {
-                    let mut servants = vec![worker];
+                    // init ends all guests with the command: at once, so that none comes further than in other runs.
+                    let mut servants = vec![worker, init_pid];
                     let tracker = match self.track(root, namespaces) {
                         Ok(followed) => followed.map(|(tracker, id)| {
                             servants.push(id);

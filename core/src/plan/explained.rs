@@ -18,6 +18,8 @@ pub enum Way {
     Runs,
     /// The filter makes it fail.
     Fails,
+    /// The supervisor makes it fail, as the filter would, because somebody looks.
+    Refused,
     /// It runs in the kernel, once it was seen.
     Seen,
     /// The supervisor asks who is to answer.
@@ -31,7 +33,7 @@ pub enum Way {
 impl Way {
     /// All of them.
     pub const ALL: &'static [Self] =
-        &[Self::Runs, Self::Fails, Self::Seen, Self::Asked, Self::Performed, Self::Stopped];
+        &[Self::Runs, Self::Fails, Self::Refused, Self::Seen, Self::Asked, Self::Performed, Self::Stopped];
 
     /// In words.
     #[must_use]
@@ -39,6 +41,7 @@ impl Way {
         match self {
             Self::Runs => "runs unseen",
             Self::Fails => "fails in the filter",
+            Self::Refused => "refused by the supervisor",
             Self::Seen => "seen in passing",
             Self::Asked => "asked about",
             Self::Performed => "performed",
@@ -52,6 +55,7 @@ impl Way {
         match self {
             Self::Runs => "some 70 ns, for the filter",
             Self::Fails => "nothing that the call itself would not cost",
+            Self::Refused => "receive, send",
             Self::Seen => "receive, send; `process_vm_readv` if a sink wants the path",
             Self::Asked => "receive, still waiting?, `process_vm_writev`, send",
             Self::Performed => {
@@ -104,8 +108,8 @@ impl Plan {
             Some(Action::Errno(_) | Action::Kill) => Way::Fails,
             Some(Action::Stop) => Way::Stopped,
             Some(Action::Ask) => match self.entry(call) {
+                Some(entry) if entry.asks.iter().any(|ask| ask.denies) => Way::Refused,
                 Some(entry) if entry.perform.is_some() => Way::Performed,
-                Some(entry) if entry.asks.iter().any(|ask| ask.denies) => Way::Fails,
                 Some(entry) if entry.handlers.is_empty() && entry.asks.iter().all(looks) => Way::Seen,
                 _ => Way::Asked,
             },

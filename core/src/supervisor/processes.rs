@@ -71,8 +71,8 @@ impl Processes {
             }
             return None;
         }
-        let process = self.by_tgid.remove(&tid)?;
-        for thread in process.threads {
+        let mut process = self.by_tgid.remove(&tid)?;
+        for thread in std::mem::take(&mut process.threads) {
             self.threads.remove(&thread);
         }
         // Whoever takes its end may know how far it came.

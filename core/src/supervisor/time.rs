@@ -119,8 +119,9 @@ impl OwnTime {
         }
     }
 
-    /// Its end.
-    pub(super) fn end(&self) -> Ended {
+    /// Its end, after all of its timers that have expired.
+    pub(super) fn end(&mut self) -> Ended {
+        self.expire();
         let used = self.used.saturating_add(self.used_by_children);
         Ended { elapsed: self.elapsed, used, touched: self.touched }
     }
@@ -441,6 +442,17 @@ mod tests {
         own.reaches(u64::MAX);
         let _ = time.read(&mut own);
         assert!(time.shown(Base::Epoch, u64::MAX).seconds > 0);
+    }
+
+    #[test]
+    fn who_was_ended_by_its_timer_has_come_as_far_as_that() {
+        let mut child = OwnTime::default();
+        let long_ago = real().saturating_sub(1_000_000_000);
+        child.arm(Timer::Interval, Some(Armed { at: 70, really: long_ago, interval: 0 }));
+        let mut parent = OwnTime::default();
+        parent.child_ended(3, child.end());
+        parent.waited_for(3);
+        assert_eq!(time(ClockMode::Frozen).peek(&mut parent), 70);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! raw system calls only: even libc's `errno` would be the worker thread's own.
 
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::Ordering;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use syscalls::Sysno;
 use syscalls::raw::{syscall1, syscall2, syscall3, syscall4, syscall5, syscall6};
@@ -44,10 +45,7 @@ pub(super) extern "C" fn init_stage(argument: *mut c_void) -> c_int {
         }
         // Orphans come to this process also where there is no pid namespace.
         let _ = syscall5(Sysno::prctl as usize, libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0, 0);
-        while frame.shared.mapped.load(Ordering::SeqCst) == 0 {
-            let word = frame.shared.mapped.as_ptr() as usize;
-            syscall4(Sysno::futex as usize, word, libc::FUTEX_WAIT as usize, 0, 0);
-        }
+        wait_as_init(frame, &frame.shared.mapped);
         if frame.shared.mapped.load(Ordering::SeqCst) != 1 {
             give_up(&frame.shared, Step::Lost, libc::ECANCELED);
         }
@@ -84,6 +82,26 @@ pub(super) extern "C" fn init_stage(argument: *mut c_void) -> c_int {
             libc::AT_EMPTY_PATH as usize,
         );
         give_up(&frame.shared, Step::ExecInit, failed(result).unwrap_or(libc::EIO))
+    }
+}
+
+/// Waits, as init, while `word` is 0. A supervisor that died before init could ask for a signal at its death is noticed.
+///
+/// # Safety
+/// The caller is init, on its way to exec.
+pub(super) unsafe fn wait_as_init(frame: &Frame, word: &AtomicU32) {
+    let turn = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let mut gone = libc::pollfd { fd: frame.supervisor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    while word.load(Ordering::SeqCst) == 0 {
+        let word = word.as_ptr() as usize;
+        // SAFETY: a futex operation on a live, aligned word, and a poll of one descriptor; both structures are on this stack.
+        unsafe {
+            if syscall3(Sysno::poll as usize, &raw mut gone as usize, 1, 0) == 1 {
+                give_up(&frame.shared, Step::Lost, libc::ECHILD);
+            }
+            let turn = &raw const turn as usize;
+            syscall4(Sysno::futex as usize, word, libc::FUTEX_WAIT as usize, 0, turn);
+        }
     }
 }
 

@@ -190,6 +190,8 @@ pub(super) struct Frame {
     pub(super) program: libc::sock_fprog,
     pub(super) guest_stack: Stack,
     pub(super) init_stack: Stack,
+    /// This process: readable once it is gone (`man 2 pidfd_open`).
+    pub(super) supervisor: OwnedFd,
     /// Where the guest is not init's child from the first.
     pub(super) between: Option<Between>,
     /// Written by init alone, once.
@@ -227,6 +229,7 @@ impl Starting {
             program: libc::sock_fprog { len: 0, filter: ptr::null_mut() },
             guest_stack: Stack::new()?,
             init_stack: Stack::new()?,
+            supervisor: own_pidfd()?,
             between: if start.own_proc { Some(Between::new()?) } else { None },
             init_name: UnsafeCell::new([0; 12]),
             init_argv: UnsafeCell::new([ptr::null(); 3]),
@@ -377,6 +380,13 @@ impl Drop for Starting {
             drop(taken(left));
         }
     }
+}
+
+/// A pidfd of this process.
+fn own_pidfd() -> Result<OwnedFd, Failure> {
+    let flags = rustix::process::PidfdFlags::empty();
+    rustix::process::pidfd_open(rustix::process::getpid(), flags)
+        .map_err(|errno| Failure { step: Step::Parent, errno: errno.into() })
 }
 
 /// A descriptor that a child has left in our table, for whoever takes it first.

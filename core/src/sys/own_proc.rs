@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use syscalls::Sysno;
 use syscalls::raw::{syscall1, syscall2, syscall4, syscall5};
 
-use super::child::{failed, give_up, guest_stage};
+use super::child::{failed, give_up, guest_stage, wait_as_init};
 use super::clone::{Failure, Frame, Shared, Stack, Starting, Step, taken, wake};
 use crate::Errno;
 
@@ -150,6 +150,7 @@ pub(super) unsafe fn mount_and_wait(frame: &Frame) {
         }
         shared.mounted.store(1, Ordering::SeqCst);
         wake(&shared.mounted);
+        wait_as_init(frame, &shared.adopted);
         wait_adopted(shared);
     }
 }

@@ -149,20 +149,21 @@ impl Crew {
             }
             if let Some(tested) = job.case.skipped(way) {
                 drop(turn);
-                self.came(nth, tested);
+                self.came(nth, tested, None);
                 continue;
             }
-            let tested = board::run(&self.board, nth, &job.case, &job.key, turn, way);
-            let failed = tested.outcome.is_failure();
+            let (tested, running) = board::run(&self.board, nth, &job.case, &job.key, turn, way);
+            // Nothing begins while the failure is still being written.
+            if tested.outcome.is_failure() && self.how.fail_fast {
+                self.pool.stop();
+            }
             let mut tally = tally(&job);
             tally.take(tested);
             let shown = if tally.runs == self.runs() { self.shown(&mut tally) } else { None };
             drop(tally);
-            if let Some(tested) = shown {
-                self.came(nth, tested);
-            }
-            if failed && self.how.fail_fast {
-                self.pool.stop();
+            match shown {
+                Some(tested) => self.came(nth, tested, Some(running)),
+                None => locked(&self.board).ended(running),
             }
         }
     }
@@ -174,10 +175,15 @@ impl Crew {
     }
 
     /// Something is known of a test, and said.
-    fn came(&self, nth: usize, tested: Tested) {
+    fn came(&self, nth: usize, tested: Tested, running: Option<u64>) {
         let tested = Arc::new(tested);
+        let mut board = locked(&self.board);
+        if let Some(running) = running {
+            board.ended(running);
+        }
         // Whoever does not read what is printed keeps nothing from being reported.
-        locked(&self.board).came(nth, Arc::clone(&tested));
+        board.came(nth, Arc::clone(&tested));
+        drop(board);
         self.tell(&tested);
     }
 

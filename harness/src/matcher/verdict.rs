@@ -182,8 +182,9 @@ fn by_matches(wanted: &ByPattern, by: &Origin) -> bool {
     match (wanted, by) {
         (ByPattern::Capability(name), Origin::Rule { capability, .. }) => name == capability,
         (ByPattern::Inject, by) => inject::has_made(by),
-        (ByPattern::Handler, Origin::Handler(_))
-        | (ByPattern::Handler, Origin::Named(_))
+        (ByPattern::Handler(None), by @ Origin::Named(_)) => !inject::has_made(by),
+        (ByPattern::Handler(Some(wanted)), Origin::Named(name)) => wanted == name,
+        (ByPattern::Handler(None), Origin::Handler(_))
         | (ByPattern::Landlock, Origin::Landlock)
         | (ByPattern::Kernel, Origin::Kernel)
         | (ByPattern::Supervisor, Origin::Supervisor(_)) => true,

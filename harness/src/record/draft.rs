@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::tree::Entry;
 use super::vary::Wanted;
@@ -51,6 +52,8 @@ pub(super) struct Draft {
     pub(super) opens: Vec<String>,
     pub(super) never_connects: bool,
     pub(super) exhaustive: bool,
+    /// How long a run of it may take while it is being made: whatever it lacks then must not make it wait for ever.
+    pub(super) timeout: Duration,
     /// What a reader should know that it does not test.
     pub(super) left_out: Vec<String>,
 }

@@ -49,6 +49,9 @@ fn grantable(path: &Path) -> Option<PathBuf> {
         });
         return Some(if of_process { "/proc".into() } else { path.to_owned() });
     }
+    // A control group is called as this host calls it.
+    const GROUPS: &str = "/sys/fs/cgroup";
+    let path = if path.starts_with(GROUPS) { Path::new(GROUPS) } else { path };
     path.exists().then(|| path.to_owned())
 }
 

@@ -194,6 +194,9 @@ fn take(
         return Err(RecordError::Interrupted);
     }
     let work = Scratch::make(&format!("record {nth}")).map_err(RecordError::Scratch)?;
+    // The folder above shows how many there are, to whoever lists it.
+    let beside = || Scratch::make("record beside").map_err(RecordError::Scratch);
+    let _beside = if varied { Some((beside()?, beside()?)) } else { None };
     before.write(work.path(), &options.folder)?;
     let mut policy = PolicySpec::default().compile(work.path());
     policy.fs.read = vec!["/".into()];
@@ -381,6 +384,7 @@ fn draft(
         sees: denials.chain(connects).collect(),
         opens: opens.collect(),
         exhaustive: denied_alike,
+        timeout: options.timeout,
         left_out,
     })
 }

@@ -12,6 +12,10 @@ use crate::report;
 use crate::runner::scratch::Scratch;
 use crate::runner::{self, Keep, Kernel, Which};
 use crate::scenario;
+use crate::scenario::quantity::Time;
+
+/// How often a draft that passed, and then did not, is made to expect less.
+const ROUNDS: usize = 3;
 
 /// The files of the folder that a command used: those that it named, and what it saw in the folders that it listed.
 pub(super) fn inputs(before: &Tree, facts: &Facts) -> BTreeMap<PathBuf, Entry> {
@@ -35,16 +39,19 @@ pub(super) fn inputs(before: &Tree, facts: &Facts) -> BTreeMap<PathBuf, Entry> {
 pub(super) fn settle(mut draft: Draft, before: &Tree, say: &dyn Fn(&str)) -> Result<String, RecordError> {
     fits(&draft)?;
     say("running what was recorded");
-    if let Err(report) = passes(&draft)? {
-        draft = loosened(draft, before, report, say)?;
+    let mut failed = passes(&draft)?.err();
+    for _ in 0..ROUNDS {
+        if let Some(report) = failed.take() {
+            draft = loosened(draft, before, report, say)?;
+        }
+        draft = least(draft, say)?;
+        // Once more, so that no chance made it pass.
+        failed = passes(&draft)?.err();
+        if failed.is_none() {
+            return Ok(draft.render());
+        }
     }
-    let mut draft = least(draft, say)?;
-    // Once more, so that no chance made it pass.
-    if let Err(report) = passes(&draft)? {
-        draft = loosened(draft, before, report, say)?;
-        passes(&draft)?.map_err(RecordError::NotSteady)?;
-    }
-    Ok(draft.render())
+    Err(RecordError::NotSteady(failed.unwrap_or_default()))
 }
 
 fn fits(draft: &Draft) -> Result<(), RecordError> {
@@ -69,7 +76,8 @@ fn passes(draft: &Draft) -> Result<Result<(), String>, RecordError> {
         Err(diagnostics) => return Ok(Err(report::render(&diagnostics, false))),
     };
     let keep = Keep::beneath(folder.path().to_owned()).of(Which::None);
-    for scenario in scenarios {
+    for mut scenario in scenarios {
+        scenario.policy.limits.timeout = Some(Time(draft.timeout));
         match runner::run(&scenario, &Kernel, &keep) {
             Ok(ran) if ran.findings.is_empty() => {}
             Ok(ran) => return Ok(Err(report::render(&report::placed(&scenario, &ran.findings), false))),

@@ -22,6 +22,16 @@ pub trait Engine: Send + Sync {
         handlers: Handlers,
         log: Memory,
     ) -> Result<Outcome, RunError>;
+
+    /// A new handler of this name, if there is one.
+    fn handler(&self, _name: &str) -> Option<Box<dyn Handler>> {
+        None
+    }
+
+    /// The names of all handlers.
+    fn handlers(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The sandbox of this host's kernel.

@@ -10,6 +10,7 @@ mod granted;
 mod inject;
 mod keep;
 mod left;
+mod named;
 mod remove;
 mod repeat;
 pub(crate) mod scratch;
@@ -17,6 +18,7 @@ pub(crate) mod session;
 mod sweep;
 mod work;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,9 +29,10 @@ use assize_core::plan::PlanError;
 use assize_core::policy::Observe;
 use assize_core::syscall::family;
 use assize_core::trace::{Event, Memory};
-use assize_core::{Command, HandlerError, Outcome, Policy, RunError, Stdin, Syscall};
+use assize_core::{Command, Handler, HandlerError, Outcome, Policy, RunError, Stdin, Syscall};
 pub use engine::{Engine, Handlers, Kernel};
 pub use keep::{Keep, Which};
+pub use named::Named;
 
 use crate::attempt::{self, AttemptError, Compiled};
 use crate::interrupt;
@@ -102,17 +105,35 @@ pub enum RunnerError {
     /// The test run was asked to end.
     #[error("the test run was interrupted")]
     Interrupted,
-    /// An injection is to answer a call that the policy denies.
-    #[error("`inject` can't answer {call}: it is denied by {by}, and no injection weakens a denial")]
+    /// An injection, or a handler, is to answer a call that the policy denies.
+    #[error(
+        "nothing can answer {call} in the policy's place: it is denied by {by}, and neither injection nor handler weakens a denial"
+    )]
     InjectDenied {
         /// The call.
         call: Syscall,
         /// The rule that denies it.
         by: String,
     },
+    /// Nobody has given a handler of this name.
+    #[error("there is no handler `{name}` here{}", among(.known))]
+    NoHandler {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// There is nothing to run.
     #[error("`run` names no program")]
     NoProgram,
+}
+
+fn among(names: &[String]) -> String {
+    if names.is_empty() {
+        ": whoever runs this scenario gives it none; its own test target does".to_owned()
+    } else {
+        format!("; known: {}", names.join(", "))
+    }
 }
 
 impl RunnerError {
@@ -122,6 +143,7 @@ impl RunnerError {
         match self {
             Self::Attempt(error) => error.path.clone(),
             Self::Work { .. } => YamlPath::from(["files"]),
+            Self::NoHandler { name, .. } => YamlPath::from(["handlers"]).key(name.as_str()),
             Self::InjectDenied { call, .. } => injecting(scenario, *call),
             Self::Sandbox(RunError::Plan(PlanError::Stopped { call, .. })) => injecting(scenario, *call),
             Self::Sandbox(error) => of_policy(error).unwrap_or_else(|| action(scenario)),
@@ -136,7 +158,15 @@ fn injecting(scenario: &Scenario, call: Syscall) -> YamlPath {
     match scenario.inject.iter().position(|injection| names(&injection.pattern.call)) {
         Some(nth) => YamlPath::from(["inject"]).index(nth).key("call"),
         None if scenario.sweep.is_some() => YamlPath::from(["sweep", "calls"]),
-        None => YamlPath::from(["policy"]),
+        None => match scenario
+            .handlers
+            .0
+            .iter()
+            .find(|(_, all)| all.iter().any(|calls| calls.calls().contains(&call)))
+        {
+            Some((name, _)) => YamlPath::from(["handlers"]).key(name.as_str()),
+            None => YamlPath::from(["policy"]),
+        },
     }
 }
 
@@ -309,7 +339,8 @@ fn take(
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
     let before = scenario.expect.changes.is_some().then(|| left::Left::beneath(work.path()));
     let injections = inject::Injections::of(scenario, extra, work.path());
-    let handlers = injections.handlers();
+    let mut handlers = injections.handlers();
+    handlers.extend(own(scenario, engine)?);
     let (outcome, events, attempts, wanted) = match &scenario.action {
         Action::Attempt(attempts) => {
             let compiled = attempt::compile(attempts, work.path())?;
@@ -354,6 +385,24 @@ fn take(
     };
     let left = (scenario.repeat > 1).then(|| left::Left::beneath(work.path()));
     Ok(Take { seen, controls: outcome.report, work, left })
+}
+
+/// The scenario's own handlers, one for each name.
+fn own(scenario: &Scenario, engine: &dyn Engine) -> Result<Handlers, RunnerError> {
+    let mut handlers = Handlers::new();
+    for (name, calls) in &scenario.handlers.0 {
+        let name = name.as_str();
+        let Some(handler) = engine.handler(name) else {
+            return Err(RunnerError::NoHandler { name: name.to_owned(), known: engine.handlers() });
+        };
+        let shared = named::Shared::new(name, handler);
+        let asked: BTreeSet<Syscall> = calls.iter().flat_map(Calls::calls).copied().collect();
+        handlers.extend(asked.into_iter().map(|call| {
+            let handler: Box<dyn Handler> = Box::new(shared.clone());
+            (i64::from(call.number()), handler)
+        }));
+    }
+    Ok(handlers)
 }
 
 fn show(observe: &mut Observe, look: Look) {

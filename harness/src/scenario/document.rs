@@ -16,6 +16,7 @@ use super::expect::{Expectation, Redactions};
 use super::extends::{NamedError, named};
 use super::fault::{Fault, shown};
 use super::files::{FileSpec, WorkPath, beneath_no_folder};
+use super::handlers::Handlers;
 use super::inject::Injection;
 use super::model::{Scenario, TestName};
 use super::place::{SourceMap, Step, YamlPath};
@@ -49,6 +50,8 @@ struct Document {
     attempt: Option<Vec<Attempt>>,
     #[serde(default)]
     inject: Vec<Injection>,
+    #[serde(default)]
+    handlers: Handlers,
     sweep: Option<Sweep>,
     #[serde(default)]
     redact: Redactions,
@@ -205,6 +208,7 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
         stdin: read.stdin,
         action,
         inject: read.inject,
+        handlers: read.handlers,
         sweep: read.sweep,
         repeat,
         cost: read.cost,

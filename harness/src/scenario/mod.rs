@@ -13,6 +13,7 @@ pub mod expect;
 mod extends;
 mod fault;
 pub mod files;
+pub mod handlers;
 pub mod inject;
 pub mod load;
 pub mod model;

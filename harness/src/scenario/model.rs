@@ -15,6 +15,7 @@ use super::action::Action;
 use super::deterministic::Deterministic;
 use super::expect::Expectation;
 use super::files::{FileSpec, WorkPath};
+use super::handlers::Handlers;
 use super::inject::Injection;
 use super::place::{SourceMap, Span, YamlPath};
 use super::policy::{EnvName, PolicySpec};
@@ -74,6 +75,8 @@ pub struct Scenario {
     pub action: Action,
     /// Faults and answers at chosen calls.
     pub inject: Vec<Injection>,
+    /// Handlers of the test target's own, and what they are asked about.
+    pub handlers: Handlers,
     /// Each occurrence of a call fails once.
     pub sweep: Option<Sweep>,
     /// How many runs must give the same outputs and verdicts; 1 if nothing is said.

@@ -26,6 +26,9 @@ fn each_way_is_told() {
     ] {
         assert_eq!(plan.way(call(name)), way, "{name}");
     }
+    policy.observe.denials = true;
+    let seen = Plan::of(&policy).unwrap();
+    assert_eq!((seen.way(call("ptrace")), seen.way(call("clone3"))), (Way::Refused, Way::Fails));
     let all = plan.explain();
     let of = |name: &str| all.iter().find(|of| of.call == call(name)).unwrap().clone();
     let (denied, opened) = (of("ptrace"), of("openat"));

@@ -17,6 +17,7 @@ use serde::de::{Deserializer, Error};
 use super::form::{FormError, from_scalar};
 use super::{AddressPattern, Glob, Range};
 use crate::scenario::calls::Calls;
+use crate::scenario::handlers::HandlerName;
 
 /// Verdicts that look like this. A key that is left out matches whatever was seen.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -310,8 +311,8 @@ from_scalar!(ErrnoName, "an errno, such as `EACCES`");
 pub enum ByPattern {
     /// A capability, by name.
     Capability(String),
-    /// A handler given to the run.
-    Handler,
+    /// A handler given to the run: any, or the one of this name.
+    Handler(Option<String>),
     /// An injection of the scenario.
     Inject,
     /// Landlock.
@@ -327,13 +328,20 @@ impl FromStr for ByPattern {
 
     fn from_str(text: &str) -> Result<Self, FormError> {
         Ok(match text {
-            "handler" => Self::Handler,
+            "handler" => Self::Handler(None),
             "inject" => Self::Inject,
             "landlock" => Self::Landlock,
             "kernel" => Self::Kernel,
             "supervisor" => Self::Supervisor,
             name if capability::ALL.iter().any(|known| known.name == name) => {
                 Self::Capability(name.to_owned())
+            }
+            other if other.starts_with("handler(") && other.ends_with(')') => {
+                let name = other.trim_start_matches("handler(").trim_end_matches(')');
+                if !HandlerName::is_allowed(name) {
+                    return Err(FormError::shape(other, "a handler's name, such as `handler(audit)`"));
+                }
+                Self::Handler(Some(name.to_owned()))
             }
             other => {
                 let names = capability::ALL.iter().map(|known| known.name);
@@ -344,7 +352,10 @@ impl FromStr for ByPattern {
     }
 }
 
-from_scalar!(ByPattern, "a capability, or one of inject, landlock, kernel, handler, supervisor");
+from_scalar!(
+    ByPattern,
+    "a capability, or one of inject, landlock, kernel, handler, handler(NAME), supervisor"
+);
 
 /// A guest's place in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -446,7 +457,8 @@ impl fmt::Display for ByPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Capability(name) => name,
-            Self::Handler => "handler",
+            Self::Handler(None) => "handler",
+            Self::Handler(Some(name)) => return write!(f, "handler({name})"),
             Self::Inject => "inject",
             Self::Landlock => "landlock",
             Self::Kernel => "kernel",
