@@ -38,8 +38,10 @@ fn is_installed(program: &str) -> bool {
     ["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|at| Path::new(at).join(program).is_file())
 }
 
+type Test = (&'static str, Option<&'static str>, fn());
+
 /// Each test, and the program without which it is ignored.
-const TESTS: &[(&str, Option<&str>, fn())] = &[
+const TESTS: &[Test] = &[
     ("a_file_that_is_read_and_one_that_is_not", None, a_file_that_is_read_and_one_that_is_not),
     (
         "what_was_recorded_fails_once_it_is_no_longer_so",
