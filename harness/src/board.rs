@@ -131,25 +131,24 @@ impl Board {
 }
 
 /// Runs a test in its turn, and remembers how long it took. Its end is for the caller to say, with what came of it: in
-/// between nobody may find it neither running nor done.
+/// between nobody may find it neither running nor done. Whoever keeps the turn until then says it before the next one's.
 pub(crate) fn run<T>(
     board: &Mutex<Board>,
     test: usize,
     case: &Case,
     key: &str,
-    turn: Result<Turn<'_, T>, PlaceError>,
+    turn: Result<&Turn<'_, T>, &PlaceError>,
     way: Way<'_>,
 ) -> (Tested, u64) {
     let running = locked(board).begin(test, &case.name);
     let since = Instant::now();
-    let tested = match &turn {
+    let tested = match turn {
         // A fault of ours is that of one test.
         Ok(_) => catch_unwind(AssertUnwindSafe(|| case.run(way)))
             .unwrap_or_else(|_| case.broken(way, "the harness panicked: see stderr")),
         Err(error) => case.broken(way, &format!("the scenario can't have its turn: {error}")),
     };
     let took = since.elapsed();
-    drop(turn);
     locked(board).history.note(key, took, tested.outcome.is_failure());
     (tested, running)
 }

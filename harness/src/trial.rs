@@ -280,7 +280,8 @@ impl Crew {
 
     fn work(&self) {
         while let Some(((nth, job), turn)) = self.pool.next() {
-            let (tested, running) = board::run(&self.board, nth, &job.case, &job.key, turn, self.way());
+            let (tested, running) =
+                board::run(&self.board, nth, &job.case, &job.key, turn.as_ref(), self.way());
             let failure = tested.failure(self.colour);
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             // Once is enough: it is the host's.
@@ -299,6 +300,7 @@ impl Crew {
             board.came(nth, Arc::new(tested));
             drop(board);
             job.is(failure.map_or(Ok(()), |report| Err(Failed::from(report))));
+            drop(turn);
         }
     }
 

@@ -152,7 +152,7 @@ impl Crew {
                 self.came(nth, tested, None);
                 continue;
             }
-            let (tested, running) = board::run(&self.board, nth, &job.case, &job.key, turn, way);
+            let (tested, running) = board::run(&self.board, nth, &job.case, &job.key, turn.as_ref(), way);
             // Nothing begins while the failure is still being written.
             if tested.outcome.is_failure() && self.how.fail_fast {
                 self.pool.stop();
@@ -165,6 +165,7 @@ impl Crew {
                 Some(tested) => self.came(nth, tested, Some(running)),
                 None => locked(&self.board).ended(running),
             }
+            drop(turn);
         }
     }
 

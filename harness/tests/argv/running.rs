@@ -35,8 +35,9 @@ fn came(said: &Said) -> Vec<&str> {
 }
 
 pub(crate) fn the_longest_begin_first() {
-    // One at a time, so that the order in which they begin is that in which they end.
-    let one = "cost: 2\nrun: [\"true\"]\n";
+    // One at a time, so that the order in which they begin is that in which they end; and long enough for the end of one to
+    // be printed before that of the next, which other threads do.
+    let one = "cost: 2\nrun: [sleep, \"0.2\"]\n";
     let folder = remembering(&[("a", one), ("b", one), ("c", one), ("d", one)]);
     let root = folder.path();
     assert_eq!(assize(root, &["run", "-j2"]).code, 0);
