@@ -10,15 +10,19 @@ use assize_core::{Command, NotifAction, Outcome, Policy, RunError, Sandbox};
 
 use crate::support::*;
 
-/// With all of the file system granted, so that Landlock hides nothing. `None`, with a word: this host gives no such procfs.
+/// With all of the file system granted, so that Landlock hides nothing. `None`, with a word: this host gives no such procfs, and
+/// refuses whoever requires it.
 fn own_proc() -> Option<Policy> {
-    if let Err(error) = assize_core::host::try_own_proc() {
-        eprintln!("not tried: no procfs can be mounted in namespaces here: {error}");
-        return None;
-    }
     let mut policy = Policy { own_proc: true, isolation: Isolation::Require, ..policy() };
     policy.fs.read = vec!["/".into()];
     policy.required.insert("pids".to_owned());
+    if let Err(error) = assize_core::host::try_own_proc() {
+        // What is promised then: nobody who requires it runs without it.
+        let refused = Sandbox::new(policy, sh("true")).run_blocking();
+        assert!(refused.is_err(), "{refused:?}");
+        eprintln!("only its refusal is tried: no procfs can be mounted in namespaces here: {error}");
+        return None;
+    }
     Some(policy)
 }
 
