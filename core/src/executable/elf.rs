@@ -9,6 +9,11 @@ use std::os::unix::fs::FileExt;
 
 /// The most bytes of a table, or of strings, that are looked at.
 const MOST: usize = 1 << 20;
+/// No name that can be opened is longer (`PATH_MAX`), zero included.
+const LONGEST_NAME: usize = libc::PATH_MAX as usize;
+/// So many names of libraries, and so many folders, are looked at.
+const MOST_NAMES: usize = 256;
+const MOST_FOLDERS: usize = 64;
 
 const PROGRAM_HEADER: usize = 56;
 const EXECUTABLE: u32 = 1;
@@ -39,12 +44,17 @@ pub(super) struct Needed {
     pub(super) names: Vec<Vec<u8>>,
     /// Where they are looked for first.
     pub(super) folders: Vec<Vec<u8>>,
+    /// There are more names than were looked at.
+    pub(super) more: bool,
 }
 
 impl Elf {
+    /// How long its header is.
+    pub(super) const HEADER: usize = 64;
+
     /// The file, if it is one for this architecture.
     pub(super) fn of(file: File) -> io::Result<Option<Self>> {
-        let mut header = [0; 64];
+        let mut header = [0; Self::HEADER];
         if read(&file, &mut header, 0)? < header.len() {
             return Ok(None);
         }
@@ -96,15 +106,21 @@ impl Elf {
         let strings = self.bytes(offset, size)?;
         let text = |at: u64| {
             let rest = strings.get(usize::try_from(at).ok()?..)?;
-            rest.split(|byte| *byte == 0).next().map(<[u8]>::to_vec)
+            let rest = rest.get(..LONGEST_NAME).unwrap_or(rest);
+            rest.iter().position(|byte| *byte == 0).and_then(|end| rest.get(..end))
         };
         for (tag, at) in entries {
             match tag {
-                DT_NEEDED => needed.names.extend(text(at)),
-                DT_RPATH | DT_RUNPATH => {
-                    let folders = text(at).unwrap_or_default();
-                    needed.folders.extend(folders.split(|byte| *byte == b':').map(<[u8]>::to_vec));
+                // All may be the same long string: what they come to is bounded, and not only how long each is.
+                DT_NEEDED if needed.names.len() < MOST_NAMES => {
+                    needed.names.extend(text(at).map(<[u8]>::to_vec));
                 }
+                DT_RPATH | DT_RUNPATH => {
+                    let left = MOST_FOLDERS - needed.folders.len();
+                    let folders = text(at).unwrap_or_default().split(|byte| *byte == b':').take(left);
+                    needed.folders.extend(folders.map(<[u8]>::to_vec));
+                }
+                DT_NEEDED => needed.more = true,
                 _ => {}
             }
         }
@@ -157,4 +173,59 @@ fn read(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         }
     }
     Ok(got)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::memfd;
+
+    /// A file whose dynamic section has these entries, and such strings.
+    fn needed(entries: &[(u64, u64)], strings: &[u8]) -> Needed {
+        const TABLE: u64 = Elf::HEADER as u64 + 2 * PROGRAM_HEADER as u64;
+        let at = TABLE + 16 * (entries.len() as u64 + 3);
+        let own = [(DT_STRTAB, at), (DT_STRSZ, strings.len() as u64)];
+        let dynamic: Vec<u8> = own
+            .iter()
+            .chain(entries)
+            .chain(&[(DT_NULL, 0)])
+            .flat_map(|(tag, value)| [tag.to_le_bytes(), value.to_le_bytes()].concat())
+            .collect();
+        let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+        file.resize(Elf::HEADER, 0);
+        file[18..20].copy_from_slice(&(EM_X86_64 as u16).to_le_bytes());
+        file[32..40].copy_from_slice(&(Elf::HEADER as u64).to_le_bytes());
+        file[54..56].copy_from_slice(&(PROGRAM_HEADER as u16).to_le_bytes());
+        file[56..58].copy_from_slice(&2_u16.to_le_bytes());
+        let size = at + strings.len() as u64;
+        for (kind, offset, size) in
+            [(libc::PT_LOAD, 0, size), (libc::PT_DYNAMIC, TABLE, dynamic.len() as u64)]
+        {
+            for word in [u64::from(kind), offset, offset, offset, size, size, 1] {
+                file.extend(word.to_le_bytes());
+            }
+        }
+        file.extend(dynamic);
+        file.extend(strings);
+        let file = memfd::sealed(c"elf", &file).unwrap();
+        Elf::of(file.into()).unwrap().unwrap().needed().unwrap()
+    }
+
+    #[test]
+    fn names_and_folders_are_found() {
+        let needed = needed(&[(DT_NEEDED, 0), (DT_RUNPATH, 5)], b"libc\0/a:/b\0");
+        assert_eq!(needed.names, [b"libc"]);
+        assert_eq!(needed.folders, [b"/a", b"/b"]);
+        assert!(!needed.more);
+    }
+
+    #[test]
+    fn what_many_entries_say_of_one_long_string_is_bounded() {
+        let strings = [vec![b':'; MOST - 8], b"\0libc.so".to_vec()].concat();
+        let folders = needed(&[(DT_RUNPATH, 0), (DT_RUNPATH, MOST as u64 - 1000)].repeat(2000), &strings);
+        assert_eq!(folders.folders.len(), MOST_FOLDERS);
+        let names = needed(&[(DT_NEEDED, 0), (DT_NEEDED, MOST as u64 - 1000)].repeat(2000), &strings);
+        assert_eq!(names.names.len(), MOST_NAMES);
+        assert!(names.more && names.names.iter().all(|name| name.len() < LONGEST_NAME));
+    }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use elf::Elf;
 pub(crate) use sweep::Asks;
-use sweep::{LEAD, LONGEST, Sweep};
+use sweep::{LEAD, LONGEST, PATIENCE, Sweep};
 
 /// Of a file's code so much is looked at.
 const MOST: u64 = 256 << 20;
@@ -25,6 +26,12 @@ const MOST: u64 = 256 << 20;
 const PIECE: usize = 1 << 20;
 /// How many libraries of a program are looked at.
 const LIBRARIES: usize = 256;
+/// The effort that a program and its libraries are worth together, in bytes of code: the guest stands still meanwhile, and a
+/// run that is out of time does not end before.
+const EFFORT: u64 = 4 * MOST;
+/// What decoding a place that looks like an instruction comes to, and what asking for a file does.
+const EFFORT_OF_PLACE: u64 = MOST / PATIENCE as u64;
+const EFFORT_OF_NAME: u64 = 4096;
 /// Where the loader looks for libraries in the end, on all common distributions.
 const FOLDERS: &[&str] = &[
     "/lib/x86_64-linux-gnu",
@@ -59,6 +66,8 @@ struct Version {
 struct Looked {
     has: Has,
     libraries: Vec<PathBuf>,
+    /// What that has taken.
+    effort: u64,
 }
 
 static LOOKED: Mutex<Option<HashMap<Version, Arc<Looked>>>> = Mutex::new(None);
@@ -85,39 +94,53 @@ pub(crate) fn instructions(
         }
     };
     let program = looked_at(path, name, own, false)?;
-    note(name.to_owned(), &program.has);
+    let mut own = program.has.clone();
+    let mut effort = program.effort;
     let mut seen = BTreeSet::new();
     let mut left = program.libraries.clone();
     while let Some(library) = left.pop() {
-        if seen.len() >= LIBRARIES || !seen.insert(library.clone()) {
+        if seen.contains(&library) {
             continue;
         }
+        if seen.len() >= LIBRARIES || effort >= EFFORT {
+            own.more = true;
+            break;
+        }
+        seen.insert(library.clone());
         if let Ok(looked) = looked_at(&library, &library, loaded, true) {
             note(library, &looked.has);
             left.extend(looked.libraries.iter().cloned());
+            effort = effort.saturating_add(looked.effort);
         }
     }
+    note(name.to_owned(), &own);
     all.sort_by(|one, two| one.0.cmp(&two.0));
     Ok(all)
 }
 
 fn looked_at(path: &Path, name: &Path, wanted: &[Asks], library: bool) -> io::Result<Arc<Looked>> {
-    // A guest may put something else there meanwhile, which must not keep anybody waiting.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    let stat = file.metadata()?;
-    if !stat.is_file() {
+    // A guest may put something else there meanwhile: opening it must not keep anybody waiting, and reading it must not take
+    // anything away, as it would from files that the kernel makes up. These have no length.
+    let pin = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
+    let stat = pin.metadata()?;
+    if !stat.is_file() || stat.len() < Elf::HEADER as u64 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
+    let how = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let pinned = format!("/proc/self/fd/{}", pin.as_raw_fd());
+    let file = OpenOptions::new().read(true).custom_flags(how).open(pinned)?;
     let times = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
     let version = Version { dev: stat.dev(), ino: stat.ino(), size: stat.size(), times, library };
     let kept = || LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(looked) = kept().as_ref().and_then(|kept| kept.get(&version)) {
         return Ok(Arc::clone(looked));
     }
-    let looked = Arc::new(match Elf::of(file)? {
-        Some(elf) => Looked { has: look(&elf, wanted)?, libraries: libraries(&elf, name)? },
-        None => Looked { has: Has::default(), libraries: Vec::new() },
-    });
+    let mut looked = Looked { has: Has::default(), libraries: Vec::new(), effort: 0 };
+    if let Some(elf) = Elf::of(file)? {
+        look(&elf, wanted, &mut looked)?;
+        libraries(&elf, name, &mut looked)?;
+    }
+    let looked = Arc::new(looked);
     let mut kept = kept();
     let kept = kept.get_or_insert_with(HashMap::new);
     if kept.len() >= KEPT {
@@ -127,8 +150,8 @@ fn looked_at(path: &Path, name: &Path, wanted: &[Asks], library: bool) -> io::Re
     Ok(looked)
 }
 
-fn look(elf: &Elf, wanted: &[Asks]) -> io::Result<Has> {
-    let mut has = Has::default();
+fn look(elf: &Elf, wanted: &[Asks], looked: &mut Looked) -> io::Result<()> {
+    let has = &mut looked.has;
     let mut sweep = Sweep::new(wanted);
     let mut budget = MOST;
     let mut buffer = vec![0; PIECE];
@@ -155,11 +178,12 @@ fn look(elf: &Elf, wanted: &[Asks]) -> io::Result<Has> {
         }
     }
     has.more = sweep.patience == 0 || budget == 0;
-    Ok(has)
+    looked.effort = MOST - budget + (PATIENCE - sweep.patience) as u64 * EFFORT_OF_PLACE;
+    Ok(())
 }
 
 /// Where the libraries of a file lie, as far as they are found.
-fn libraries(elf: &Elf, name: &Path) -> io::Result<Vec<PathBuf>> {
+fn libraries(elf: &Elf, name: &Path, looked: &mut Looked) -> io::Result<()> {
     let needed = elf.needed()?;
     let origin = name.parent().unwrap_or(Path::new("/"));
     let folders: Vec<PathBuf> = needed
@@ -169,11 +193,14 @@ fn libraries(elf: &Elf, name: &Path) -> io::Result<Vec<PathBuf>> {
         .filter(|folder| folder.is_absolute())
         .chain(FOLDERS.iter().map(PathBuf::from))
         .collect();
+    looked.has.more |= needed.more;
+    looked.effort += (needed.names.len() * folders.len()) as u64 * EFFORT_OF_NAME;
     let find = |name: Vec<u8>| {
         let name = PathBuf::from(OsString::from_vec(name));
         folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file())
     };
-    Ok(needed.names.into_iter().filter_map(find).collect())
+    looked.libraries = needed.names.into_iter().filter_map(find).collect();
+    Ok(())
 }
 
 /// A folder of which it may be said that it lies beside the file.
@@ -185,4 +212,24 @@ fn placed(folder: Vec<u8>, origin: &Path) -> PathBuf {
         }
     }
     PathBuf::from(OsString::from_vec(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_the_kernel_makes_up_and_what_is_none_are_not_read() {
+        for path in ["/proc/self/status", "/dev/zero", "/"] {
+            let error = looked_at(Path::new(path), Path::new(path), &[], true).err();
+            assert_eq!(error.map(|error| error.kind()), Some(io::ErrorKind::InvalidInput), "{path}");
+        }
+    }
+
+    #[test]
+    fn effort_is_counted() {
+        let own = std::env::current_exe().unwrap();
+        let looked = looked_at(&own, &own, &[Asks::Cpuid], true).unwrap();
+        assert!(looked.effort > 1 << 16 && !looked.libraries.is_empty());
+    }
 }

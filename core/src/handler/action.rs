@@ -8,13 +8,19 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::sys;
+use crate::{Errno, sys};
 
 /// Told the number that an injected descriptor got in the guest.
 pub type OnInject = Box<dyn FnOnce(RawFd) + Send>;
 
+/// Told why an answer that was to come later was refused.
+pub type OnRefused = Box<dyn FnOnce(Errno) + Send>;
+
 /// An answer that comes later.
-pub struct Deferred(pub(crate) Pin<Box<dyn Future<Output = NotifAction> + Send>>);
+pub struct Deferred {
+    pub(crate) later: Pin<Box<dyn Future<Output = NotifAction> + Send>>,
+    pub(crate) refused: Option<OnRefused>,
+}
 
 impl fmt::Debug for Deferred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,7 +79,16 @@ pub enum NotifAction {
 impl NotifAction {
     /// An answer that comes later.
     pub fn defer(later: impl Future<Output = Self> + Send + 'static) -> Self {
-        Self::Defer(Deferred(Box::pin(later)))
+        Self::Defer(Deferred { later: Box::pin(later), refused: None })
+    }
+
+    /// The same answer. If it is to come later and that is refused, `told` is called with the reason, once and at once.
+    #[must_use]
+    pub fn when_refused(self, told: impl FnOnce(Errno) + Send + 'static) -> Self {
+        match self {
+            Self::Defer(deferred) => Self::Defer(Deferred { refused: Some(Box::new(told)), ..deferred }),
+            other => other,
+        }
     }
 
     /// This answer, so much later.

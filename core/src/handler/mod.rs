@@ -13,7 +13,7 @@ use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use action::{Deferred, NotifAction, OnInject, content_memfd};
+pub use action::{Deferred, NotifAction, OnInject, OnRefused, content_memfd};
 pub(crate) use memory::cstr as memory_cstr;
 pub use memory::{DupError, MemoryError, dup_child_fd, read_child_cstr, read_child_mem, write_child_mem};
 

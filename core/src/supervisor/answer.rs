@@ -255,7 +255,13 @@ fn defer(call: Call, draft: Option<Box<Draft>>, later: Deferred, asked: Asked) {
     };
     let slot = if refused.is_none() { Slot::take(&run) } else { None };
     let refused = refused.or_else(|| slot.is_none().then_some((Errno::EAGAIN, "64 answers are pending")));
+    let Deferred { later, refused: told } = later;
     if let Some((errno, why)) = refused {
+        if let Some(told) = told
+            && catch_unwind(AssertUnwindSafe(|| told(errno))).is_err()
+        {
+            run.note(format!("what a handler wants to be told of {} panicked", call.syscall()));
+        }
         return settle(call, Answer::errno(errno), Asked { by: Origin::Supervisor(why.into()), ..asked });
     }
     if let Some(draft) = draft {
@@ -278,7 +284,7 @@ fn defer(call: Call, draft: Option<Box<Draft>>, later: Deferred, asked: Asked) {
             move || {
                 let wait = async {
                     tokio::select! {
-                        action = tokio::time::timeout(PATIENCE, later.0) => action.ok(),
+                        action = tokio::time::timeout(PATIENCE, later) => action.ok(),
                         () = run.wait_ended() => None,
                     }
                 };

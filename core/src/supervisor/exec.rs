@@ -158,7 +158,9 @@ impl<'a> ExecStop<'a> {
         const ALIGNED: u64 = 16;
         let Some(fixed) = self.run.time.as_ref().and_then(super::time::Time::fixed) else { return Ok(None) };
         let (run, tid) = (self.run, self.tid);
-        if !run.plan.is_read_within() {
+        // Without a user namespace of its own a guest can keep us from its memory (`PR_SET_DUMPABLE`), and with it from what it
+        // has counted: its time would then run backwards.
+        if !run.plan.is_read_within() || !run.has_namespaces() {
             return Ok(None);
         }
         let stack = self.stack()?;

@@ -139,6 +139,11 @@ impl Run {
         let _ = self.init.set(init);
     }
 
+    /// Whether the guests have namespaces of their own: said when they stand ready.
+    pub(super) fn has_namespaces(&self) -> bool {
+        matches!(self.init.get(), Some(None))
+    }
+
     /// Whether the thread with this number, as guests number it, is a guest.
     pub(super) fn is_guest(&self, thread: u32) -> bool {
         match self.init.get() {

@@ -15,7 +15,7 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 
 use syscalls::Sysno;
-use syscalls::raw::{syscall1, syscall2, syscall4, syscall5};
+use syscalls::raw::{syscall0, syscall1, syscall2, syscall4, syscall5};
 
 use super::child::{failed, give_up, guest_stage, wait_as_init};
 use super::clone::{Failure, Frame, Shared, Stack, Starting, Step, taken, wake};
@@ -122,6 +122,10 @@ pub(super) unsafe fn mount_and_wait(frame: &Frame) {
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     // SAFETY: raw calls with numbers, or with strings that end in zero.
     unsafe {
+        // Guests may find `/proc/1/autogroup`, which is the whole session's priority: it must not be our caller's.
+        if let Some(errno) = failed(syscall0(Sysno::setsid as usize)) {
+            give_up(shared, Step::Session, errno);
+        }
         let proc = text(c"proc");
         let mounted = syscall5(Sysno::mount as usize, proc, text(c"/proc"), proc, flags as usize, 0);
         if let Some(errno) = failed(mounted) {

@@ -42,7 +42,7 @@ struct One {
     lots: u64,
     matched: AtomicU64,
     fired: Arc<AtomicU64>,
-    failed: Mutex<Option<String>>,
+    failed: Arc<Mutex<Option<String>>>,
     /// What the guests have copies of, as long as copies are made.
     given: Mutex<Vec<OwnedFd>>,
 }
@@ -69,7 +69,7 @@ impl Injections {
             lots: seed.wrapping_add(nth.wrapping_mul(0xd134_2543_de82_ef95)),
             matched: AtomicU64::new(0),
             fired: Arc::new(AtomicU64::new(0)),
-            failed: Mutex::default(),
+            failed: Arc::default(),
             given: Mutex::default(),
         });
         Self(Arc::new(Shared { all: all.collect(), work: work.as_os_str().as_bytes().to_vec() }))
@@ -153,7 +153,15 @@ impl Answering {
         });
         let answer = own.action(cx, cloexec);
         Some(match own.injection.delay {
-            Some(delay) => NotifAction::after(delay, answer),
+            Some(delay) => {
+                let failed = Arc::clone(&own.failed);
+                NotifAction::after(delay, answer).when_refused(move |errno| {
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    failed.get_or_insert_with(|| {
+                        format!("a sandbox delays at most 64 calls at once, and this was one more ({errno})")
+                    });
+                })
+            }
             None => answer,
         })
     }

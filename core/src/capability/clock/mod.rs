@@ -67,7 +67,8 @@ impl Capability for VirtualClock {
         the guest's own clock says so; of a clock that need not run as the real one, a sleep takes no time while nobody \
         can run and no timer is set. A frozen and a logical clock tell of a process that it used the processor for as long as \
         its readings took, all its threads together, and of nothing else that it used. Such a clock is read without a call, \
-        from words in the guest's own memory, unless a timer is set, or a reading is to be seen, answered by a handler, or denied.";
+        from words in the guest's own memory, unless a timer is set, a reading is to be seen, answered by a handler, or denied, \
+        or the guests have no namespaces.";
     const RULES: &'static [Rule<Self>] = &[
         read(&family::CLOCK_GETTIME, Self::clock_gettime, "every clock shows the guests' time"),
         read(&family::GETTIMEOFDAY, Self::gettimeofday, "shows the guests' time, in Greenwich"),
