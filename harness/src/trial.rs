@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use libtest_mimic::{ColorSetting, Failed, FormatSetting, Trial};
 
 use self::arguments::Shim;
+use crate::bless;
 use crate::board::{self, Board, locked};
 use crate::history::{History, Keys};
 use crate::interrupt;
@@ -63,6 +64,9 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
     };
     let judge = Judge { host: Host::probe(), required };
     let root = beneath_the_crate(root.as_ref());
+    if !arguments.list {
+        bless::before_tests(&root, &|name| asked(name, &shim, &arguments) && portion.holds(name), &judge.host);
+    }
     let cases = if arguments.exact && !shim.filters.is_empty() {
         let names: BTreeSet<_> = shim.filters.iter().collect();
         Ok(names.into_iter().filter_map(|name| suite::named(&root, name, &judge)).collect())
@@ -82,12 +86,7 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
     };
     // libtest sorts by name, where the files' order may be another.
     cases.sort_by(|one, other| one.name.cmp(&other.name));
-    let wanted = |case: &Case| {
-        let hit = |filter: &String| hits(&case.name, filter, arguments.exact);
-        (shim.filters.is_empty() || shim.filters.iter().any(hit))
-            && !arguments.skip.iter().any(hit)
-            && portion.holds(&case.name)
-    };
+    let wanted = |case: &Case| asked(&case.name, &shim, &arguments) && portion.holds(&case.name);
     let left_out: Vec<_> = cases.iter().filter(|case| !wanted(case)).map(|case| case.name.clone()).collect();
     if !arguments.list {
         say_why_ignored(&cases, &arguments, wanted);
@@ -111,6 +110,12 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
     interrupt::no_more();
     locked(&crew.board).history.write();
     conclusion.exit_code()
+}
+
+/// Whether the filters want a test.
+fn asked(name: &str, shim: &Shim, arguments: &libtest_mimic::Arguments) -> bool {
+    let hit = |filter: &String| hits(name, filter, arguments.exact);
+    (shim.filters.is_empty() || shim.filters.iter().any(hit)) && !arguments.skip.iter().any(hit)
 }
 
 fn list(arguments: &libtest_mimic::Arguments, cases: Vec<Case>) -> ExitCode {

@@ -233,6 +233,26 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
     Ok(Ran { findings, controls: first.controls, kept, cells })
 }
 
+/// Two runs of a scenario, from which nothing is kept; and where they part, if it wants them to be the same.
+///
+/// # Errors
+/// [`RunnerError`]: then there is nothing to see.
+pub(crate) fn twice(
+    scenario: &Scenario,
+    engine: &dyn Engine,
+) -> Result<([Observation; 2], Option<Finding>), RunnerError> {
+    // Whether an attempt was denied, or failed by itself, only the log tells.
+    let look =
+        if matches!(scenario.action, Action::Attempt(_)) { Look::Denials } else { Look::AsExpected };
+    interrupt::living(|| {
+        let mut one = take(scenario, engine, look, &[])?;
+        one.work.move_aside()?;
+        let two = take(scenario, engine, look, &[])?;
+        let parted = if scenario.repeat > 1 { repeat::diverges(&one, &two, 2) } else { None };
+        Ok(([one.seen, two.seen], parted))
+    })
+}
+
 /// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.
 fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mut [Finding]) {
     let verdicts = YamlPath::from(["expect", "verdicts"]);
