@@ -65,7 +65,11 @@ pub fn main(root: impl AsRef<Path>) -> ExitCode {
     let judge = Judge { host: Host::probe(), required };
     let root = beneath_the_crate(root.as_ref());
     if !arguments.list {
-        bless::before_tests(&root, &|name| asked(name, &shim, &arguments) && portion.holds(name), &judge.host);
+        bless::before_tests(
+            &root,
+            &|name| asked(name, &shim, &arguments) && portion.holds(name),
+            &judge.host,
+        );
     }
     let cases = if arguments.exact && !shim.filters.is_empty() {
         let names: BTreeSet<_> = shim.filters.iter().collect();

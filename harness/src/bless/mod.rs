@@ -118,7 +118,9 @@ pub enum Why {
 impl Why {
     fn notes(&self) -> Vec<String> {
         match self {
-            Self::NotAValue { notes, .. } | Self::Pattern { notes, .. } | Self::Unstable(notes) => notes.clone(),
+            Self::NotAValue { notes, .. } | Self::Pattern { notes, .. } | Self::Unstable(notes) => {
+                notes.clone()
+            }
             Self::StillWrong(report) => vec![report.clone()],
             _ => Vec::new(),
         }
@@ -245,7 +247,8 @@ impl Unit<'_> {
             };
             now = splice::splice(&now, self.document, &axes(first), &changes)
                 .map_err(|(at, why)| refusal(first, &at, &why))?;
-            let (first, at) = (first.clone(), changes.first().map_or_else(YamlPath::root, |one| one.at.clone()));
+            let (first, at) =
+                (first.clone(), changes.first().map_or_else(YamlPath::root, |one| one.at.clone()));
             cells = match load_bytes(self.root, self.path, now.clone().into_bytes()) {
                 Ok(all) => all.into_iter().filter(|cell| self.is_own(cell)).collect(),
                 Err(diagnostics) => {
@@ -284,11 +287,11 @@ impl Unit<'_> {
                 }
             }
         }
-        let Some((first, changes)) = agreed.filter(|(_, changes)| !changes.is_empty()) else { return Ok(None) };
+        let Some((first, changes)) = agreed.filter(|(_, changes)| !changes.is_empty()) else {
+            return Ok(None);
+        };
         match (self.ignored.first(), changes.first()) {
-            (Some((name, _)), Some(change)) => {
-                Err(refusal(first, &change.at, &Why::Ignored(name.clone())))
-            }
+            (Some((name, _)), Some(change)) => Err(refusal(first, &change.at, &Why::Ignored(name.clone()))),
             _ => Ok(Some((first, changes))),
         }
     }
@@ -296,8 +299,7 @@ impl Unit<'_> {
     /// What both of two runs want changed.
     fn stable(&self, cell: &Scenario) -> Result<Vec<Change>, (YamlPath, Why)> {
         let twice = self.in_turn(cell, || runner::twice(cell, self.way.engine))?;
-        let ([one, two], parted) =
-            twice.map_err(|error| (error.at(cell), Why::NotRun(error.to_string())))?;
+        let ([one, two], parted) = twice.map_err(|error| (error.at(cell), Why::NotRun(error.to_string())))?;
         let first = change::changes(cell, &one, &self.way.also)?;
         let second = change::changes(cell, &two, &self.way.also)?;
         if let Some(parted) = parted {
@@ -314,13 +316,11 @@ impl Unit<'_> {
     fn failure(&self, cells: &[Scenario]) -> Option<String> {
         let keep = Keep::beneath(PathBuf::new()).of(Which::None);
         let started = Started::by_command(Path::new("assize"), false, self.path.to_owned());
-        cells.iter().find_map(|cell| {
-            match self.in_turn(cell, || runner::run(cell, self.way.engine, &keep)) {
-                Err((_, why)) => Some(why.to_string()),
-                Ok(Ok(ran)) if ran.findings.is_empty() => None,
-                Ok(Ok(ran)) => Some(report::failure(cell, &ran, &started, false)),
-                Ok(Err(error)) => Some(report::broken(cell, &error, &started, false)),
-            }
+        cells.iter().find_map(|cell| match self.in_turn(cell, || runner::run(cell, self.way.engine, &keep)) {
+            Err((_, why)) => Some(why.to_string()),
+            Ok(Ok(ran)) if ran.findings.is_empty() => None,
+            Ok(Ok(ran)) => Some(report::failure(cell, &ran, &started, false)),
+            Ok(Err(error)) => Some(report::broken(cell, &error, &started, false)),
         })
     }
 
@@ -414,4 +414,3 @@ pub(crate) fn before_tests(root: &Path, wanted: &dyn Fn(&str) -> bool, host: &Ho
         }
     }
 }
-

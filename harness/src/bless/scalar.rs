@@ -26,9 +26,12 @@ pub(super) fn proposals(file: &str, found: &Found<'_>, new: &str, word: bool) ->
     let span = block.as_ref().map_or(found.part.span.clone(), |block| block.span.clone());
     let lines = new.trim_end_matches('\n').contains('\n');
     let fresh = || (!found.flow && lines).then(|| Block::fresh(file, found)).flatten()?.literal(new);
-    let double = || Some(yaml::quoted(new));
+    // Behind a tag even a number is text.
+    let same = || if new == old { file.get(span.clone()).map(str::to_owned) } else { None };
+    let behind = block.as_ref().map_or("", |block| &block.behind);
+    let double = || Some(yaml::quoted(new) + behind);
     let texts: Vec<Option<String>> = match style {
-        ScalarStyle::Plain => vec![plain(new, found.flow, word), fresh(), double()],
+        ScalarStyle::Plain => vec![same(), plain(new, found.flow, word), fresh(), double()],
         ScalarStyle::SingleQuoted => vec![single(new), double()],
         ScalarStyle::DoubleQuoted => vec![double()],
         ScalarStyle::Literal => vec![block.as_ref().and_then(|block| block.literal(new)), double()],
@@ -50,7 +53,8 @@ fn plain(text: &str, flow: bool, word: bool) -> Option<String> {
         && !text.contains(special)
         && !text.contains(": ")
         && !text.contains(" #");
-    let is_text = || matches!(serde_yaml::from_str(text), Ok(serde_yaml::Value::String(read)) if read == text);
+    let is_text =
+        || matches!(serde_yaml::from_str(text), Ok(serde_yaml::Value::String(read)) if read == text);
     (good && (word || is_text())).then(|| text.to_owned())
 }
 
@@ -65,6 +69,8 @@ struct Block {
     style: char,
     digit: bool,
     keeps: bool,
+    /// Its indicators, as they are written.
+    indicators: String,
     /// What stands behind the indicators: a comment.
     behind: String,
     /// How deep it is indented, and the map that it stands in.
@@ -100,7 +106,8 @@ impl Block {
         let style = head.chars().next()?;
         let indicators = head.find(char::is_whitespace).unwrap_or(head.len());
         let (indicators, behind) = head.split_at(indicators);
-        let digit = indicators.chars().find_map(|c| c.to_digit(10)).and_then(|digit| usize::try_from(digit).ok());
+        let digit =
+            indicators.chars().find_map(|c| c.to_digit(10)).and_then(|digit| usize::try_from(digit).ok());
         let body = file.get((head_end + 1).min(file.len())..)?;
         let depth = |line: &str| line.len() - line.trim_start_matches(' ').len();
         let blank = |line: &str| line.trim_matches([' ', '\r', '\n']).is_empty();
@@ -132,6 +139,7 @@ impl Block {
             style,
             digit: digit.is_some(),
             keeps,
+            indicators: indicators.to_owned(),
             behind: behind.to_owned(),
             indent,
             around: key.column,
@@ -150,6 +158,7 @@ impl Block {
             style: '|',
             digit: false,
             keeps: false,
+            indicators: String::new(),
             behind: String::new(),
             indent: key.column + 2,
             around: key.column,
@@ -171,7 +180,14 @@ impl Block {
         } else if self.keeps || new.ends_with("\n\n") {
             head.push('+');
         }
-        Some(head + &self.behind)
+        let sorted = |indicators: &str| {
+            let mut all: Vec<char> = indicators.chars().collect();
+            all.sort_unstable();
+            all
+        };
+        // `|-2` is `|2-`.
+        let head = if sorted(&head) == sorted(&self.indicators) { &self.indicators } else { &head };
+        Some(format!("{head}{}", self.behind))
     }
 
     fn is_shown(text: &str) -> bool {
@@ -242,7 +258,9 @@ impl Block {
         for op in similar::capture_diff_slices(similar::Algorithm::Myers, &old, new) {
             if let DiffOp::Equal { old_index, new_index, len } = op {
                 for nth in 0..len {
-                    if let (Some(place), Some(line)) = (out.get_mut(new_index + nth), raw.get(old_index + nth)) {
+                    if let (Some(place), Some(line)) =
+                        (out.get_mut(new_index + nth), raw.get(old_index + nth))
+                    {
                         *place = Some(line.clone());
                     }
                 }

@@ -122,10 +122,26 @@ impl Reader<'_> {
         from + (whole.len() - rest.len())..from + whole.len()
     }
 
+    /// A scalar in quotes, without the comment that the parser counts to it.
+    fn quoted(&self, place: Range<usize>) -> Option<Range<usize>> {
+        let mut rest = self.text.get(place.clone())?.char_indices();
+        let (_, quote) = rest.next()?;
+        let mut rest = rest.peekable();
+        while let Some((at, c)) = rest.next() {
+            let doubled = quote == '\'' && rest.peek().is_some_and(|(_, next)| *next == quote);
+            if c == '\\' && quote == '"' || c == quote && doubled {
+                rest.next();
+            } else if c == quote {
+                return Some(place.start..place.start + at + 1);
+            }
+        }
+        None
+    }
+
     fn event(&mut self, event: Event<'_>, span: saphyr_parser::Span) -> Option<()> {
         let place = self.span(span.start, span.end);
-        let flow = self.text.get(place.start..).is_some_and(|text| text.starts_with(['[', '{']))
-            || self.open.last().is_some_and(|open| open.flow);
+        let within = self.open.last().is_some_and(|open| open.flow);
+        let begins = |c: char| within || self.text.get(place.start..).is_some_and(|text| text.starts_with(c));
         match event {
             Event::DocumentStart(_) => {
                 self.root = None;
@@ -142,14 +158,20 @@ impl Reader<'_> {
                 self.place(Part { span: place, kind: Kind::Alias(anchor), anchor: 0 }, span.start.col())?;
             }
             Event::Scalar(text, style, anchor, _) => {
+                let place = match style {
+                    ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => self.quoted(place)?,
+                    _ => place,
+                };
                 let kind = Kind::Scalar { text: text.into_owned(), style };
                 self.place(Part { span: place, kind, anchor }, span.start.col())?;
             }
             Event::SequenceStart(anchor, _) => {
+                let flow = begins('[');
                 let part = Part { span: place, kind: Kind::List { items: Vec::new(), flow }, anchor };
                 self.open.push(Open { part, key: None, flow });
             }
             Event::MappingStart(anchor, _) => {
+                let flow = begins('{');
                 let part = Part { span: place, kind: Kind::Map { entries: Vec::new(), flow }, anchor };
                 self.open.push(Open { part, key: None, flow });
             }
@@ -228,7 +250,12 @@ impl Document {
 
     /// Whether another document is the same but for the values at these paths; at those of `grown`, a list may be longer,
     /// or a key be new.
-    pub(super) fn is_like(&self, other: &Self, changed: &BTreeMap<YamlPath, Option<String>>, grown: &[YamlPath]) -> bool {
+    pub(super) fn is_like(
+        &self,
+        other: &Self,
+        changed: &BTreeMap<YamlPath, Option<String>>,
+        grown: &[YamlPath],
+    ) -> bool {
         like(&self.root, &other.root, &YamlPath::root(), changed, grown)
     }
 }
@@ -257,7 +284,8 @@ fn like(
             }
             (Kind::Map { entries, .. }, Kind::Map { entries: now, .. }) => {
                 let known = |key: &Key| entries.iter().any(|(other, _)| other.text == key.text);
-                let mut rest = now.iter().filter(|(key, _)| known(key) || !grown.contains(&at.key(&key.text)));
+                let mut rest =
+                    now.iter().filter(|(key, _)| known(key) || !grown.contains(&at.key(&key.text)));
                 let same = entries.iter().all(|(key, one)| {
                     rest.next().is_some_and(|(name, other)| {
                         name.text == key.text && like(one, other, &at.key(&key.text), changed, grown)

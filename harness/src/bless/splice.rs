@@ -64,7 +64,8 @@ fn names(text: &str, axis: &str) -> bool {
 
 /// A text that is to be what it is, where this is an axis.
 fn literal(text: &str, axis: &str) -> String {
-    text.replace(&format!("${axis}"), &format!("$${axis}")).replace(&format!("${{{axis}"), &format!("$${{{axis}"))
+    text.replace(&format!("${axis}"), &format!("$${axis}"))
+        .replace(&format!("${{{axis}"), &format!("$${{{axis}"))
 }
 
 fn apply(text: &str, edit: &Edit) -> Option<String> {
@@ -116,8 +117,7 @@ fn more(text: &str, document: &Document, at: &YamlPath, lines: &[String]) -> Res
                 format!("{name}: [{}], ", lines.join(", "))
             } else {
                 let indent = " ".repeat(key.column);
-                let items: String =
-                    lines.iter().map(|line| format!("{indent}  - {line}{ending}")).collect();
+                let items: String = lines.iter().map(|line| format!("{indent}  - {line}{ending}")).collect();
                 format!("{name}:{ending}{items}{indent}")
             };
             Ok(vec![insert(key.span.start, new)])

@@ -212,7 +212,10 @@ mod tests {
     fn lines_that_still_cover_what_was_seen_stay() {
         let names = Redactions::none();
         let made = |expected: &str, seen: &str| text(expected, seen, names).unwrap();
-        assert_eq!(made("rows: 1\ntook [..] ms\n...\nend\n", "rows: 2\ntook 7 ms\na\nend\n"), "rows: 2\ntook [..] ms\n...\nend\n");
+        assert_eq!(
+            made("rows: 1\ntook [..] ms\n...\nend\n", "rows: 2\ntook 7 ms\na\nend\n"),
+            "rows: 2\ntook [..] ms\n...\nend\n"
+        );
         assert_eq!(made("x [N=..]\n[N] y\nz", "x 5\n5 y\nw\n"), "x [N=..]\n[N] y\nw");
         assert_eq!(made("", "a\n"), "a\n");
         assert_eq!(made("a\n", ""), "");
@@ -224,7 +227,8 @@ mod tests {
         for seen in ["[..]", "...", "a \\[..] b", "[PID]", "[INFO]", "\\ [x=..] [X=..]", "  ..."] {
             let made = text("other\n", &format!("{seen}\n"), names).unwrap();
             let expect = crate::scenario::expect::TextPattern::Whole(made.clone());
-            let judged = |text: &str| super::super::text::judge(&expect, text, "x", &Default::default(), names).len();
+            let judged =
+                |text: &str| super::super::text::judge(&expect, text, "x", &Default::default(), names).len();
             assert_eq!((judged(seen), judged("something else")), (0, 1), "{seen} {made}");
         }
     }

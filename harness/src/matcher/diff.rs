@@ -76,7 +76,11 @@ fn aligned(expected: &str, seen: &str, names: &Redactions) -> String {
 }
 
 /// Which lines cover which, with as few left over as can be; `None`: there are too many to find out.
-pub(super) fn alignment<'a>(expected: &'a str, seen: &'a str, names: &'a Redactions) -> Option<Vec<Side<'a>>> {
+pub(super) fn alignment<'a>(
+    expected: &'a str,
+    seen: &'a str,
+    names: &'a Redactions,
+) -> Option<Vec<Side<'a>>> {
     let patterns = line::lines(expected, names);
     let lines: Vec<&str> = seen.lines().collect();
     let (rows, columns) = (patterns.len() + 1, lines.len() + 1);

@@ -13,6 +13,7 @@ pub use again::Started;
 use assize_core::outcome::{Control, ControlState, Report};
 pub use summary::{Counts, Word};
 
+use crate::bless;
 use crate::diagnostic::Diagnostic;
 use crate::matcher::Finding;
 use crate::runner::{self, Cell, Ran, RunnerError};
@@ -33,6 +34,9 @@ pub fn failure(scenario: &Scenario, ran: &Ran, started: &Started, colour: bool) 
     if let Some(last) = diagnostics.last_mut() {
         if scenario.deterministic.is_some() {
             last.notes.extend(footer(&ran.controls).lines().map(str::to_owned));
+        }
+        if ran.seen.as_ref().is_some_and(|seen| bless::would(scenario, seen)) {
+            last.notes.push(format!("to accept it: {}", started.accept(&scenario.test.to_string())));
         }
         last.notes.push(format!("to run it again: {}", started.again(&scenario.test.to_string())));
         if let Some(kept) = &ran.kept {

@@ -47,7 +47,8 @@ fn finding() -> Finding {
 #[test]
 fn a_failure_shows_the_line_that_wanted_it_and_how_to_run_it_again() {
     let kept = Some(std::env::current_dir().unwrap().parent().unwrap().join("target/assize/report-leaks"));
-    let ran = Ran { findings: vec![finding()], controls: Report::default(), kept, cells: Vec::new() };
+    let ran =
+        Ran { findings: vec![finding()], controls: Report::default(), kept, cells: Vec::new(), seen: None };
     let text = failure(&scenario(YAML), &ran, &Started::Cargo("scenarios".into()), false);
     for wanted in [
         "error: openat(\"/etc/passwd\") was allowed, and `exhaustive: all` does not list it\n",
@@ -69,7 +70,13 @@ fn a_failure_shows_the_line_that_wanted_it_and_how_to_run_it_again() {
 fn what_the_file_does_not_say_is_shown_at_what_is_run() {
     let mut finding = finding();
     finding.at = YamlPath::from(["expect", "exit"]);
-    let ran = Ran { findings: vec![finding], controls: Report::default(), kept: None, cells: Vec::new() };
+    let ran = Ran {
+        findings: vec![finding],
+        controls: Report::default(),
+        kept: None,
+        cells: Vec::new(),
+        seen: None,
+    };
     let text = failure(&scenario(YAML), &ran, &Started::Command("scenarios".into()), false);
     assert!(text.contains("leaks.yaml:2:1\n") && text.contains("2 | run: [cat, x]\n"), "{text}");
 }

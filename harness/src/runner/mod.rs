@@ -53,6 +53,8 @@ pub struct Ran {
     pub kept: Option<PathBuf>,
     /// The cells of a sweep, in the order in which they were run.
     pub cells: Vec<Cell>,
+    /// What was seen of the first run, if that failed.
+    pub seen: Option<Observation>,
 }
 
 /// One run of a sweep.
@@ -216,9 +218,10 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         }
         if !findings.is_empty() {
             let kept = keep.run(&scenario.test, &[("", &first), (&format!("run-{nth}"), &other)], true);
-            return Ok(Ran { findings, controls: first.controls, kept, cells: Vec::new() });
+            return Ok(Ran { findings, controls: first.controls, kept, cells: Vec::new(), seen: None });
         }
     }
+    let failed = !findings.is_empty();
     let swept = match &scenario.sweep {
         Some(sweep) if findings.is_empty() => Some(sweep::run(scenario, sweep, engine)?),
         _ => None,
@@ -230,7 +233,8 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
     }
     let kept = keep.run(&scenario.test, &takes, !findings.is_empty());
     let cells = swept.map(|swept| swept.cells).unwrap_or_default();
-    Ok(Ran { findings, controls: first.controls, kept, cells })
+    let seen = failed.then_some(first.seen);
+    Ok(Ran { findings, controls: first.controls, kept, cells, seen })
 }
 
 /// Two runs of a scenario, from which nothing is kept; and where they part, if it wants them to be the same.
@@ -242,8 +246,7 @@ pub(crate) fn twice(
     engine: &dyn Engine,
 ) -> Result<([Observation; 2], Option<Finding>), RunnerError> {
     // Whether an attempt was denied, or failed by itself, only the log tells.
-    let look =
-        if matches!(scenario.action, Action::Attempt(_)) { Look::Denials } else { Look::AsExpected };
+    let look = if matches!(scenario.action, Action::Attempt(_)) { Look::Denials } else { Look::AsExpected };
     interrupt::living(|| {
         let mut one = take(scenario, engine, look, &[])?;
         one.work.move_aside()?;
