@@ -248,10 +248,10 @@ fn every_rule_has_a_name() {
 fn the_page_of_capabilities_is_current() {
     const PAGE: &str = "core/CAPABILITIES.md";
     let made = document();
-    if std::env::var_os("ASSIZE_BLESS").is_some_and(|value| value == "1") {
+    if std::env::var_os("ASSIZE_GENERATE").is_some_and(|value| value == "1") {
         fs::write(root().join(PAGE), &made).unwrap();
     }
-    assert!(read(PAGE) == made, "{PAGE} is not what the rules say; ASSIZE_BLESS=1 writes it");
+    assert!(read(PAGE) == made, "{PAGE} is not what the rules say; ASSIZE_GENERATE=1 writes it");
 }
 
 /// A heading names a folder in backticks; the list beneath it names that folder's files.

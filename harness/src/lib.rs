@@ -9,6 +9,7 @@
 
 pub mod attempt;
 pub mod bazel;
+pub mod bless;
 mod board;
 pub mod command;
 pub mod diagnostic;

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use assize_core::outcome::Report;
 
+use crate::bless;
 use crate::diagnostic::Diagnostic;
 use crate::needs::{Host, Judgement, Required};
 use crate::pool::Task;
@@ -184,15 +185,18 @@ impl Case {
         let tested = match came {
             Ok(ran) => {
                 let outcome = if ran.findings.is_empty() { Outcome::Passed } else { Outcome::Failed };
+                let accept =
+                    (ran.failed && bless::would(scenario, &ran.seen)).then(|| way.started.accept(&self.name));
                 Tested {
+                    accept,
                     controls: ran.controls,
                     cells: ran.cells,
                     deterministic: scenario.deterministic.is_some(),
                     kept: ran.kept.map(|kept| shown(&kept).to_owned()),
                     seen: Seen {
-                        stdout: Output::from(ran.stdout),
-                        stderr: Output::from(ran.stderr),
-                        log: way.logs.map(|room| room.take(ran.events)).unwrap_or_default(),
+                        stdout: Output::from(ran.seen.stdout),
+                        stderr: Output::from(ran.seen.stderr),
+                        log: way.logs.map(|room| room.take(ran.seen.events)).unwrap_or_default(),
                     },
                     ..self.tested(way, outcome, report::placed(scenario, &ran.findings))
                 }
@@ -217,6 +221,7 @@ impl Case {
             after: way.began.elapsed(),
             took: std::time::Duration::ZERO,
             seen: Seen::default(),
+            accept: None,
             again: None,
             kept: None,
         }

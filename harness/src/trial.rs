@@ -16,6 +16,7 @@ use libtest_mimic::{ColorSetting, Failed, FormatSetting, Trial};
 
 use self::arguments::Shim;
 use crate::bazel;
+use crate::bless;
 use crate::board::{self, Board, locked};
 use crate::history::{History, Keys};
 use crate::interrupt;
@@ -70,6 +71,13 @@ pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
     };
     let judge = Judge { host: Host::probe(), required };
     let root = beneath_the_crate(root);
+    if !arguments.list {
+        bless::before_tests(
+            &root,
+            &|name| asked(name, &shim, &arguments) && portion.holds(name),
+            &judge.host,
+        );
+    }
     let cases = if arguments.exact && !shim.filters.is_empty() {
         let names: BTreeSet<_> = shim.filters.iter().collect();
         Ok(names.into_iter().filter_map(|name| suite::named(&root, name, &judge)).collect())
@@ -89,12 +97,7 @@ pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
     };
     // libtest sorts by name, where the files' order may be another.
     cases.sort_by(|one, other| one.name.cmp(&other.name));
-    let wanted = |case: &Case| {
-        let hit = |filter: &String| hits(&case.name, filter, arguments.exact);
-        (shim.filters.is_empty() || shim.filters.iter().any(hit))
-            && !arguments.skip.iter().any(hit)
-            && portion.holds(&case.name)
-    };
+    let wanted = |case: &Case| asked(&case.name, &shim, &arguments) && portion.holds(&case.name);
     let left_out: Vec<_> = cases.iter().filter(|case| !wanted(case)).map(|case| case.name.clone()).collect();
     if !arguments.list {
         say_why_ignored(&cases, &arguments, wanted);
@@ -125,6 +128,12 @@ pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
         crew.write(&crew.end(None))
     });
     if written { conclusion.exit_code() } else { ExitCode::from(101) }
+}
+
+/// Whether the filters want a test.
+fn asked(name: &str, shim: &Shim, arguments: &libtest_mimic::Arguments) -> bool {
+    let hit = |filter: &String| hits(name, filter, arguments.exact);
+    (shim.filters.is_empty() || shim.filters.iter().any(hit)) && !arguments.skip.iter().any(hit)
 }
 
 fn list(arguments: &libtest_mimic::Arguments, cases: Vec<Case>) -> ExitCode {

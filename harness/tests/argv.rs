@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
+#[path = "argv/blessing.rs"]
+mod blessing;
 #[path = "argv/libtest.rs"]
 mod libtest;
 #[path = "lifetime/processes.rs"]
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             "command_lines_mean_what_they_mean_to_libtest",
             libtest::command_lines_mean_what_they_mean_to_libtest,
         ),
+        ("asked_by_a_variable_a_target_blesses_first", blessing::asked_by_a_variable_a_target_blesses_first),
         ("each_runs_once_by_option", shards::each_runs_once_by_option),
         ("each_runs_once_by_variable", shards::each_runs_once_by_variable),
         ("each_runs_once_by_bazel", shards::each_runs_once_by_bazel),

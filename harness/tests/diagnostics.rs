@@ -2,7 +2,7 @@
 //!
 //! The files in `tests/diagnostics` hold cases: a title after `====`, the file's text, and after `----` what is shown. Other
 //! files beside it follow a line `==> NAME <==`.
-//! `ASSIZE_BLESS=1 cargo test --test diagnostics` writes what is shown now; read the difference before you keep it.
+//! `ASSIZE_GENERATE=1 cargo test --test diagnostics` writes what is shown now; read the difference before you keep it.
 #![forbid(unsafe_code)]
 // A test may unwrap, and so may what only tests call.
 #![allow(clippy::unwrap_used)]
@@ -59,7 +59,7 @@ fn shown(yaml: &str) -> String {
 #[test]
 fn each_mistake_is_shown_as_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/diagnostics");
-    let update = std::env::var_os("ASSIZE_BLESS").is_some();
+    let update = std::env::var_os("ASSIZE_GENERATE").is_some();
     let mut wrong = String::new();
     let mut count = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {

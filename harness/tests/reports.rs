@@ -1,7 +1,7 @@
 //! What a reader sees of a scenario that fails: real runs, their whole reports.
 //!
 //! The files in `tests/reports` hold cases: a title after `====`, the scenario, and after `----` what is shown.
-//! `ASSIZE_BLESS=1 cargo test --test reports` writes what is shown now; read the difference before you keep it.
+//! `ASSIZE_GENERATE=1 cargo test --test reports` writes what is shown now; read the difference before you keep it.
 #![forbid(unsafe_code)]
 // A test may unwrap, and so may what only tests call.
 #![allow(clippy::unwrap_used)]
@@ -50,7 +50,7 @@ fn shown(yaml: &str) -> String {
 #[test]
 fn each_failure_is_shown_as_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reports");
-    let update = std::env::var_os("ASSIZE_BLESS").is_some();
+    let update = std::env::var_os("ASSIZE_GENERATE").is_some();
     let mut wrong = String::new();
     let mut count = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {

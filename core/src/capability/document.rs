@@ -10,7 +10,7 @@ use super::envelope::ENVELOPE;
 #[must_use]
 pub fn document() -> String {
     let mut page = String::from(
-        "<!-- Generated from the rules by `cargo test -p assize-core --test tidy`; set ASSIZE_BLESS=1 to write it. -->\n\
+        "<!-- Generated from the rules by `cargo test -p assize-core --test tidy`; set ASSIZE_GENERATE=1 to write it. -->\n\
          # Capabilities\n\n\
          What Assize promises to do to a guest's system calls. (Not the POSIX capabilities(7): of those a guest has \
          none.) Rules are asked by stage; the first answer that is not a pass ends it. A rule that says an errno is \

@@ -3,6 +3,7 @@
 //! It says what to do and shows what came of it; whatever it does is done elsewhere.
 #![forbid(unsafe_code)]
 
+mod bless;
 mod check;
 mod completions;
 mod crew;
@@ -80,6 +81,12 @@ enum What {
     /// It runs in a copy of the current folder, may read whatever you may, and write to that copy alone. What the scenario can't hold
     /// is said at its head. Exit status: 0 if it was written; 1 if not.
     Record(record::RecordArgs),
+    /// Bring the expectations of scenarios to what is seen now: their values change in place, and nothing else of the file.
+    ///
+    /// Each is run twice first; what is not the same in both runs is refused, and so is whatever is a promise and no value. The
+    /// difference is shown. Exit status: 0 if all that differed was written; 1 if something was refused, `--check` would change
+    /// something, or there is nothing to bless; 4 no scenario matches; 2 bad usage.
+    Bless(bless::BlessArgs),
     /// Say what a scenario comes to, without running it.
     ///
     /// Its Landlock rules, what becomes of each call and who is asked about it, what each expectation makes visible and what that costs,
@@ -114,6 +121,10 @@ pub fn main() -> ExitCode {
         What::Record(args) => {
             interrupt::watch();
             record::record(&args)
+        }
+        What::Bless(args) => {
+            interrupt::watch();
+            bless::bless(&args)
         }
         What::Explain(args) => explain::explain(&args),
         What::Completions { shell } => completions::completions(Line::command(), shell),

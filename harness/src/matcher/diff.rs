@@ -55,13 +55,37 @@ fn beginning<'a>(one: &'a str, other: &'a str) -> (&'a str, &'a str, bool) {
     (one, other, one_cut || other_cut)
 }
 
+/// A line of an expected text that covers what was seen, or one that was seen and that none covers.
+pub(super) enum Side<'a> {
+    Pattern(Line<'a>),
+    Seen(&'a str),
+}
+
 /// The seen text with every line that a pattern covers put as that pattern, so that only real differences are left.
 fn aligned(expected: &str, seen: &str, names: &Redactions) -> String {
+    let Some(sides) = alignment(expected, seen, names) else { return seen.to_owned() };
+    let mut out = String::new();
+    for side in &sides {
+        out.push_str(match side {
+            Side::Pattern(pattern) => pattern.written(),
+            Side::Seen(line) => line,
+        });
+        out.push('\n');
+    }
+    out
+}
+
+/// Which lines cover which, with as few left over as can be; `None`: there are too many to find out.
+pub(super) fn alignment<'a>(
+    expected: &'a str,
+    seen: &'a str,
+    names: &'a Redactions,
+) -> Option<Vec<Side<'a>>> {
     let patterns = line::lines(expected, names);
     let lines: Vec<&str> = seen.lines().collect();
     let (rows, columns) = (patterns.len() + 1, lines.len() + 1);
     if rows.saturating_mul(columns) > MOST_PAIRS || rows.saturating_mul(seen.len()) > MOST_BYTES {
-        return seen.to_owned();
+        return None;
     }
     let captured = captured_first(&patterns, &lines);
     let alike = |pattern: &Line<'_>, line: &str| pattern.fits(line, &captured).is_some();
@@ -86,12 +110,9 @@ fn aligned(expected: &str, seen: &str, names: &Redactions) -> String {
             cost[at(pattern, line)] = best;
         }
     }
-    let mut out = String::new();
-    let mut put = |line: &str| {
-        out.push_str(line);
-        out.push('\n');
-    };
+    let mut sides = Vec::new();
     let (mut pattern, mut line) = (0, 0);
+    let mut rest = Vec::new();
     while pattern + 1 < rows || line + 1 < columns {
         let here = cost[at(pattern, line)];
         let gap = patterns.get(pattern).is_some_and(Line::is_any_lines);
@@ -99,22 +120,29 @@ fn aligned(expected: &str, seen: &str, names: &Redactions) -> String {
             .then(|| alike(&patterns[pattern], lines[line]))
             .filter(|alike| here == cost[at(pattern + 1, line + 1)] + u32::from(!alike));
         if let Some(alike) = pair {
-            put(if alike { patterns[pattern].written() } else { lines[line] });
+            rest.push(if alike { Err(pattern) } else { Ok(lines[line]) });
             pattern += 1;
             line += 1;
         } else if pattern + 1 < rows && here == cost[at(pattern + 1, line)] + u32::from(!gap) {
             if gap {
-                put(patterns[pattern].written());
+                rest.push(Err(pattern));
             }
             pattern += 1;
         } else {
             if !gap {
-                put(lines[line]);
+                rest.push(Ok(lines[line]));
             }
             line += 1;
         }
     }
-    out
+    let mut patterns: Vec<Option<Line<'a>>> = patterns.into_iter().map(Some).collect();
+    for side in rest {
+        match side {
+            Ok(line) => sides.push(Side::Seen(line)),
+            Err(place) => sides.extend(patterns.get_mut(place).and_then(Option::take).map(Side::Pattern)),
+        }
+    }
+    Some(sides)
 }
 
 #[cfg(test)]

@@ -16,20 +16,14 @@ const MOST: usize = 5;
 
 /// The verdicts that no pattern lists, like ones put together.
 pub(super) fn judge(wanted: &Verdicts, seen: &Observation, at: &YamlPath) -> Vec<Finding> {
-    let Some(exhaustive) = wanted.exhaustive else { return Vec::new() };
-    let word = match exhaustive {
-        Exhaustive::Deny => "exhaustive: deny",
-        Exhaustive::All => "exhaustive: all",
+    let word = match wanted.exhaustive {
+        None => return Vec::new(),
+        Some(Exhaustive::Deny) => "exhaustive: deny",
+        Some(Exhaustive::All) => "exhaustive: all",
     };
     let mut groups: Vec<(u64, &Verdict, usize)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
-    for (seq, verdict) in verdicts(&seen.events) {
-        // What the scenario itself injects, it has said already.
-        let concerned = !inject::has_made(&verdict.by)
-            && (exhaustive == Exhaustive::All || matches!(verdict.action, Action::Deny(_)));
-        if !concerned || wanted.listed().any(|(.., pattern)| matches(pattern, verdict, seen)) {
-            continue;
-        }
+    for (seq, verdict) in unlisted(wanted, seen) {
         // A guest can make as many kinds of them as it likes.
         let place = *known.entry(kind(verdict)).or_insert(groups.len());
         match groups.get_mut(place) {
@@ -66,6 +60,23 @@ pub(super) fn judge(wanted: &Verdicts, seen: &Observation, at: &YamlPath) -> Vec
         last.notes.push(format!("{} more kinds of verdicts are not listed either", groups.len() - MOST));
     }
     findings
+}
+
+/// The verdicts that must be listed and that no pattern lists.
+pub(super) fn unlisted<'a>(
+    wanted: &'a Verdicts,
+    seen: &'a Observation,
+) -> impl Iterator<Item = (u64, &'a Verdict)> {
+    verdicts(&seen.events).filter(move |(_, verdict)| {
+        // What the scenario itself injects, it has said already.
+        let concerned = !inject::has_made(&verdict.by)
+            && match wanted.exhaustive {
+                None => false,
+                Some(Exhaustive::Deny) => matches!(verdict.action, Action::Deny(_)),
+                Some(Exhaustive::All) => true,
+            };
+        concerned && !wanted.listed().any(|(.., pattern)| matches(pattern, verdict, seen))
+    })
 }
 
 /// What verdicts that are alike have in common.

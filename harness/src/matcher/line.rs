@@ -250,6 +250,34 @@ fn pieces<'a>(line: &'a str, names: &Redactions, captured: &BTreeSet<&str>) -> V
     pieces
 }
 
+/// A line that stands for this text alone, where these names were captured before it.
+pub(super) fn escaped(line: &str, names: &Redactions, captured: &BTreeSet<&str>) -> String {
+    if line.trim() == "..." {
+        return line.replacen("...", r"\...", 1);
+    }
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(open) = rest.find('[') {
+        let (before, from) = rest.split_at(open);
+        let inner = from.get(1..).and_then(|inner| inner.split_once(']')).map(|(inner, _)| inner);
+        out.push_str(before);
+        match inner.filter(|inner| special(inner, names, captured).is_some()) {
+            Some(inner) => {
+                let slashes = before.len() - before.trim_end_matches('\\').len();
+                out.push_str(&"\\".repeat(slashes + 1));
+                let (whole, after) = from.split_at(inner.len() + 2);
+                out.push_str(whole);
+                rest = after;
+            }
+            None => {
+                out.push('[');
+                rest = from.get(1..).unwrap_or_default();
+            }
+        }
+    }
+    out + rest
+}
+
 /// What stands for something, of what stands in brackets.
 fn special<'a>(inner: &'a str, names: &Redactions, captured: &BTreeSet<&str>) -> Option<Piece<'a>> {
     if inner == GAP {

@@ -3,6 +3,7 @@
 //! A [`Finding`] points at the line that wanted something, and says what was seen instead.
 #![forbid(unsafe_code)]
 
+pub(crate) mod accept;
 mod advice;
 mod changes;
 mod diff;
@@ -152,7 +153,7 @@ fn shown(seq: u64, verdict: &Verdict) -> String {
 }
 
 /// The verdict on a call of an attempt, if it can be told from those on others.
-fn answer(answered: Answered, seen: &Observation) -> Option<(u64, &Verdict)> {
+pub(crate) fn answer(answered: Answered, seen: &Observation) -> Option<(u64, &Verdict)> {
     let fits = |(_, verdict): &(u64, &Verdict)| {
         verdict.call == answered.call && verdict.result.is_none_or(|result| result == answered.result)
     };

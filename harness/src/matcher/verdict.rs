@@ -152,7 +152,7 @@ pub(super) fn differences(
 }
 
 /// The error that the guest got.
-fn errno(verdict: &Verdict) -> Option<Errno> {
+pub(super) fn errno(verdict: &Verdict) -> Option<Errno> {
     match (verdict.action, verdict.result) {
         (Action::Deny(errno), _) => Some(errno),
         (_, Some(result @ -4095..=-1)) => i32::try_from(-result).ok().map(Errno::new),

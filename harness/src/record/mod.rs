@@ -10,7 +10,7 @@ mod seen;
 mod steady;
 mod tree;
 mod vary;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

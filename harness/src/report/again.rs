@@ -37,6 +37,17 @@ impl Started {
         if built && cargo { Self::CargoRun(scenarios) } else { Self::Command(scenarios) }
     }
 
+    /// The command that takes what was seen of this test as what is expected of it.
+    #[must_use]
+    pub fn accept(&self, test: &str) -> String {
+        let again = self.again(test);
+        match self {
+            Self::Cargo(_) | Self::Nextest(_) => format!("ASSIZE_BLESS=1 {again}"),
+            Self::Command(_) => again.replacen("assize run ", "assize bless ", 1),
+            Self::CargoRun(_) => again.replacen("-- run ", "-- bless ", 1),
+        }
+    }
+
     /// The command that runs this test alone.
     #[must_use]
     pub fn again(&self, test: &str) -> String {
@@ -70,6 +81,11 @@ mod tests {
         assert_eq!(
             by_command("/x/target/debug/assize", true).again("a.yaml::a"),
             "cargo run -q -- run scenarios --exact 'a.yaml::a'"
+        );
+        assert_eq!(plain.accept("a.yaml::a"), "assize bless scenarios --exact 'a.yaml::a'");
+        assert_eq!(
+            by_command("/x/target/debug/assize", true).accept("a.yaml::a"),
+            "cargo run -q -- bless scenarios --exact 'a.yaml::a'"
         );
         let command = Started::Command("scenarios".into());
         assert_eq!(command.again("a.yaml::it's"), r"assize run scenarios --exact 'a.yaml::it'\''s'");

@@ -42,6 +42,7 @@ impl Tested {
         if self.deterministic {
             last.notes.extend(footer(&self.controls).lines().map(str::to_owned));
         }
+        last.notes.extend(self.accept.iter().map(|accept| format!("to accept it: {accept}")));
         last.notes.extend(self.again.iter().map(|again| format!("to run it again: {again}")));
         if let Some(kept) = &self.kept {
             last.notes.push(format!("kept: {}/ (stdout, stderr, verdicts.jsonl, work/)", kept.display()));

@@ -64,6 +64,8 @@ pub struct Tested {
     pub took: Duration,
     /// What was seen of it.
     pub seen: Seen,
+    /// The command that takes what was seen for what is expected, where it would.
+    pub accept: Option<String>,
     /// The command that runs it again, where it can be run.
     pub again: Option<String>,
     /// Where its artefacts lie, if any were kept.

@@ -33,6 +33,7 @@ pub(crate) fn tested(name: &str, outcome: Outcome) -> Tested {
         after: Duration::from_millis(250),
         took: Duration::from_millis(1500),
         seen: Seen::default(),
+        accept: None,
         again: Some("assize run scenarios".to_owned()),
         kept: None,
     }

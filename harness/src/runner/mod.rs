@@ -57,18 +57,15 @@ pub struct Ran {
     pub kept: Option<PathBuf>,
     /// The cells of a sweep, in the order in which they were run.
     pub cells: Vec<Cell>,
-    /// What the judged run wrote to descriptor 1.
-    pub stdout: Vec<u8>,
-    /// And to descriptor 2.
-    pub stderr: Vec<u8>,
-    /// Its events.
-    pub events: Vec<Event>,
+    /// What was seen of the judged run.
+    pub seen: Observation,
+    /// Whether that is what failed, and not a comparison with other runs.
+    pub failed: bool,
 }
 
 impl Ran {
     fn of(take: Take, findings: Vec<Finding>, kept: Option<PathBuf>, cells: Vec<Cell>) -> Self {
-        let Observation { stdout, stderr, events, .. } = take.seen;
-        Self { findings, controls: take.controls, kept, cells, stdout, stderr, events }
+        Self { findings, controls: take.controls, kept, cells, seen: take.seen, failed: false }
     }
 }
 
@@ -263,6 +260,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
             return Ok(Ran::of(first, findings, kept, Vec::new()));
         }
     }
+    let failed = !findings.is_empty();
     let swept = match &scenario.sweep {
         Some(sweep) if findings.is_empty() => Some(sweep::run(scenario, sweep, engine)?),
         _ => None,
@@ -274,7 +272,26 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
     }
     let kept = keep.run(&scenario.test, &takes, !findings.is_empty());
     let cells = swept.map(|swept| swept.cells).unwrap_or_default();
-    Ok(Ran::of(first, findings, kept, cells))
+    Ok(Ran { failed, ..Ran::of(first, findings, kept, cells) })
+}
+
+/// Two runs of a scenario, from which nothing is kept; and where they part, if it wants them to be the same.
+///
+/// # Errors
+/// [`RunnerError`]: then there is nothing to see.
+pub(crate) fn twice(
+    scenario: &Scenario,
+    engine: &dyn Engine,
+) -> Result<([Observation; 2], Option<Finding>), RunnerError> {
+    // Whether an attempt was denied, or failed by itself, only the log tells.
+    let look = if matches!(scenario.action, Action::Attempt(_)) { Look::Denials } else { Look::AsExpected };
+    interrupt::living(|| {
+        let mut one = take(scenario, engine, look, &[])?;
+        one.work.move_aside()?;
+        let two = take(scenario, engine, look, &[])?;
+        let parted = if scenario.repeat > 1 { repeat::diverges(&one, &two, 2) } else { None };
+        Ok(([one.seen, two.seen], parted))
+    })
 }
 
 /// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.

@@ -66,7 +66,6 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Scenario>, Vec<Diagnostic>> 
 }
 
 /// As [`load`], from what would be read.
-#[cfg(feature = "fuzzing")]
 pub(crate) fn load_bytes(root: &Path, file: &Path, bytes: Vec<u8>) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
     of(source(bytes, 0), root, file)
 }
