@@ -1,7 +1,7 @@
 //! Every lint, as a reader sees it, and what is no reason for one.
 //!
 //! The files in `tests/lints` hold cases as those in `tests/diagnostics` do: a title after `====`, the file's text, and after
-//! `----` what is shown. `ASSIZE_BLESS=1 cargo test --test lints` writes what is shown now; read the difference before you keep it.
+//! `----` what is shown; other files follow a line `==> NAME <==`. `ASSIZE_BLESS=1 cargo test --test lints` writes what is shown now; read the difference before you keep it.
 #![forbid(unsafe_code)]
 // A test may unwrap, and so may what only tests call.
 #![allow(clippy::unwrap_used)]
@@ -11,14 +11,20 @@ use std::path::Path;
 use std::process::Command;
 
 use assize_harness::lint::{Lint, lint};
+use assize_harness::needs::Host;
 use assize_harness::scenario::load;
 
 fn shown(yaml: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("case.yaml");
-    std::fs::write(&file, yaml).unwrap();
+    let (own, others) = yaml.split_once("==> ").unwrap_or((yaml, ""));
+    std::fs::write(&file, own).unwrap();
+    for other in others.split("==> ").filter(|other| !other.is_empty()) {
+        let (name, text) = other.split_once(" <==\n").unwrap();
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
     let found = match load(folder.path(), &file) {
-        Ok(scenarios) => lint(&scenarios),
+        Ok(scenarios) => lint(&scenarios, &Host::probe()),
         Err(errors) => errors,
     };
     let text: Vec<_> = found.iter().map(|diagnostic| diagnostic.render(false)).collect();

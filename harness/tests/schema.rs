@@ -92,6 +92,14 @@ fn the_shipped_file_is_current() {
     assert!(shipped == made, "{} is not what the types say; ASSIZE_BLESS=1 writes it", path.display());
 }
 
+/// Editors know draft-07.
+#[test]
+fn the_schemas_are_schemas() {
+    for kind in [Kind::Scenario, Kind::Part, Kind::Policy] {
+        jsonschema::draft7::meta::validate(&schema::schema(kind)).unwrap();
+    }
+}
+
 #[test]
 fn every_shipped_scenario_is_valid() {
     let (scenario, part) = (validator(Kind::Scenario), validator(Kind::Part));

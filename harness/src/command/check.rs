@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use super::select::unreadable;
 use crate::diagnostic::Diagnostic;
+use crate::needs::Host;
 use crate::{lint, report, scenario};
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,7 @@ struct Found {
 
 pub(super) fn check(args: &CheckArgs) -> ExitCode {
     let colour = report::coloured(&io::stderr());
+    let host = Host::probe();
     let mut found = Found::default();
     for path in &args.paths {
         let (root, files) = if path.is_file() {
@@ -47,7 +49,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
             }
         };
         for file in files {
-            let diagnostics = found.look(root, &file);
+            let diagnostics = found.look(root, &file, &host);
             if !diagnostics.is_empty() {
                 eprintln!("{}", report::render(&diagnostics, colour));
             }
@@ -61,11 +63,11 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
 }
 
 impl Found {
-    fn look(&mut self, root: &Path, file: &Path) -> Vec<Diagnostic> {
+    fn look(&mut self, root: &Path, file: &Path, host: &Host) -> Vec<Diagnostic> {
         match scenario::load(root, file) {
             Ok(scenarios) => {
                 self.good += scenarios.len();
-                let warnings = lint::lint(&scenarios);
+                let warnings = lint::lint(&scenarios, host);
                 self.warnings += warnings.len();
                 warnings
             }

@@ -9,8 +9,10 @@ use crate::scenario::policy::{IsolationSpec, PolicyPath, ProcSpec, default_env};
 use crate::scenario::turn::Cost;
 
 pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
+    // What a shared part says may have to be taken back.
+    let extends = scenario.source.extends();
     let mut repeated = |holds: bool, at: YamlPath, what: &str| {
-        if holds && scenario.says(&at) {
+        if holds && !extends && scenario.says(&at) {
             let title = format!("{what} is what holds anyway");
             found.push(Warning::new(Lint::RepeatsDefault, at, title).help("leave it out"));
         }

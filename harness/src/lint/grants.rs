@@ -21,7 +21,8 @@ struct Rule {
     paths: Vec<PathBuf>,
 }
 
-pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
+/// `runs`: on this host the scenario is run.
+pub(super) fn look(scenario: &Scenario, runs: bool, found: &mut Vec<Warning>) {
     let Some(fs) = &scenario.policy.fs else { return };
     let rules = rules(fs);
     for (nth, rule) in rules.iter().enumerate() {
@@ -30,7 +31,9 @@ pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
         } else {
             covered(nth, rule, &rules, found);
         }
-        missing(rule, &rules, found);
+        if runs {
+            missing(rule, &rules, found);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod texts;
 use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostic;
-use crate::needs;
+use crate::needs::{self, Host};
 use crate::scenario::Scenario;
 use crate::scenario::place::YamlPath;
 
@@ -131,23 +131,23 @@ impl Warning {
 /// The warnings about the scenarios of one file. Of a matrix only what holds in each of its cells is one: an axis may well
 /// have a value that says nothing.
 #[must_use]
-pub fn lint(scenarios: &[Scenario]) -> Vec<Diagnostic> {
+pub fn lint(scenarios: &[Scenario], host: &Host) -> Vec<Diagnostic> {
     let mut documents: BTreeMap<usize, Vec<&Scenario>> = BTreeMap::new();
     for scenario in scenarios {
         documents.entry(scenario.document).or_default().push(scenario);
     }
-    documents.values().flat_map(|cells| document(cells)).collect()
+    documents.values().flat_map(|cells| document(cells, host)).collect()
 }
 
-fn document(cells: &[&Scenario]) -> Vec<Diagnostic> {
+fn document(cells: &[&Scenario], host: &Host) -> Vec<Diagnostic> {
     let Some((first, rest)) = cells.split_first() else { return Vec::new() };
     let place = |scenario: &Scenario, warning: &Warning| (warning.lint, scenario.key_span(&warning.at));
-    let mut left = warnings(first);
+    let mut left = warnings(first, host);
     for cell in rest {
         if left.is_empty() {
             break;
         }
-        let here: Vec<_> = warnings(cell).iter().map(|warning| place(cell, warning)).collect();
+        let here: Vec<_> = warnings(cell, host).iter().map(|warning| place(cell, warning)).collect();
         left.retain(|warning| here.contains(&place(first, warning)));
     }
     let mut all: Vec<Diagnostic> = left.iter().map(|warning| warning.diagnostic(first)).collect();
@@ -157,10 +157,11 @@ fn document(cells: &[&Scenario]) -> Vec<Diagnostic> {
 }
 
 /// The warnings about one scenario, or one cell.
-fn warnings(scenario: &Scenario) -> Vec<Warning> {
+fn warnings(scenario: &Scenario, host: &Host) -> Vec<Warning> {
     let mut found = Vec::new();
     never_met(scenario, &mut found);
-    grants::look(scenario, &mut found);
+    // Of a host on which it isn't run nothing is said.
+    grants::look(scenario, host.judge_all(&scenario.needs).is_none(), &mut found);
     texts::look(scenario, &mut found);
     defaults::look(scenario, &mut found);
     contradiction::look(scenario, &mut found);

@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assize_core::outcome::ControlState;
-use assize_core::plan::{Explained, Step};
+use assize_core::plan::{Explained, Step, Way};
+use assize_core::syscall::signature;
 use assize_core::{Plan, Policy, Syscall};
 
 use super::{Lint, Warning};
 use crate::runner::scratch::Scratch;
-use crate::scenario::Scenario;
 use crate::scenario::expect::{ByPattern, VerdictPattern, VerdictWord};
 use crate::scenario::place::YamlPath;
+use crate::scenario::{Action, Scenario};
 
 pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
     if scenario.without.is_empty() && scenario.expect.verdicts.patterns().next().is_none() {
@@ -96,6 +97,8 @@ impl<'a> Seen<'a> {
                     let title = format!("`{name}` is left out, so no verdict is by it");
                     found.push(never("by", title, "`without:` leaves it out".to_owned()));
                 }
+                // On another host it may be had.
+                Some(ControlState::Unavailable(_)) => {}
                 _ => self.judge_calls(name, pattern, at, found),
             },
             _ => {}
@@ -112,6 +115,29 @@ impl<'a> Seen<'a> {
                 "`deterministic:` and `inject:` ask for such answers".to_owned(),
             ));
         }
+        if pattern.call.is_none() && pattern.by.is_none() && !self.shows(pattern) {
+            let title = "no call is asked about of which this could be seen".to_owned();
+            found.push(never("verdict", title, "name a `call`: it is then made visible".to_owned()));
+        }
+    }
+
+    /// Whether a pattern without a call can be like a call that is asked about anyway. Denials are shown, whatever the call.
+    fn shows(&self, pattern: &VerdictPattern) -> bool {
+        let allow = match pattern.verdict {
+            Some(VerdictWord::Allow) => true,
+            Some(VerdictWord::Emulate) => false,
+            _ => return true,
+        };
+        let injected = !self.scenario.inject.is_empty() || self.scenario.sweep.is_some();
+        let attempts = matches!(self.scenario.action, Action::Attempt(_));
+        injected
+            || attempts
+            || self.calls.values().any(|explained| {
+                let asked = matches!(explained.way, Way::Seen | Way::Asked | Way::Performed | Way::Stopped);
+                let judged = allow || self.judged.contains(&explained.call);
+                let path = pattern.path.is_none() || signature::path_args(explained.call).next().is_some();
+                asked && judged && path
+            })
     }
 
     /// A capability that is there, but has no rule about any of these calls.

@@ -4,8 +4,10 @@
 use super::{Fact, Need, Order, Version};
 
 /// The versions that there can be: from the oldest with which the supervisor runs to one that is years ahead.
-const VERSIONS: &[(Fact, (u32, u32), (u32, u32))] =
-    &[(Fact::Landlock, (6, 0), (30, 0)), (Fact::Kernel, (6, 13), (30, 0))];
+const VERSIONS: &[(Fact, Range)] = &[(Fact::Landlock, ((6, 0), (30, 0))), (Fact::Kernel, ((6, 13), (30, 0)))];
+
+/// From one version to another.
+type Range = ((u32, u32), (u32, u32));
 
 /// What every host has on which a scenario runs at all.
 const ALWAYS: &[Fact] = &[Fact::Landlock, Fact::Seccomp, Fact::Machine("x86_64")];
@@ -30,7 +32,7 @@ fn why(need: &Need, before: &[Need]) -> Option<String> {
     if let Some(other) = before.iter().find(opposite) {
         return Some(format!("`{other}` and `{need}` exclude each other"));
     }
-    let (_, oldest, newest) = VERSIONS.iter().find(|(fact, ..)| *fact == need.fact)?;
+    let (_, (oldest, newest)) = VERSIONS.iter().find(|(fact, _)| *fact == need.fact)?;
     let (mut low, mut high) = (*oldest, *newest);
     let alike = before.iter().chain([need]).filter(|other| other.fact == need.fact);
     for (order, Version { major, minor }) in alike.filter_map(|other| other.version) {

@@ -126,6 +126,12 @@ impl SourceMap {
         self.places(document, path).map(|(key, _)| key)
     }
 
+    /// Whether a document of the file extends another file.
+    #[must_use]
+    pub fn extends(&self) -> bool {
+        self.files.len() > 1
+    }
+
     /// Whether a document has this part.
     #[must_use]
     pub fn has(&self, document: usize, path: &YamlPath) -> bool {
