@@ -15,6 +15,8 @@ use crate::scenario::place::Span;
 /// One error or finding, with the line that wanted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// The lint that it is from: then it is a warning.
+    pub lint: Option<&'static str>,
     /// What is wrong, in one line.
     pub title: String,
     /// The file, as a reader would name it.
@@ -37,6 +39,7 @@ impl Diagnostic {
     /// An error about a whole file.
     pub fn new(title: impl Into<String>, file: impl Into<PathBuf>) -> Self {
         Self {
+            lint: None,
             title: title.into(),
             file: file.into(),
             source: Arc::from(""),
@@ -46,6 +49,13 @@ impl Diagnostic {
             notes: Vec::new(),
             help: Vec::new(),
         }
+    }
+
+    /// Makes a warning of it.
+    #[must_use]
+    pub fn warning(mut self, lint: &'static str) -> Self {
+        self.lint = Some(lint);
+        self
     }
 
     /// Points it at a piece of the file.
@@ -78,7 +88,10 @@ impl Diagnostic {
         let (title, label) = (visible(&self.title), visible(&self.label));
         let shown = |texts: &[String]| texts.iter().map(|text| visible(text)).collect::<Vec<_>>();
         let (notes, help) = (shown(&self.notes), shown(&self.help));
-        let title = Level::ERROR.primary_title(title.as_str());
+        let title = match self.lint {
+            Some(lint) => Level::WARNING.primary_title(title.as_str()).id(lint),
+            None => Level::ERROR.primary_title(title.as_str()),
+        };
         let mut group: Group<'_> = match self.span {
             Some(span) if !self.source.is_empty() => {
                 let others = self.others.iter().map(|(other, label)| {

@@ -6,16 +6,19 @@ use std::fmt;
 use std::str::FromStr;
 
 use assize_core::Errno;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
 use crate::scenario::calls::Calls;
+use crate::scenario::expect::ErrnoName;
 use crate::scenario::nearest;
 use crate::scenario::quantity::Size;
 use crate::scenario::template::Template;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// One item of `attempt`: a call, or every spelling of an operation.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a map: an attempt")]
 pub struct Attempt {
     /// The call, or `family(NAME)`: an attempt per spelling. Where a path is given, the spellings that take one; where it is
@@ -47,12 +50,19 @@ pub struct Attempt {
 }
 
 /// An argument.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(rename = "Argument", with = "Shaped<Self>")]
 pub enum Value {
     /// A number.
     Number(i128),
     /// Flags by name, a path, an address, bytes.
     Text(Template),
+}
+
+impl Shape for Value {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "string"] })
+    }
 }
 
 impl<'de> Deserialize<'de> for Value {
@@ -82,12 +92,14 @@ impl<'de> Deserialize<'de> for Value {
 }
 
 /// Permission bits as they are written: `0644` is octal, though YAML would read it as six hundred and forty-four.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(rename = "ModeArgument")]
 pub struct Mode(pub String);
 
 /// What must come of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum Wanted {
     /// `deny`: it fails with `EPERM` or `EACCES`; `deny ERRNO`: with this.
     Deny(Option<Errno>),
@@ -100,6 +112,21 @@ pub enum Wanted {
     /// A number: it returns it.
     Returns(i64),
 }
+
+impl Shape for Wanted {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let denied = Errno::names().map(|name| format!("{DENY} {name}"));
+        let words = [DENY, ALLOW, OK, EMULATE].map(str::to_owned).into_iter().chain(denied);
+        let number =
+            shape::any_of([shape::whole(i64::MIN, i64::MAX), shape::text_like("^\\s*-?[0-9]+\\s*$")]);
+        shape::any_of([shape::words(words), generator.subschema_for::<ErrnoName>(), number])
+    }
+}
+
+const DENY: &str = "deny";
+const ALLOW: &str = "allow";
+const OK: &str = "ok";
+const EMULATE: &str = "emulate";
 
 /// A text that says nothing of what must come.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -129,11 +156,11 @@ impl FromStr for Wanted {
                 .ok_or_else(|| WantedError::Errno { name: short(name), near: nearest(name, Errno::names()) })
         };
         match text.trim() {
-            "deny" => Ok(Self::Deny(None)),
-            "allow" | "ok" => Ok(Self::Allow),
-            "emulate" => Ok(Self::Emulate),
+            DENY => Ok(Self::Deny(None)),
+            ALLOW | OK => Ok(Self::Allow),
+            EMULATE => Ok(Self::Emulate),
             other => {
-                if let Some(name) = other.strip_prefix("deny ") {
+                if let Some(name) = other.strip_prefix(DENY).and_then(|rest| rest.strip_prefix(' ')) {
                     errno(name.trim()).map(|errno| Self::Deny(Some(errno)))
                 } else if let Ok(value) = other.parse() {
                     Ok(Self::Returns(value))
@@ -150,10 +177,10 @@ impl FromStr for Wanted {
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Deny(None) => f.write_str("deny"),
-            Self::Deny(Some(errno)) => write!(f, "deny {errno}"),
-            Self::Allow => f.write_str("allow"),
-            Self::Emulate => f.write_str("emulate"),
+            Self::Deny(None) => f.write_str(DENY),
+            Self::Deny(Some(errno)) => write!(f, "{DENY} {errno}"),
+            Self::Allow => f.write_str(ALLOW),
+            Self::Emulate => f.write_str(EMULATE),
             Self::Fails(errno) => write!(f, "{errno}"),
             Self::Returns(value) => write!(f, "{value}"),
         }

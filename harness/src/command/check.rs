@@ -1,37 +1,88 @@
-//! `assize check`: what is wrong with scenarios, without running any.
+//! `assize check`: what is wrong with scenarios, and what they say to no effect, without running any.
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::select::{judge, unreadable};
-use crate::report::{self, Colour};
-use crate::suite::{self, State};
+use super::select::unreadable;
+use crate::diagnostic::Diagnostic;
+use crate::needs::Host;
+use crate::report::Colour;
+use crate::{lint, report, scenario};
 
-pub(super) fn check(paths: &[PathBuf], color: Colour) -> ExitCode {
-    let judge = match judge() {
-        Ok(judge) => judge,
-        Err(code) => return code,
-    };
-    let colour = color.applies(&io::stderr());
-    let (mut good, mut wrong) = (0_usize, 0_usize);
-    for path in paths {
-        let cases = match suite::all(path, &judge) {
-            Ok(cases) => cases,
-            Err(error) => return unreadable(path, &error),
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// Folders of scenarios, or single files.
+    #[arg(default_value = "scenarios")]
+    paths: Vec<PathBuf>,
+    /// Which findings fail the check, besides errors.
+    #[arg(long, value_name = "WHAT")]
+    deny: Option<Deny>,
+    /// Whether they are coloured.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    color: Colour,
+}
+
+/// What is no better than an error.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Deny {
+    /// Every warning.
+    Warnings,
+}
+
+/// What is found in files.
+#[derive(Default)]
+struct Found {
+    good: usize,
+    errors: usize,
+    warnings: usize,
+}
+
+pub(super) fn check(args: &CheckArgs) -> ExitCode {
+    let colour = args.color.applies(&io::stderr());
+    let host = Host::probe();
+    let mut found = Found::default();
+    for path in &args.paths {
+        let (root, files) = if path.is_file() {
+            (path.parent().unwrap_or(path), vec![path.clone()])
+        } else {
+            match scenario::discover(path) {
+                Ok(files) => (path.as_path(), files),
+                Err(error) => return unreadable(path, &error),
+            }
         };
-        for case in cases {
-            if let State::Broken(diagnostics) = &case.state {
-                wrong += diagnostics.len();
-                eprintln!("{}", report::render(diagnostics, colour));
-            } else {
-                good += 1;
+        for file in files {
+            let diagnostics = found.look(root, &file, &host);
+            if !diagnostics.is_empty() {
+                eprintln!("{}", report::render(&diagnostics, colour));
             }
         }
     }
-    let errors = if wrong == 1 { "1 error".to_owned() } else { format!("{wrong} errors") };
-    let scenarios = if good == 1 { "1 scenario".to_owned() } else { format!("{good} scenarios") };
-    eprintln!("{scenarios} can be loaded; {errors}");
-    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let Found { good, errors, warnings } = found;
+    let loaded = counted(good, "scenario");
+    eprintln!("{loaded} can be loaded; {}, {}", counted(errors, "error"), counted(warnings, "warning"));
+    let denied = warnings > 0 && matches!(args.deny, Some(Deny::Warnings));
+    if errors == 0 && !denied { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl Found {
+    fn look(&mut self, root: &Path, file: &Path, host: &Host) -> Vec<Diagnostic> {
+        match scenario::load(root, file) {
+            Ok(scenarios) => {
+                self.good += scenarios.len();
+                let warnings = lint::lint(&scenarios, host);
+                self.warnings += warnings.len();
+                warnings
+            }
+            Err(errors) => {
+                self.errors += errors.len();
+                errors
+            }
+        }
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

@@ -13,6 +13,7 @@ mod explain;
 mod record;
 mod reports;
 mod run;
+mod schema;
 mod select;
 mod trace;
 
@@ -22,7 +23,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::interrupt;
-use crate::report::Colour;
 
 /// Bad usage, as for any program.
 const USAGE: u8 = 2;
@@ -50,15 +50,11 @@ enum What {
     Run(run::RunArgs),
     /// List the names of scenarios.
     List(select::Selection),
-    /// Load every scenario, run none, and say everything that is wrong. Exit status 1 if anything is.
-    Check {
-        /// Folders of scenarios, or single files.
-        #[arg(default_value = "scenarios")]
-        paths: Vec<PathBuf>,
-        /// Whether errors are coloured.
-        #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-        color: Colour,
-    },
+    /// Load every scenario, run none, and say everything that is wrong, and what is said to no effect.
+    ///
+    /// What is wrong is an error; what has no effect, or can't be meant, a warning with the lint's name. Exit status: 0; 1 if there is
+    /// an error, or a warning with `--deny warnings`.
+    Check(check::CheckArgs),
     /// Say what this host can and cannot do.
     ///
     /// Its facts, as `needs` names them; settings of its kernel; each control, as a run that asks for all of them shows it; and which
@@ -92,6 +88,14 @@ enum What {
     /// Its Landlock rules, what becomes of each call and who is asked about it, what each expectation makes visible and what that costs,
     /// its controls. Exit status: 0; 1 if the scenario can't be loaded or planned.
     Explain(explain::ExplainArgs),
+    /// Print the JSON schema of scenarios, for editors that complete and check them.
+    ///
+    /// With yaml-language-server: `# yaml-language-server: $schema=PATH` as the first line of a file.
+    Schema {
+        /// Of what.
+        #[arg(value_enum, default_value_t)]
+        kind: crate::schema::Kind,
+    },
     /// Print what a shell needs to complete this command.
     Completions {
         /// For which.
@@ -114,7 +118,7 @@ pub fn main() -> ExitCode {
             run::run(&args)
         }
         What::List(selection) => select::list(&selection),
-        What::Check { paths, color } => check::check(&paths, color),
+        What::Check(args) => check::check(&args),
         What::Doctor(args) => doctor::doctor(&args),
         What::Exec(args) => exec::exec(&args),
         What::Trace(args) => trace::trace(&args),
@@ -127,6 +131,7 @@ pub fn main() -> ExitCode {
             bless::bless(&args)
         }
         What::Explain(args) => explain::explain(&args),
+        What::Schema { kind } => schema::schema(kind),
         What::Completions { shell } => completions::completions(Line::command(), shell),
         What::Man { folder } => completions::man(Line::command(), folder.as_deref()),
     }

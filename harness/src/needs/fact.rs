@@ -50,6 +50,12 @@ pub(super) const PROGRAMS: &[&str] = &[
     "rustc", "python3", "perl", "ruby", "node", "java", "curl", "openssl", "strace", "setsid", "unshare",
 ];
 
+/// Every bare name, with what it is for.
+pub(super) fn told() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let programs = PROGRAMS.iter().map(|name| (*name, "a program that guests find"));
+    NAMED.iter().map(|(name, _, told)| (*name, *told)).chain(programs)
+}
+
 impl Fact {
     /// Every bare name.
     pub fn names() -> impl Iterator<Item = &'static str> {

@@ -5,6 +5,7 @@
 
 mod fact;
 mod host;
+mod never;
 mod require;
 
 use std::fmt;
@@ -12,15 +13,35 @@ use std::str::FromStr;
 
 pub use fact::{Fact, Version};
 pub use host::{Host, Judgement, Row, table};
+pub use never::never_met;
 pub use require::{Required, VARIABLE};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error};
 
+use crate::schema::shape::{self, Shape, Shaped};
+
 /// What a scenario asks of the host: `landlock >= 6`, `not root`, `python3`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Need {
     fact: Fact,
     negated: bool,
     version: Option<(Order, Version)>,
+}
+
+impl Shape for Need {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        let bare = fact::told().filter(|(name, _)| *name != Fact::Kernel.to_string());
+        let (bare, told): (Vec<&str>, Vec<&str>) = bare.unzip();
+        let plain = shape::told(bare.iter().copied().zip(told));
+        let not = shape::words(bare.iter().map(|name| format!("not {name}")));
+        let versioned = Fact::names().filter(|name| name.parse().is_ok_and(|fact: Fact| fact.has_version()));
+        let versioned = shape::alternatives(versioned);
+        let orders = shape::alternatives(Order::ALL.iter().map(|(symbol, _)| *symbol));
+        let version = format!(r"^\s*({versioned})\s*({orders})\s*[0-9]+(\.[0-9]+)?\s*$");
+        let program = r"^\s*(not\s+)?program\((/.*|[^/]+)\)\s*$";
+        shape::any_of([plain, not, shape::text_like(&version), shape::text_like(program)])
+    }
 }
 
 /// How a version must stand to the one that is written.

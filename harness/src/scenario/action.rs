@@ -5,11 +5,13 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use super::template::Word;
 use crate::attempt::Attempt;
+use crate::schema::shape::{Shape, Shaped};
 
 /// What a scenario runs.
 #[derive(Debug, Clone)]
@@ -37,8 +39,15 @@ impl Action {
 }
 
 /// `run`: a list, never a text that something would have to split.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub(super) struct Words(pub(super) Vec<Word>);
+
+impl Shape for Words {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "items": generator.subschema_for::<Word>(), "minItems": 1 })
+    }
+}
 
 impl<'de> Deserialize<'de> for Words {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -6,12 +6,15 @@ use std::str::FromStr;
 
 use assize_core::Syscall;
 use assize_core::syscall::family::{ALL, Family};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::fault::nearest;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// One call, or every spelling of one operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Calls {
     text: String,
     calls: Vec<Syscall>,
@@ -93,6 +96,15 @@ impl FromStr for Calls {
     }
 }
 
+impl Shape for Calls {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        let written: Vec<String> = families().map(written).collect();
+        let families =
+            shape::told(written.iter().map(String::as_str).zip(ALL.iter().map(|family| family.doc)));
+        shape::any_of([families, shape::words(Syscall::all().map(Syscall::name))])
+    }
+}
+
 impl<'de> Deserialize<'de> for Calls {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
@@ -118,6 +130,16 @@ pub(super) fn deniable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
 /// Every spelling of an operation.
 fn family(name: &str) -> Option<Vec<Syscall>> {
     Family::named(name).map(|family| family.syscalls().collect())
+}
+
+/// A family as it is written.
+fn written(name: &str) -> String {
+    format!("family({name})")
+}
+
+/// The names of families, as they are written, each with its calls.
+pub(super) fn written_families() -> impl Iterator<Item = String> {
+    families().map(written)
 }
 
 /// The names of all families.

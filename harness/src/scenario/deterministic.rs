@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use assize_core::Policy;
 use assize_core::policy::{Clock, ClockMode, Kernel, Machine, Schedule, Timestamp, Tsc};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::policy::Hostname;
 use super::quantity::{Size, Time};
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// What is made the same in every run. What is not named is as `true` has it; what is named is required of the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "a map such as `{ seed: 42 }`")]
 pub struct Deterministic {
     /// Seeds everything random.
@@ -45,7 +47,8 @@ pub struct Deterministic {
 }
 
 /// `1`, or `real`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum Cpus {
     /// So many.
     Number(u32),
@@ -54,7 +57,7 @@ pub enum Cpus {
 }
 
 /// What `rdtsc` gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TscSpec {
     /// The processor's counter.
@@ -64,7 +67,7 @@ pub enum TscSpec {
 }
 
 /// In which order guests run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ScheduleSpec {
     /// As the kernel pleases.
@@ -74,7 +77,8 @@ pub enum ScheduleSpec {
 }
 
 /// `2000-01-01T00:00:00Z`, `real`, or `{ start: …, mode: …, step: … }`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum ClockSpec {
     /// The host's own.
     Real,
@@ -83,23 +87,34 @@ pub enum ClockSpec {
 }
 
 /// A date and a time with an offset, as in RFC 3339, or seconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename = "ClockStart", with = "Shaped<Self>")]
 struct Start(Timestamp);
 
-#[derive(Debug, Default, Deserialize)]
+/// A virtual clock.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "a map of `start`, `mode` and `step`")]
+#[schemars(rename = "Clock")]
 struct ClockMap {
+    /// What it shows first. Without it: 2000-01-01T00:00:00Z.
     start: Option<Start>,
+    /// How it goes on. Without it: `logical`.
     mode: Mode,
+    /// What each reading of a `logical` clock takes. Without it: a microsecond.
     step: Option<Time>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+/// How a virtual clock goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "ClockMode")]
 enum Mode {
+    /// Not at all.
     Frozen,
+    /// By a step with each reading, and by what guests sleep.
     #[default]
     Logical,
+    /// As the host's.
     Offset,
 }
 
@@ -236,6 +251,36 @@ impl<'de> Deserialize<'de> for Start {
     }
 }
 
+impl Shape for ClockSpec {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let (start, map) = (Start::shape(generator), generator.subschema_for::<ClockMap>());
+        shape::any_of([shape::words(["real"]), start, map])
+    }
+}
+
+impl Shape for Start {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        let text = r"^([0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}.*)$";
+        shape::any_of([shape::whole(0, LATEST - 1), shape::text_like(text)])
+    }
+}
+
+impl Shape for Cpus {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::any_of([shape::words(["real"]), shape::whole(1, MOST_CPUS.into())])
+    }
+}
+
+impl Shape for DeterministicSpec {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        shape::any_of([generator.subschema_for::<bool>(), generator.subschema_for::<Deterministic>()])
+    }
+}
+
+/// 2400-01-01.
+const LATEST: i64 = 13_569_465_600;
+const MOST_CPUS: u32 = 1024;
+
 /// The kernel's clock takes no time before 1970, and files none after 2446 (`ext4`).
 fn start(text: &str) -> Result<Timestamp, String> {
     let wrong = || {
@@ -251,14 +296,14 @@ fn start(text: &str) -> Result<Timestamp, String> {
     let time = parsed.map_err(|_| wrong())?;
     let nanoseconds = u32::try_from(time.subsec_nanosecond()).map_err(|_| wrong())?;
     let timestamp = Timestamp { seconds: time.as_second(), nanoseconds };
-    if (0..13_569_465_600).contains(&timestamp.seconds) { Ok(timestamp) } else { Err(wrong()) }
+    if (0..LATEST).contains(&timestamp.seconds) { Ok(timestamp) } else { Err(wrong()) }
 }
 
 impl<'de> Deserialize<'de> for Cpus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match text.parse::<u32>() {
-            Ok(number @ 1..=1024) => Ok(Self::Number(number)),
+            Ok(number @ 1..=MOST_CPUS) => Ok(Self::Number(number)),
             _ if text == "real" => Ok(Self::Real),
             _ => Err(D::Error::custom("a number of processors from 1 to 1024, or `real`")),
         }
@@ -266,7 +311,8 @@ impl<'de> Deserialize<'de> for Cpus {
 }
 
 /// `deterministic: true`, `false`, or a map.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct DeterministicSpec(pub Option<Deterministic>);
 
 impl<'de> Visitor<'de> for Forms<DeterministicSpec> {

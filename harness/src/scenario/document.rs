@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::action::{Action, Words};
 use super::deserialize::typed;
 use super::deterministic::DeterministicSpec;
-use super::each::{Substitution, cells};
+use super::each::{Matrix, Substitution, cells};
 use super::expect::{Expectation, Redactions};
-use super::extends::{NamedError, named};
+use super::extends::{Extended, NamedError, named};
 use super::fault::{Fault, shown};
 use super::files::{FileSpec, WorkPath, beneath_no_folder};
 use super::handlers::Handlers;
@@ -27,47 +28,93 @@ use super::tree::{Kind, Node};
 use super::turn::{Cost, GroupName};
 use crate::attempt::{self, Attempt};
 use crate::needs::Need;
+use crate::schema::shape;
 
-/// The keys of a document.
-#[derive(Deserialize)]
+/// A scenario: what a command may do, what is run, and what must be seen of it.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a map: a scenario")]
+#[schemars(rename = "Scenario", transform = one_action)]
 struct Document {
+    /// The promise that it tests, in one sentence.
     about: Option<String>,
+    /// What it is called. Where a file holds several scenarios each has a name; else it is the file's.
     name: Option<String>,
+    /// What the host must have. Where it lacks that, the test is ignored with the reason.
     #[serde(default)]
     needs: Vec<Need>,
+    /// What the guest may do. Without it: read the system, write the work folder.
     #[serde(default)]
     policy: PolicySpec,
+    /// What is made the same in every run: `true`, or a map.
     #[serde(default)]
     deterministic: DeterministicSpec,
+    /// The work folder's content, by path.
     #[serde(default)]
     files: BTreeMap<WorkPath, FileSpec>,
+    /// The guest's environment, on top of the policy's. Nothing is inherited.
     #[serde(default)]
     env: BTreeMap<EnvName, Template>,
+    /// What the command reads.
     stdin: Option<String>,
+    /// A command: the program and its arguments. `$WORK` stands for the work folder.
     run: Option<Words>,
+    /// A script for `/bin/sh -c`.
     shell: Option<String>,
+    /// System calls that are made inside the sandbox, each with what must come of it.
+    #[schemars(length(min = 1))]
     attempt: Option<Vec<Attempt>>,
+    /// Faults and answers at chosen calls.
     #[serde(default)]
     inject: Vec<Injection>,
+    /// Handlers of the test target's own, by name, and the calls that each is asked about.
     #[serde(default)]
     handlers: Handlers,
+    /// The scenario is run again for each occurrence of a call, which then fails.
     sweep: Option<Sweep>,
+    /// Names for what differs from run to run: `[NAME]` in an expected text.
     #[serde(default)]
     redact: Redactions,
     // These are taken out before a cell is typed; they stand here so that the list of known keys is whole.
+    /// A matrix: each cell is a test of its own.
     #[serde(rename = "each")]
+    #[schemars(with = "Option<Matrix>")]
     _each: Option<IgnoredAny>,
+    /// Shared parts: files, relative to this one, that this document is laid over.
     #[serde(rename = "extends")]
+    #[schemars(with = "Option<Extended>")]
     _extends: Option<IgnoredAny>,
+    /// How many runs must give the same outputs and the same verdicts.
+    #[schemars(range(min = 1, max = MOST_RUNS))]
     repeat: Option<u32>,
+    /// How many jobs it takes while it runs.
     #[serde(default)]
     cost: Cost,
+    /// Of a group one scenario runs at a time.
     group: Option<GroupName>,
+    /// Capabilities that are left out: for the twin of an attack, which must then succeed.
     #[serde(default)]
     without: BTreeSet<CapabilityName>,
+    /// What must be seen of the run. Without it: exit code 0.
     #[serde(default)]
     expect: Expectation,
+}
+
+/// The keys of which a scenario has one.
+const ACTIONS: [&str; 3] = ["run", "shell", "attempt"];
+
+/// The most runs that are compared.
+const MOST_RUNS: u32 = 1000;
+
+/// What is run may stand in a part that the scenario extends.
+fn one_action(schema: &mut Schema) {
+    shape::at_most_one(schema, &ACTIONS);
+    let all: Vec<&str> = ACTIONS.into_iter().chain(["extends"]).collect();
+    shape::at_least_one(schema, &all);
+}
+
+/// The schema of a document.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.root_schema_for::<Document>()
 }
 
 /// What the scenarios of one file may weigh in memory.
@@ -180,7 +227,7 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
             .map_err(|error| Fault::new(error.message.clone()).at(nearest_span(&tree, &error.path)))?;
     }
     let repeat = read.repeat.unwrap_or(1);
-    if !(1..=1000).contains(&repeat) {
+    if !(1..=MOST_RUNS).contains(&repeat) {
         let span = tree.get("repeat").map_or(tree.span, |node| node.span);
         return Err(Fault::new("`repeat` is a number of runs from 1 to 1000").at(span));
     }
@@ -297,7 +344,7 @@ fn action(
                 ))
         }
         _ => {
-            let mut spans = ["run", "shell", "attempt"]
+            let mut spans = ACTIONS
                 .iter()
                 .filter_map(|key| tree.entry(key))
                 .map(|entry| entry.key_span)

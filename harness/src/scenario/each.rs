@@ -9,10 +9,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::calls::Calls;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::calls::{self, Calls};
 use super::fault::{Fault, listed, nearest, shown};
 use super::template::{Piece, is_name, pieces};
 use super::tree::{Entry, Kind, Node};
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// The most cells of one matrix.
 const MAX_CELLS: usize = 1000;
@@ -20,6 +23,34 @@ const MAX_CELLS: usize = 1000;
 const MAX_AXES: usize = 32;
 /// The most bytes that axes may become in one cell: a short text could otherwise grow without bounds.
 const MAX_GROWN: usize = 1 << 20;
+
+/// A matrix: axes, each with its values. Every cell is a test of its own, in which `$axis` stands for the axis's value.
+#[derive(JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
+pub(super) enum Matrix {}
+
+impl Shape for Matrix {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let name = "^[a-z][a-z0-9_]{0,63}$";
+        let value = generator.subschema_for::<String>();
+        let values = json_schema!({ "type": "array", "items": value, "minItems": 1 });
+        let axis = shape::any_of([shape::words(calls::written_families()), values]);
+        let cell = json_schema!({
+            "type": "object", "patternProperties": { name: value }, "additionalProperties": false
+        });
+        let cells = |what: &str| json_schema!({ "description": what, "type": "array", "items": cell });
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "include": cells("Further cells, each with a value of every axis."),
+                "exclude": cells("Cells that are left out: those with these values.")
+            },
+            "patternProperties": { format!("^(?!(include|exclude)$){}", name.trim_start_matches('^')): axis },
+            "additionalProperties": false,
+            "minProperties": 1
+        })
+    }
+}
 
 /// One cell: each axis, in the file's order, with its value.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -9,10 +9,13 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
 use super::fault::{Fault, shown};
 use super::load::read;
 use super::place::{SourceFile, SourceMap, Span};
 use super::tree::{Entry, Kind, Node};
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// So many files can stand above each other.
 const MAX_DEPTH: usize = 8;
@@ -70,6 +73,18 @@ pub(super) fn extend(source: &mut SourceMap, project: &Path) -> Result<(), Vec<F
     }
     source.files = extending.files;
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// A shared part or several: files, relative to the one that says so, beginning with `_` or beneath a folder that does.
+#[derive(JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
+pub(super) enum Extended {}
+
+impl Shape for Extended {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        let file = shape::text_like("^[^/]");
+        shape::any_of([file.clone(), json_schema!({ "type": "array", "items": file, "minItems": 1 })])
+    }
 }
 
 struct Extending<'a> {

@@ -5,15 +5,27 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::template::Word;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// A path within the work folder: relative, without `.` and `..`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct WorkPath(String);
+
+/// What a path within the work folder looks like.
+pub(super) const PLAIN: &str = r"(?!\.{0,2}(/|$))[^/]+(/(?!\.{0,2}(/|$))[^/]+)*$";
+
+impl Shape for WorkPath {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like(&format!("^{PLAIN}"))
+    }
+}
 
 impl WorkPath {
     /// As a path, relative to the work folder.
@@ -73,8 +85,9 @@ impl<'de> Deserialize<'de> for WorkPath {
     }
 }
 
-/// What to put at a path of the work folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What to put at a path of the work folder: a file's text, or a map.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum FileSpec {
     /// A file.
     File {
@@ -109,18 +122,41 @@ pub struct Copied {
     pub mode: Option<u32>,
 }
 
+impl Shape for FileSpec {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        shape::any_of([json_schema!({ "type": ["string"] }), generator.subschema_for::<Forms>()])
+    }
+}
+
 /// The forms of a file that is more than its text.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a map with `text`, `base64`, `from`, `symlink`, `link` or `dir`")]
+#[schemars(rename = "FileForms", transform = one_form)]
 struct Forms {
+    /// A file's text.
     text: Option<String>,
+    /// A file's content, in base64.
     base64: Option<String>,
+    /// A symbolic link, with the text that it holds.
     symlink: Option<Word>,
+    /// A hard link: a further name of another file of the work folder.
+    #[schemars(with = "Option<Word>")]
     link: Option<WorkPath>,
+    /// `true`: a folder.
     dir: Option<bool>,
+    /// A copy of this file or folder, whose path is relative to the folder of the scenario's file.
     from: Option<String>,
+    /// Whether `from` may lie outside of the project.
     outside: Option<bool>,
+    /// Permissions, in octal.
     mode: Option<Mode>,
+}
+
+const FORMS: [&str; 6] = ["text", "base64", "from", "symlink", "link", "dir"];
+
+fn one_form(schema: &mut Schema) {
+    shape::at_most_one(schema, &FORMS);
+    shape::at_least_one(schema, &FORMS);
 }
 
 impl<'de> Deserialize<'de> for FileSpec {
@@ -236,8 +272,15 @@ impl Forms {
 }
 
 /// Permissions, in octal as `chmod` takes them: `755`, `0755`, `0o755`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename = "FileMode", with = "Shaped<Self>")]
 struct Mode(u32);
+
+impl Shape for Mode {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::octal()
+    }
+}
 
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

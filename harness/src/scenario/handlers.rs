@@ -5,16 +5,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected};
 
 use super::calls::Calls;
 use crate::matcher::inject;
+use crate::schema::shape::{Shape, Shaped};
 
 /// The name of a handler, as verdicts say it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HandlerName(String);
 
 impl HandlerName {
+    /// What a name is like, as a regular expression says it.
+    pub(crate) const LIKE: &str = "[A-Za-z0-9_-]{1,64}";
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -48,8 +53,20 @@ impl<'de> Deserialize<'de> for HandlerName {
 }
 
 /// `handlers:`, by name what each is asked about.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Handlers(pub BTreeMap<HandlerName, Vec<Calls>>);
+
+impl Shape for Handlers {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let calls = generator.subschema_for::<Calls>();
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": format!("^{}$", HandlerName::LIKE), "not": { "const": inject::NAME } },
+            "additionalProperties": { "type": "array", "items": calls, "minItems": 1 }
+        })
+    }
+}
 
 impl<'de> Deserialize<'de> for Handlers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

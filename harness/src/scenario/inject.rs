@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use assize_core::Errno;
 use assize_core::syscall::family::{self, Family};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::calls::Calls;
@@ -18,12 +19,14 @@ use super::expect::{
     AddressPattern, ArgPattern, ErrnoName, FlagsPattern, Glob, Range, Signal, VerdictPattern,
 };
 use super::quantity::Time;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// The longest delay: an answer that takes longer is given up by the sandbox.
 const LONGEST: Duration = Duration::from_secs(25);
 
 /// One injection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(with = "Keys")]
 pub struct Injection {
     /// Which calls it is for.
     pub pattern: VerdictPattern,
@@ -99,8 +102,15 @@ fn lot(lots: u64, number: u64) -> u64 {
 }
 
 /// A share, of 2^64: `10%`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Chance(u64);
+
+impl Shape for Chance {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like(r"^(?![0.]+\s*%)([0-9.]+)\s*%$")
+    }
+}
 
 impl FromStr for Chance {
     type Err = FormError;
@@ -117,32 +127,50 @@ impl FromStr for Chance {
 
 from_scalar!(Chance, "a chance, such as `10%`");
 
-/// The keys of an injection.
-#[derive(serde::Deserialize)]
+/// An injection: calls, and what they are answered.
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
     expecting = "an injection, such as `{ call: openat, nth: 2, errno: EIO }`"
 )]
+#[schemars(transform = answers)]
 struct Keys {
+    /// The call, or `family(NAME)` for every spelling of one operation.
     call: Calls,
+    /// Of these calls only those on such a path.
     path: Option<Glob>,
+    /// Of these calls only those to such an address.
     to: Option<AddressPattern>,
+    /// Of these calls only those with these flags; one after `!` is not set.
     flags: Option<FlagsPattern>,
+    /// Of these calls only those with these arguments, by their names in the manual page.
     #[serde(default)]
     args: BTreeMap<String, ArgPattern>,
+    /// This one alone: calls are counted from 1, whoever makes them.
     nth: Option<u64>,
+    /// None of the first so many.
     after: Option<u64>,
+    /// Of those that are left, each so-manieth.
     every: Option<u64>,
+    /// Of those, so many by lot: `10%`. The lots are drawn from the seed.
     chance: Option<Chance>,
+    /// The call fails with this.
     errno: Option<ErrnoName>,
+    /// The call does not run: it returns this.
     #[serde(rename = "return")]
     value: Option<i64>,
+    /// The call does not run: it returns a descriptor from which this is read.
     content: Option<String>,
+    /// The descriptor of `content` gets this number before the call, which then goes on.
     at: Option<u16>,
+    /// `true`: the call is not answered while the run lasts.
     hold: Option<bool>,
+    /// This signal goes to the process group of whoever makes the call, which does not run.
     kill: Option<Signal>,
+    /// The answer comes so much later; without an answer the call goes on then. At most 25 s.
     delay: Option<Time>,
+    /// How often it has to answer. Without it: at least once.
     times: Option<Range>,
 }
 
@@ -177,19 +205,27 @@ enum InjectError {
     Form(#[from] FormError),
 }
 
+const ANSWER_KEYS: [&str; 5] = ["errno", "return", "content", "hold", "kill"];
 const ANSWERS: &str = "`errno`, `return`, `content`, `hold` and `kill`";
+
+/// Exactly one answer, or a delay.
+fn answers(schema: &mut Schema) {
+    shape::at_most_one(schema, &ANSWER_KEYS);
+    let all: Vec<&str> = ANSWER_KEYS.into_iter().chain(["delay"]).collect();
+    shape::at_least_one(schema, &all);
+}
 
 impl Keys {
     fn injection(self) -> Result<Injection, InjectError> {
         let said = [
-            ("errno", self.errno.is_some()),
-            ("return", self.value.is_some()),
-            ("content", self.content.is_some()),
-            ("hold", self.hold.is_some()),
-            ("kill", self.kill.is_some()),
+            self.errno.is_some(),
+            self.value.is_some(),
+            self.content.is_some(),
+            self.hold.is_some(),
+            self.kill.is_some(),
         ];
-        let said: Vec<String> =
-            said.iter().filter(|(_, said)| *said).map(|(key, _)| format!("`{key}`")).collect();
+        let said = ANSWER_KEYS.iter().zip(said).filter(|(_, said)| *said);
+        let said: Vec<String> = said.map(|(key, _)| format!("`{key}`")).collect();
         if said.len() > 1 {
             return Err(InjectError::Several(said.join(" and ")));
         }

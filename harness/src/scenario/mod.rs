@@ -27,6 +27,7 @@ mod tree;
 pub mod turn;
 
 pub use action::Action;
+pub(crate) use document::schema as scenario_schema;
 pub(crate) use fault::nearest;
 pub use load::{discover, load, load_named};
 pub use model::{Scenario, TestName};

@@ -104,6 +104,12 @@ impl Scenario {
         self.source.key_span(self.document, path)
     }
 
+    /// Whether the scenario says something at `path`.
+    #[must_use]
+    pub fn says(&self, path: &YamlPath) -> bool {
+        self.source.has(self.document, path)
+    }
+
     /// Where a part of the scenario stands, in words: `line 12`.
     #[must_use]
     pub fn line(&self, path: &YamlPath) -> String {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::tree::Node;
+use super::tree::{Kind, Node};
 
 /// One step from a node to a node within it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,6 +124,44 @@ impl SourceMap {
     #[must_use]
     pub fn key_span(&self, document: usize, path: &YamlPath) -> Option<Span> {
         self.places(document, path).map(|(key, _)| key)
+    }
+
+    /// Whether a document of the file extends another file.
+    #[must_use]
+    pub fn extends(&self) -> bool {
+        self.files.len() > 1
+    }
+
+    /// Whether a document has this part.
+    #[must_use]
+    pub fn has(&self, document: usize, path: &YamlPath) -> bool {
+        let root = self.documents.get(document).map(|root| &**root);
+        path.0
+            .iter()
+            .try_fold(root, |node, step| Some(node?.step(step).map(|(_, next)| next)))
+            .flatten()
+            .is_some()
+    }
+
+    /// Every scalar of a document, with the way to it.
+    #[must_use]
+    pub fn texts(&self, document: usize) -> Vec<(YamlPath, &str)> {
+        fn visit<'a>(node: &'a Node, path: &YamlPath, found: &mut Vec<(YamlPath, &'a str)>) {
+            match &node.kind {
+                Kind::Scalar { text, .. } => found.push((path.clone(), text)),
+                Kind::List(items) => {
+                    items.iter().enumerate().for_each(|(nth, item)| visit(item, &path.index(nth), found));
+                }
+                Kind::Map(entries) => {
+                    entries.iter().for_each(|entry| visit(&entry.value, &path.key(&*entry.key), found));
+                }
+            }
+        }
+        let mut found = Vec::new();
+        if let Some(root) = self.documents.get(document) {
+            visit(root, &YamlPath::root(), &mut found);
+        }
+        found
     }
 
     fn places(&self, document: usize, path: &YamlPath) -> Option<(Span, Span)> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use assize_core::capability;
 use assize_core::policy::{FsPolicy, Isolation, Limits, SyscallPolicy};
 use assize_core::{Policy, Syscall};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -15,12 +16,13 @@ use super::calls::{Calls, deniable};
 use super::fault::{nearest, shown};
 use super::quantity::Time;
 use super::template::Template;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// What the guest may do, as the scenario says it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "a map of what the guest may do")]
 pub struct PolicySpec {
-    /// Files; `None`: read `$SYSTEM`, write `$WORK`.
+    /// Files. Without it: `$SYSTEM` can be read, `$WORK` written.
     pub fs: Option<FsSpec>,
     /// System calls by name.
     pub syscalls: SyscallSpec,
@@ -35,14 +37,14 @@ pub struct PolicySpec {
 }
 
 /// Which files the guest may use.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "a map of `read`, `write`, `exec`, `deny` and `proc`")]
 pub struct FsSpec {
     /// May be read.
     pub read: Vec<PolicyPath>,
     /// May be read, written, created and removed.
     pub write: Vec<PolicyPath>,
-    /// May be executed; `None`: whatever may be read.
+    /// May be executed. Without it: whatever may be read.
     pub exec: Option<Vec<PolicyPath>>,
     /// May not be used although a grant covers it.
     pub deny: Vec<PolicyPath>,
@@ -51,7 +53,7 @@ pub struct FsSpec {
 }
 
 /// `proc`: `host` or `own`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProcSpec {
     /// The host's: it shows all processes, by the host's numbers.
@@ -62,7 +64,7 @@ pub enum ProcSpec {
 }
 
 /// System calls denied or allowed by name.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "a map of `deny` and `allow`")]
 pub struct SyscallSpec {
     /// Answered `EPERM`.
@@ -73,7 +75,7 @@ pub struct SyscallSpec {
 }
 
 /// Limits of the whole tree of guests.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "a map of limits")]
 pub struct LimitSpec {
     /// Wall-clock time; then every guest is killed.
@@ -81,7 +83,7 @@ pub struct LimitSpec {
 }
 
 /// `isolation`: `auto`, `require` or `off`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IsolationSpec {
     /// Namespaces where the host allows.
@@ -93,13 +95,22 @@ pub enum IsolationSpec {
     Off,
 }
 
-/// A path of the policy: absolute, beneath `$WORK`, or `$SYSTEM` (see [`SYSTEM`]).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A path of the policy: absolute, beneath `$WORK` (the work folder), or `$SYSTEM` (what the programs of a distribution need:
+/// [`SYSTEM`]).
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum PolicyPath {
     /// Whatever of [`SYSTEM`] exists.
     System,
     /// This path.
     Path(Template),
+}
+
+impl Shape for PolicyPath {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        let beneath = r"^(/|\$WORK\b|\$\{WORK\})(?!.*\$\{?SYSTEM)";
+        shape::any_of([shape::words(["$SYSTEM", "${SYSTEM}", "$WORK"]), shape::text_like(beneath)])
+    }
 }
 
 /// What `$SYSTEM` stands for, as far as it exists: enough for the programs of a distribution. Ordinary permissions hold
@@ -164,8 +175,15 @@ fn expand(paths: &[PolicyPath], work: &Path) -> Vec<PathBuf> {
 }
 
 /// A name of the environment: not empty, without `=`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct EnvName(pub String);
+
+impl Shape for EnvName {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like("^[^=]+$")
+    }
+}
 
 impl<'de> Deserialize<'de> for EnvName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -178,8 +196,15 @@ impl<'de> Deserialize<'de> for EnvName {
 }
 
 /// A host's name: what `sethostname` takes, 1 to 64 letters, digits, `-` and `.`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Hostname(pub String);
+
+impl Shape for Hostname {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::scalar_like(r"^[A-Za-z0-9._-]{1,64}$")
+    }
+}
 
 impl<'de> Deserialize<'de> for Hostname {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -193,8 +218,15 @@ impl<'de> Deserialize<'de> for Hostname {
 }
 
 /// The name of a capability, as `without` takes it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub(super) struct CapabilityName(pub(super) &'static str);
+
+impl Shape for CapabilityName {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::words(capability::ALL.iter().map(|capability| capability.name))
+    }
+}
 
 impl<'de> Deserialize<'de> for CapabilityName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assize_core::Policy;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::deserialize::typed;
@@ -19,12 +20,22 @@ use super::policy::{EnvName, PolicySpec};
 use super::template::Template;
 use crate::diagnostic::Diagnostic;
 
-#[derive(Default, Deserialize)]
+/// A policy in a file of its own.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "a map of `policy`, `deterministic` and `env`")]
+#[schemars(rename = "PolicyFile")]
 struct Document {
+    /// What the guest may do.
     policy: PolicySpec,
+    /// What is made the same in every run.
     deterministic: DeterministicSpec,
+    /// The guest's environment, on top of the policy's.
     env: BTreeMap<EnvName, Template>,
+}
+
+/// The schema of such a file.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.root_schema_for::<Document>()
 }
 
 /// A policy in a file of its own.

@@ -4,11 +4,24 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error};
 
+use crate::schema::shape::{self, Shape, Shaped};
+
 /// A time: a number and `ms`, `s`, `m` or `h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Time(pub Duration);
+
+/// What a time looks like.
+pub(super) const TIME: &str = r"[0-9.]+\s*(ms|s|m|h)";
+
+impl Shape for Time {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like(&format!(r"^(?![0.]+\s*[a-z]){TIME}$"))
+    }
+}
 
 /// A text that is no quantity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,8 +69,16 @@ impl<'de> Deserialize<'de> for Time {
 }
 
 /// A number of bytes: `4096`, `64 KiB`, `1 MB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Size(pub u64);
+
+impl Shape for Size {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        let with_unit = shape::text_like(r"^\s*[0-9]+(\.[0-9]+)?\s*([kKmMgGtTpPeE]([iI]?[bB]?)|[bB])?\s*$");
+        shape::any_of([shape::whole(0, i64::MAX), with_unit])
+    }
+}
 
 impl FromStr for Size {
     type Err = QuantityError;

@@ -5,6 +5,7 @@
 //! count occurrences.
 #![forbid(unsafe_code)]
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -15,24 +16,27 @@ use super::expect::{ErrnoName, Expectation, Glob, VerdictPattern};
 const MOST: u64 = 200;
 
 /// A sweep.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     remote = "Self",
     expecting = "a sweep, such as `{ calls: [family(open)], errno: [EIO] }`"
 )]
+#[schemars(rename = "Sweep")]
 pub struct Sweep {
     /// Calls whose occurrences fail, one after the other: of each item on its own, every spelling of a family together.
+    #[schemars(length(min = 1))]
     pub calls: Vec<Calls>,
     /// Of these calls only those on such a path.
     #[serde(default)]
     pub path: Option<Glob>,
     /// What they fail with: each in a run of its own.
+    #[schemars(length(min = 1))]
     pub errno: Vec<ErrnoName>,
     /// How many runs it may take. More is a failure, so that nothing is left out in silence.
     #[serde(default = "most")]
     pub most: u64,
-    /// What is expected of each run in which a call fails; `None`: what the scenario expects without.
+    /// What is expected of each run in which a call fails. Without it: what the scenario expects if none does.
     #[serde(default)]
     pub expect: Option<Expectation>,
 }

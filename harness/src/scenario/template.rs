@@ -7,11 +7,12 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Text in which `$WORK` stands for the work folder and `$$` for a dollar: a path of the policy or of an attempt, or
 /// a value of the environment.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Template(pub(crate) String);
 
@@ -40,7 +41,7 @@ impl Template {
 
 /// A word of a command: `$WORK` stands for the work folder, `$$WORK` for the text `$WORK`, and every other dollar for
 /// itself, because commands have uses of their own for it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Word(pub(crate) String);
 

@@ -4,14 +4,24 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// More jobs nobody has.
 const MOST_JOBS: u64 = 4096;
 
 /// How many jobs a scenario takes; capped where there are fewer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Cost(pub NonZeroUsize);
+
+impl Shape for Cost {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::whole(1, MOST_JOBS.cast_signed())
+    }
+}
 
 impl Default for Cost {
     fn default() -> Self {
@@ -30,8 +40,15 @@ impl<'de> Deserialize<'de> for Cost {
 }
 
 /// The name of a group, of which one at a time runs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct GroupName(String);
+
+impl Shape for GroupName {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::scalar_like(r"^[A-Za-z0-9._-]{1,64}$")
+    }
+}
 
 impl GroupName {
     /// The name; it can be part of a file's.

@@ -5,14 +5,24 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
 use super::Glob;
 use super::form::{FormError, from_scalar};
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// Addresses that a call may go to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct AddressPattern {
     text: String,
     kind: Kind,
+}
+
+impl Shape for AddressPattern {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like(r"^(unix:.*|:[0-9]+|\[?[0-9a-fA-F:.]+(/[0-9]+)?\]?(:[0-9]+)?)$")
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -3,14 +3,17 @@
 
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::form::FormError;
 use super::{FilePattern, Glob};
+use crate::scenario::files::PLAIN;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// All that a run does to its work folder: what is not listed must not change. A folder that comes or goes with something
 /// in it that is listed need not be listed itself.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     default,
@@ -23,18 +26,40 @@ pub struct Changes {
     pub modified: Changed,
     /// What is no longer there.
     #[serde(deserialize_with = "gone")]
+    #[schemars(with = "Vec<ChangedPath>")]
     pub deleted: Changed,
 }
 
 /// Paths, each with what lies there.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Changed(pub Vec<(ChangedPath, FilePattern)>);
 
+impl Shape for Changed {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let path = ChangedPath::shape(generator);
+        let pattern = path.get("pattern").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let file = generator.subschema_for::<FilePattern>();
+        let list = generator.subschema_for::<Vec<String>>();
+        let map = json_schema!({
+            "type": "object", "patternProperties": { pattern: file }, "additionalProperties": false
+        });
+        shape::any_of([list, map])
+    }
+}
+
 /// A path within the work folder, or a glob over such paths.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct ChangedPath {
     text: String,
     glob: Glob,
+}
+
+impl Shape for ChangedPath {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like(&format!(r"^(\$WORK/)?{PLAIN}"))
+    }
 }
 
 impl ChangedPath {

@@ -6,15 +6,18 @@ use std::str::FromStr;
 
 use assize_core::outcome::End;
 use assize_core::trace::Exit;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::Signal;
 use super::form::FormError;
 use crate::scenario::fault::nearest;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// One way to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum ExitPattern {
     /// By itself, with this code.
     Code(u8),
@@ -26,9 +29,32 @@ pub enum ExitPattern {
     Any,
 }
 
+impl Shape for ExitPattern {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let signal = Signal::named();
+        let map = json_schema!({
+            "type": "object",
+            "properties": { "signal": { "description": "A signal, by name or number.", "allOf": [generator.subschema_for::<Signal>()] } },
+            "required": ["signal"],
+            "additionalProperties": false
+        });
+        let code = shape::text_like("^0*([0-9]|[0-9]{2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])$");
+        shape::any_of([shape::words(WORDS), shape::whole(0, u8::MAX.into()), code, signal, map])
+    }
+}
+
 /// The ways to end that are all right.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Exits(pub Vec<ExitPattern>);
+
+impl Shape for Exits {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<ExitPattern>();
+        let list = json_schema!({ "type": "array", "items": one, "minItems": 1 });
+        shape::any_of([one, list])
+    }
+}
 
 impl Default for Exits {
     fn default() -> Self {

@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::form::{FormError, from_scalar};
-use super::text::read_tests;
+use super::text::{read_tests, tests_shape};
 use super::{TextPattern, TextTest};
-use crate::scenario::files::WorkPath;
+use crate::scenario::files::{PLAIN, WorkPath};
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// What lies at a path after the run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum FilePattern {
     /// Nothing.
     Absent,
@@ -30,9 +33,27 @@ pub enum FilePattern {
     },
 }
 
+impl Shape for FilePattern {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let words = shape::told([(ABSENT, "Nothing lies there."), (PRESENT, "Something lies there.")]);
+        let text = schemars::json_schema!({ "type": ["string"] });
+        shape::any_of([words, text, tests_shape(generator, true)])
+    }
+}
+
+const ABSENT: &str = "absent";
+const PRESENT: &str = "present";
+
 /// Permission bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Mode(pub u32);
+
+impl Shape for Mode {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::octal()
+    }
+}
 
 impl FromStr for Mode {
     type Err = FormError;
@@ -67,8 +88,8 @@ impl<'de> Deserialize<'de> for FilePattern {
 
             fn visit_str<E: Error>(self, text: &str) -> Result<FilePattern, E> {
                 Ok(match text {
-                    "absent" => FilePattern::Absent,
-                    "present" => FilePattern::Present,
+                    ABSENT => FilePattern::Absent,
+                    PRESENT => FilePattern::Present,
                     text => FilePattern::Text(TextPattern::Whole(text.to_owned())),
                 })
             }
@@ -84,8 +105,15 @@ impl<'de> Deserialize<'de> for FilePattern {
 }
 
 /// A path of `files`: within the work folder, or absolute.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct FilePath(String);
+#[derive(PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
+pub(super) struct FilePath(String);
+
+impl Shape for FilePath {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like(&format!(r"^(?!.*(^|/)\.\.(/|$))(/|(\$WORK/)?{PLAIN})"))
+    }
+}
 
 impl<'de> Deserialize<'de> for FilePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -6,12 +6,15 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+
 use super::form::{FormError, from_scalar};
 
 /// A glob: `*` and `**` match anything, slashes too; `?` one character; `[a-c]` one of these; `{a,b}` either.
 ///
 /// In a path, a leading `$WORK` is the run's work folder.
-#[derive(Clone)]
+#[derive(Clone, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Glob(globset::GlobMatcher);
 
 /// Longer ones are a mistake, or an attack on the one who runs the scenario.

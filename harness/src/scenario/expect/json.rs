@@ -3,15 +3,24 @@
 
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Number;
 
 use super::TextPattern;
 use super::form::FormError;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// The way to a part of a JSON text (RFC 6901): `/rows/0/name`; the empty one is the whole.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Pointer(String);
+
+impl Shape for Pointer {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like("^(/([^~]|~[01])*)?$")
+    }
+}
 
 impl Pointer {
     /// As it was written.
@@ -34,7 +43,8 @@ impl<'de> Deserialize<'de> for Pointer {
 }
 
 /// What a part of a JSON text is to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum JsonPattern {
     /// `null`.
     Null,
@@ -44,6 +54,13 @@ pub enum JsonPattern {
     Number(Number),
     /// A string like this. By the longer form, also anything else, as its JSON text without blanks.
     Text(TextPattern),
+}
+
+impl Shape for JsonPattern {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let scalar = json_schema!({ "type": ["string", "number", "boolean"] });
+        shape::any_of([json_schema!({ "const": null }), scalar, super::text::tests_shape(generator, false)])
+    }
 }
 
 impl<'de> Deserialize<'de> for JsonPattern {

@@ -31,6 +31,7 @@ pub use json::{JsonPattern, Pointer};
 pub use range::Range;
 pub use redact::Redactions;
 pub(crate) use redact::is_redaction_name;
+use schemars::JsonSchema;
 use serde::Deserialize;
 pub use signal::Signal;
 pub use takes::Takes;
@@ -43,14 +44,14 @@ pub use verdict::{
 /// What must be seen of a run.
 ///
 /// Without `exit` a run must exit with code 0: a scenario that says nothing of the end still promises a good one.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     default,
     expecting = "a map of what must come of the run: `exit`, `stdout`, `stderr`, `files`, `changes`, `verdicts`, `controls`, `takes`"
 )]
 pub struct Expectation {
-    /// How the command ends; `None`: by exit code 0.
+    /// How the command ends. Without it: by exit code 0.
     pub exit: Option<Exits>,
     /// What it writes to descriptor 1.
     pub stdout: Option<TextPattern>,
@@ -58,6 +59,7 @@ pub struct Expectation {
     pub stderr: Option<TextPattern>,
     /// What lies in the work folder afterwards, by path relative to it; or, by an absolute path, what lies elsewhere.
     #[serde(deserialize_with = "file::by_path")]
+    #[schemars(with = "BTreeMap<file::FilePath, FilePattern>")]
     pub files: BTreeMap<String, FilePattern>,
     /// All that changes in the work folder.
     pub changes: Option<Changes>,
@@ -73,7 +75,7 @@ pub struct Expectation {
 }
 
 /// What was asked of the sandbox, and what it answered.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     default,
@@ -93,7 +95,7 @@ pub struct Verdicts {
 }
 
 /// Which verdicts must all be listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", expecting = "`deny` or `all`")]
 pub enum Exhaustive {
     /// Every denial.

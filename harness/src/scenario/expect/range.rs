@@ -4,15 +4,26 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
 use super::form::{FormError, from_scalar};
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// Numbers from one to another, both included. `3` is one number, `2..4` is 2, 3 and 4, `>= 1` has no end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Range {
     /// The smallest.
     pub least: i64,
     /// The greatest.
     pub most: i64,
+}
+
+impl Shape for Range {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        let text = shape::text_like(r"^\s*((>=?|<=?)?\s*-?[0-9]+|-?[0-9]+\s*\.\.\s*-?[0-9]+)\s*$");
+        shape::any_of([shape::whole(i64::MIN, i64::MAX), text])
+    }
 }
 
 impl Range {

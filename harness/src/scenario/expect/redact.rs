@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::Pattern;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// Names that stand, as `[NAME]` in a line of an expected text, for what a regular expression matches. `[PID]` is always
 /// one: the number of a process.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(with = "BTreeMap<Name, Pattern>")]
 pub struct Redactions(BTreeMap<String, Pattern>);
 
 /// The number of a process.
@@ -43,8 +46,15 @@ pub(crate) fn is_redaction_name(name: &str) -> bool {
         && letters.all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(rename = "RedactionName", with = "Shaped<Self>")]
 struct Name(String);
+
+impl Shape for Name {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like(&format!("^(?!({PID}|{WORK})$)[A-Z][A-Z0-9_]{{0,63}}$"))
+    }
+}
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -4,11 +4,21 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
 use super::form::{FormError, from_scalar};
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// A signal, by its number on x86-64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Signal(pub i32);
+
+impl Shape for Signal {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::any_of([Self::named(), shape::whole(1, 64), shape::text_like("^([1-9]|[1-5][0-9]|6[0-4])$")])
+    }
+}
 
 const NAMES: [&str; 31] = [
     "SIGHUP",
@@ -43,6 +53,14 @@ const NAMES: [&str; 31] = [
     "SIGPWR",
     "SIGSYS",
 ];
+
+impl Signal {
+    /// The schema of a signal's name.
+    pub(super) fn named() -> Schema {
+        let short = shape::alternatives(NAMES.iter().filter_map(|name| name.strip_prefix("SIG")));
+        shape::any_of([shape::words(NAMES), shape::text_like(&format!("^({short})$"))])
+    }
+}
 
 impl FromStr for Signal {
     type Err = FormError;

@@ -5,15 +5,25 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
 use super::form::{FormError, from_scalar};
-use crate::scenario::quantity::Time;
+use crate::scenario::quantity::{TIME, Time};
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// How long a run may take. It is a promise that somebody has made, so nobody but a person ever writes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct Takes {
     text: String,
     least: Duration,
     most: Duration,
+}
+
+impl Shape for Takes {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like(&format!(r"^([<>]\s*{TIME}|{TIME}\s*\.\.\s*{TIME})\s*$"))
+    }
 }
 
 const WANTED: &str = "a range of times, such as `< 5s`, `> 100ms` or `1s..5s`";

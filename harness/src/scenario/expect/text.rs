@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 
 use super::form::{FormError, from_scalar};
 use super::{Glob, JsonPattern, Mode, Pointer, is_redaction_name};
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// What a text must be.
 ///
 /// In everything that is compared, the run's work folder reads `[WORK]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum TextPattern {
     /// Plain text: the whole of it, line by line. In a line, `[..]` stands for anything, `[PID]` for the number of a
     /// process, `[NAME]` for what the scenario's `redact` says; a line `...` stands for any lines, or none. `[NAME=..]`
@@ -69,7 +72,8 @@ impl TextTest {
 }
 
 /// A regular expression of limited size.
-#[derive(Clone)]
+#[derive(Clone, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Pattern(regex::Regex);
 
 impl Pattern {
@@ -121,27 +125,79 @@ impl FromStr for Pattern {
 
 from_scalar!(Pattern, "a regular expression");
 
-#[derive(serde::Deserialize)]
+/// Lines, each for itself.
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a map with `unordered`")]
 struct Lines {
+    /// All of them and no others, in any order.
     unordered: Vec<String>,
 }
 
 /// As an identifier, so that an unknown one is reported at its own place, with those that are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(field_identifier, rename_all = "kebab-case")]
 enum Key {
+    /// Exactly this, to the last newline; nothing in it stands for anything else.
     Equals,
+    /// This somewhere.
     Contains,
+    /// This regular expression somewhere. `^` and `$` match at the ends of each line.
     Matches,
+    /// This glob, over the whole text without its last newline.
     Glob,
+    /// Lines, each for itself.
     Lines,
+    /// JSON, in which these pointers (RFC 6901) lead to that.
     Json,
+    /// Not that.
     Not,
+    /// At least one of these.
     AnyOf,
+    /// All of these.
     AllOf,
+    /// Whether there is nothing.
     Empty,
+    /// Permissions, in octal.
     Mode,
+}
+
+/// The schema of the map form. Its keys are those that are read, each with what is said of it there.
+pub(super) fn tests_shape(generator: &mut SchemaGenerator, of_file: bool) -> Schema {
+    let known = Key::json_schema(generator);
+    let words = known.get("oneOf").and_then(serde_json::Value::as_array).into_iter().flatten();
+    let mut keys = serde_json::Map::new();
+    for word in words {
+        let Some(name) = word.get("const").and_then(serde_json::Value::as_str) else { continue };
+        let name_read: de::value::StrDeserializer<'_, de::value::Error> = name.into_deserializer();
+        let value = match Key::deserialize(name_read) {
+            Ok(Key::Equals | Key::Contains) => generator.subschema_for::<String>(),
+            Ok(Key::Matches) => generator.subschema_for::<Pattern>(),
+            Ok(Key::Glob) => generator.subschema_for::<Glob>(),
+            Ok(Key::Lines) => generator.subschema_for::<Lines>(),
+            Ok(Key::Json) => {
+                let mut parts = generator.subschema_for::<BTreeMap<Pointer, JsonPattern>>();
+                parts.insert("minProperties".to_owned(), 1.into());
+                parts
+            }
+            Ok(Key::Not) => generator.subschema_for::<TextPattern>(),
+            Ok(Key::AnyOf) => {
+                json_schema!({ "type": "array", "items": generator.subschema_for::<TextPattern>(), "minItems": 1 })
+            }
+            Ok(Key::AllOf) => generator.subschema_for::<Vec<TextPattern>>(),
+            Ok(Key::Empty) => generator.subschema_for::<bool>(),
+            Ok(Key::Mode) if of_file => generator.subschema_for::<Mode>(),
+            Ok(Key::Mode) | Err(_) => continue,
+        };
+        let told = word.get("description").cloned().unwrap_or_default();
+        keys.insert(name.to_owned(), serde_json::json!({ "description": told, "allOf": [value] }));
+    }
+    json_schema!({ "type": "object", "properties": keys, "additionalProperties": false, "minProperties": 1 })
+}
+
+impl Shape for TextPattern {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        shape::any_of([json_schema!({ "type": ["string"] }), tests_shape(generator, false)])
+    }
 }
 
 /// Reads the map form. `mode` is a key only where a file is meant.

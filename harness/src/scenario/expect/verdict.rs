@@ -1,7 +1,7 @@
 //! Patterns over verdicts.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +11,7 @@ use assize_core::syscall::flags::{self, FlagSet};
 use assize_core::syscall::signature::{self, Kind};
 use assize_core::trace::{Known, Place};
 use assize_core::{Errno, Syscall};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -18,15 +19,17 @@ use super::form::{FormError, from_scalar};
 use super::{AddressPattern, Glob, Range};
 use crate::scenario::calls::Calls;
 use crate::scenario::handlers::HandlerName;
+use crate::schema::shape::{self, Shape, Shaped};
 
 /// Verdicts that look like this. A key that is left out matches whatever was seen.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     default,
     remote = "Self",
     expecting = "a pattern, such as `{ call: openat, verdict: deny }`"
 )]
+#[schemars(rename = "VerdictPattern")]
 pub struct VerdictPattern {
     /// A syscall, or `family(NAME)` for every spelling of one operation.
     pub call: Option<Calls>,
@@ -178,11 +181,21 @@ pub(super) fn never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Ve
 }
 
 /// Flags by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct FlagsPattern {
     text: String,
     set: Vec<String>,
     unset: Vec<String>,
+}
+
+impl Shape for FlagsPattern {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        let names: BTreeSet<&str> = Syscall::all().flat_map(flag_sets).flat_map(FlagSet::names).collect();
+        let name = shape::alternatives(names.iter().copied());
+        let several = shape::text_like(&format!(r"^(\s*!?\s*({name})\s*(\|(?!$)|$))+$"));
+        shape::any_of([shape::words(names), several])
+    }
 }
 
 impl FlagsPattern {
@@ -220,7 +233,8 @@ impl FromStr for FlagsPattern {
 from_scalar!(FlagsPattern, "flags by name, such as `O_WRONLY|O_CREAT`");
 
 /// One argument: a number (`8`, `0x10`, `0o644`), or a glob over the way a verdict shows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(with = "String")]
 pub enum ArgPattern {
     /// A number, in whatever base it was written.
     Number(i64),
@@ -245,7 +259,8 @@ impl FromStr for ArgPattern {
 from_scalar!(ArgPattern, "a number, or a glob over the argument's text");
 
 /// The word for what was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum VerdictWord {
     /// The call ran.
     Allow,
@@ -293,8 +308,15 @@ impl FromStr for VerdictWord {
 from_scalar!(VerdictWord, "one of allow, deny, emulate, inject, hold, defer, kill");
 
 /// An error number by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct ErrnoName(pub Errno);
+
+impl Shape for ErrnoName {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::words(Errno::names())
+    }
+}
 
 impl FromStr for ErrnoName {
     type Err = FormError;
@@ -307,7 +329,8 @@ impl FromStr for ErrnoName {
 from_scalar!(ErrnoName, "an errno, such as `EACCES`");
 
 /// Who decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum ByPattern {
     /// A capability, by name.
     Capability(String),
@@ -323,32 +346,45 @@ pub enum ByPattern {
     Supervisor,
 }
 
+impl ByPattern {
+    const OTHERS: [(&'static str, Self); 5] = [
+        ("inject", Self::Inject),
+        ("handler", Self::Handler(None)),
+        ("landlock", Self::Landlock),
+        ("kernel", Self::Kernel),
+        ("supervisor", Self::Supervisor),
+    ];
+
+    fn words() -> impl Iterator<Item = &'static str> {
+        let names = capability::ALL.iter().map(|known| known.name);
+        names.chain(Self::OTHERS.into_iter().map(|(word, _)| word))
+    }
+}
+
+impl Shape for ByPattern {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        let named = shape::text_like(&format!(r"^handler\({}\)$", HandlerName::LIKE));
+        shape::any_of([shape::words(Self::words()), named])
+    }
+}
+
 impl FromStr for ByPattern {
     type Err = FormError;
 
     fn from_str(text: &str) -> Result<Self, FormError> {
-        Ok(match text {
-            "handler" => Self::Handler(None),
-            "inject" => Self::Inject,
-            "landlock" => Self::Landlock,
-            "kernel" => Self::Kernel,
-            "supervisor" => Self::Supervisor,
-            name if capability::ALL.iter().any(|known| known.name == name) => {
-                Self::Capability(name.to_owned())
+        if let Some((_, other)) = Self::OTHERS.iter().find(|(word, _)| *word == text) {
+            return Ok(other.clone());
+        }
+        if let Some(name) = text.strip_prefix("handler(").and_then(|rest| rest.strip_suffix(')')) {
+            if !HandlerName::is_allowed(name) {
+                return Err(FormError::shape(text, "a handler's name, such as `handler(audit)`"));
             }
-            other if other.starts_with("handler(") && other.ends_with(')') => {
-                let name = other.trim_start_matches("handler(").trim_end_matches(')');
-                if !HandlerName::is_allowed(name) {
-                    return Err(FormError::shape(other, "a handler's name, such as `handler(audit)`"));
-                }
-                Self::Handler(Some(name.to_owned()))
-            }
-            other => {
-                let names = capability::ALL.iter().map(|known| known.name);
-                let known = names.chain(["inject", "handler", "landlock", "kernel", "supervisor"]);
-                return Err(FormError::unknown("the origin", other, known));
-            }
-        })
+            return Ok(Self::Handler(Some(name.to_owned())));
+        }
+        match capability::ALL.iter().find(|known| known.name == text) {
+            Some(known) => Ok(Self::Capability(known.name.to_owned())),
+            None => Err(FormError::unknown("the origin", text, Self::words())),
+        }
     }
 }
 
@@ -358,8 +394,15 @@ from_scalar!(
 );
 
 /// A guest's place in the tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct PidPattern(pub Place);
+
+impl Shape for PidPattern {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::text_like("^(/[0-9]+)+$")
+    }
+}
 
 impl FromStr for PidPattern {
     type Err = FormError;
@@ -373,12 +416,21 @@ impl FromStr for PidPattern {
 from_scalar!(PidPattern, "a place in the tree of guests, such as `/0/1`");
 
 /// What the guest got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub enum ResultPattern {
     /// A value.
     Value(Range),
     /// An error.
     Error(Errno),
+}
+
+impl Shape for ResultPattern {
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        let negative = Errno::names().map(|name| format!("-{name}"));
+        let errors = shape::words(Errno::names().map(str::to_owned).chain(negative));
+        shape::any_of([generator.subschema_for::<Range>(), errors])
+    }
 }
 
 impl FromStr for ResultPattern {
@@ -396,8 +448,15 @@ impl FromStr for ResultPattern {
 from_scalar!(ResultPattern, "a number, a range such as `>= 0`, or an errno");
 
 /// How far a result is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Shaped<Self>")]
 pub struct KnownPattern(pub Known);
+
+impl Shape for KnownPattern {
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        shape::words(KNOWN.map(|(_, word)| word))
+    }
+}
 
 const KNOWN: [(Known, &str); 4] = [
     (Known::Performed, "performed"),
@@ -457,12 +516,8 @@ impl fmt::Display for ByPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Capability(name) => name,
-            Self::Handler(None) => "handler",
             Self::Handler(Some(name)) => return write!(f, "handler({name})"),
-            Self::Inject => "inject",
-            Self::Landlock => "landlock",
-            Self::Kernel => "kernel",
-            Self::Supervisor => "supervisor",
+            other => Self::OTHERS.iter().find(|(_, known)| known == other).map_or("", |(word, _)| word),
         })
     }
 }

@@ -1,0 +1,119 @@
+//! Rules of the policy over files that no access could use.
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+
+use super::{Lint, Warning};
+use crate::scenario::Scenario;
+use crate::scenario::place::YamlPath;
+use crate::scenario::policy::{FsSpec, PolicyPath, SYSTEM};
+
+/// Stands for the work folder: no path of a host is beneath it.
+const WORK: &str = "/$WORK";
+
+/// One path of a list of the policy.
+struct Rule {
+    list: &'static str,
+    at: YamlPath,
+    /// As it is written.
+    text: String,
+    /// What it stands for.
+    paths: Vec<PathBuf>,
+}
+
+/// `runs`: on this host the scenario is run.
+pub(super) fn look(scenario: &Scenario, runs: bool, found: &mut Vec<Warning>) {
+    let Some(fs) = &scenario.policy.fs else { return };
+    let rules = rules(fs);
+    for (nth, rule) in rules.iter().enumerate() {
+        if rule.list == "deny" {
+            unused_denial(rule, &rules, found);
+        } else {
+            covered(nth, rule, &rules, found);
+        }
+        if runs {
+            missing(rule, &rules, found);
+        }
+    }
+}
+
+fn rules(fs: &FsSpec) -> Vec<Rule> {
+    let exec = fs.exec.as_deref().unwrap_or_default();
+    let lists = [("read", fs.read.as_slice()), ("write", &fs.write), ("exec", exec), ("deny", &fs.deny)];
+    let at = YamlPath::from(["policy", "fs"]);
+    let rules = lists.iter().flat_map(|(list, paths)| {
+        let at = at.key(*list);
+        paths.iter().enumerate().map(move |(nth, path)| (*list, at.index(nth), path))
+    });
+    rules
+        .map(|(list, at, path)| match path {
+            PolicyPath::System => Rule {
+                list,
+                at,
+                text: "$SYSTEM".to_owned(),
+                paths: SYSTEM.iter().map(PathBuf::from).collect(),
+            },
+            PolicyPath::Path(path) => {
+                let paths = vec![PathBuf::from(path.expand(Path::new(WORK)))];
+                Rule { list, at, text: path.as_str().to_owned(), paths }
+            }
+        })
+        .collect()
+}
+
+/// A grant whose every path another grant gives as well.
+fn covered(nth: usize, rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
+    let gives = |other: &Rule| other.list == rule.list || rule.list == "read" && other.list == "write";
+    let covers =
+        |other: &Rule| rule.paths.iter().all(|path| other.paths.iter().any(|above| path.starts_with(above)));
+    let by = rules.iter().enumerate().find(|(place, other)| {
+        // Of two that are the same the second is one too many.
+        let same = other.list == rule.list && other.paths == rule.paths;
+        *place != nth && gives(other) && covers(other) && (!same || *place < nth)
+    });
+    if let Some((_, other)) = by {
+        let title = format!("{} is granted already", rule.text);
+        let warning = Warning::new(Lint::UnusedRule, rule.at.clone(), title);
+        found.push(warning.other(other.at.clone(), "by this").help("leave it out"));
+    }
+}
+
+/// A denial of what nobody is granted.
+fn unused_denial(rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
+    let true_path = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let touches = |path: &Path, grant: &Path| path.starts_with(grant) || grant.starts_with(path);
+    let used = rules.iter().filter(|other| other.list != "deny").any(|other| {
+        other.paths.iter().any(|grant| {
+            rule.paths.iter().any(|path| {
+                // Whatever leads there by a link counts.
+                touches(path, grant) || touches(&true_path(path), &true_path(grant))
+            })
+        })
+    });
+    if !used {
+        let title = format!("nothing grants {}: it can't be read, written or executed anyway", rule.text);
+        found.push(
+            Warning::new(Lint::UnusedRule, rule.at.clone(), title)
+                .help("a denial adds that its attributes stay: unless that is meant, leave it out"),
+        );
+    }
+}
+
+/// A path that is not there. What lies in the work folder may come later, and so may what is denied, where a guest can make it.
+fn missing(rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
+    let made = |path: &PathBuf| {
+        let mut grants = rules.iter().filter(|other| other.list == "write").flat_map(|other| &other.paths);
+        rule.list == "deny" && grants.any(|grant| path.starts_with(grant))
+    };
+    for path in rule.paths.iter().filter(|path| rule.text.starts_with('/') && !made(path)) {
+        // Of what can't be looked at nothing is said.
+        if path.try_exists().is_ok_and(|there| !there) {
+            let title = format!("{} does not exist on this host", rule.text);
+            let help = match rule.list {
+                "deny" => "nothing is denied by it, and no guest can make it",
+                _ => "nothing is granted by it",
+            };
+            found.push(Warning::new(Lint::NoSuchPath, rule.at.clone(), title).help(help));
+        }
+    }
+}
