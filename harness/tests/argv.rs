@@ -431,7 +431,7 @@ fn the_command_says_what_is_wrong() {
     let check = assize(folder.path(), &["check", "."]);
     assert_eq!(check.code, 1);
     assert!(check.stderr.contains("did you mean `run`?"), "{}", check.stderr);
-    assert!(check.stderr.ends_with("4 scenarios can be loaded; 1 error, 0 warnings\n"), "{}", check.stderr);
+    assert!(check.stderr.ends_with("4 scenarios can be loaded; 1 error, 1 warning\n"), "{}", check.stderr);
     assert_eq!(assize(folder.path(), &["check", "good.yaml"]).code, 0);
     let run = assize(folder.path(), &["run", ".", "--filter", "bad", "--filter", "lacking"]);
     assert_eq!(run.code, 101);

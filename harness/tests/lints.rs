@@ -82,6 +82,22 @@ fn a_warning_fails_the_check_where_it_is_denied() {
 }
 
 #[test]
+fn what_is_recorded_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("in.txt"), "x\n").unwrap();
+    let assize = |words: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_assize")).args(words).current_dir(folder.path()).output();
+        let output = output.unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for command in [&["record", "--", "cat", "in.txt"][..], &["check", "cat.yaml", "--deny", "warnings"]] {
+        let (good, said) = assize(command);
+        assert!(good, "{command:?}: {said}");
+    }
+}
+
+#[test]
 fn the_shipped_scenarios_have_none() {
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("scenarios");
     let output = Command::new(env!("CARGO_BIN_EXE_assize")).arg("check").arg(&scenarios).output().unwrap();
