@@ -42,6 +42,13 @@ pub enum NotifAction {
         /// The number in the guest.
         targetfd: RawFd,
     },
+    /// The same, of a descriptor that is closed here afterwards.
+    InjectOwnedFd {
+        /// The supervisor's descriptor.
+        srcfd: OwnedFd,
+        /// The number in the guest.
+        targetfd: RawFd,
+    },
     /// The call returns a copy of `srcfd`, at the guest's lowest free number. One step, so nothing can leak
     /// between the injection and the answer (`SECCOMP_ADDFD_FLAG_SEND`).
     InjectFdSend {
@@ -115,6 +122,7 @@ impl fmt::Debug for NotifAction {
             Self::Continue => f.write_str("Continue"),
             Self::Errno(errno) => write!(f, "Errno({})", crate::Errno::new(*errno)),
             Self::InjectFd { srcfd, targetfd } => write!(f, "InjectFd({srcfd} as {targetfd})"),
+            Self::InjectOwnedFd { srcfd, targetfd } => write!(f, "InjectOwnedFd({srcfd:?} as {targetfd})"),
             Self::InjectFdSend { srcfd, .. } => write!(f, "InjectFdSend({srcfd:?})"),
             Self::InjectFdSendTracked { srcfd, .. } => write!(f, "InjectFdSendTracked({srcfd:?})"),
             Self::ReturnValue(value) => write!(f, "ReturnValue({value})"),

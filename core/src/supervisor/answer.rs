@@ -230,9 +230,9 @@ fn act(call: &Call, listener: &Listener, action: NotifAction, asked: Asked) -> (
             }
         }
         // Dealt with before.
-        NotifAction::Defer(_) | NotifAction::InjectFdSendTracked { .. } => {
-            (errno(listener, id, Errno::EIO), asked)
-        }
+        NotifAction::Defer(_)
+        | NotifAction::InjectOwnedFd { .. }
+        | NotifAction::InjectFdSendTracked { .. } => (errno(listener, id, Errno::EIO), asked),
     }
 }
 

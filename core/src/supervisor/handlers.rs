@@ -77,6 +77,10 @@ pub(super) fn answer(call: Call, action: NotifAction, asked: Asked) {
                 Err(why) => refuse_injection(call, why, asked),
             }
         }
+        // It is open until the guest has its copy.
+        NotifAction::InjectOwnedFd { srcfd, targetfd } => {
+            answer(call, NotifAction::InjectFd { srcfd: srcfd.as_raw_fd(), targetfd }, asked);
+        }
         action => settle(call, Answer::Done(action), asked),
     }
 }

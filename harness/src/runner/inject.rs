@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,8 +43,6 @@ struct One {
     matched: AtomicU64,
     fired: Arc<AtomicU64>,
     failed: Arc<Mutex<Option<String>>>,
-    /// What the guests have copies of, as long as copies are made.
-    given: Mutex<Vec<OwnedFd>>,
 }
 
 /// An injection that is not the scenario's own, and what part of the scenario wants it.
@@ -70,7 +68,6 @@ impl Injections {
             matched: AtomicU64::new(0),
             fired: Arc::new(AtomicU64::new(0)),
             failed: Arc::default(),
-            given: Mutex::default(),
         });
         Self(Arc::new(Shared { all: all.collect(), work: work.as_os_str().as_bytes().to_vec() }))
     }
@@ -184,11 +181,9 @@ impl One {
                 Err(error) => self.fail(&error),
             },
             Answer::ContentAt(bytes, number) => match content_memfd(bytes) {
-                Ok(content) => {
+                Ok(srcfd) => {
                     fired();
-                    let srcfd = content.as_raw_fd();
-                    self.given.lock().unwrap_or_else(PoisonError::into_inner).push(content);
-                    NotifAction::InjectFd { srcfd, targetfd: *number }
+                    NotifAction::InjectOwnedFd { srcfd, targetfd: *number }
                 }
                 Err(error) => self.fail(&error),
             },
