@@ -115,7 +115,7 @@ fn exit(wanted: Option<&Exits>, seen: &Observation, also: &Also, at: &YamlPath) 
     Ok(vec![Change { at, to: To::Word(to) }])
 }
 
-fn readable<'a>(bytes: &'a [u8]) -> Result<&'a [u8], Why> {
+fn readable(bytes: &[u8]) -> Result<&[u8], Why> {
     match std::str::from_utf8(bytes) {
         Ok(_) => Ok(bytes),
         Err(_) => Err(Why::NoText),
@@ -213,7 +213,7 @@ fn attempt(
     let wanted = attempts.get(*nth).map(|attempt| attempt.expect).ok_or_else(|| no_value(finding))?;
     let mut found: Option<String> = None;
     for came in seen.attempts.iter().filter(|came| came.path == finding.at) {
-        let answered = came.answered.filter(|_| !came.title.contains("could not be tried"));
+        let answered = came.answered.filter(|answered| answered.whole);
         let answered = answered.ok_or_else(|| no_value(finding))?;
         let denied = matcher::answer(answered, seen)
             .is_some_and(|(_, verdict)| matches!(verdict.action, Answer::Deny(_)));
