@@ -93,6 +93,9 @@ fn verdicts_are_brought_to_what_was_seen() {
     );
     becomes(&before, &after);
     let before = "attempt:\n  - { call: openat, path: /no/such, flags: O_RDONLY, expect: allow }   # a\n  - { call: getppid, expect: EPERM }\n";
+    let denied =
+        "policy: { syscalls: { deny: [getppid] } }\nattempt:\n  - { call: getppid, expect: deny EACCES }\n";
+    becomes(denied, &denied.replace("EACCES", "EPERM"));
     becomes(before, &before.replacen("allow", "ENOENT", 1).replace("EPERM", "allow"));
 }
 

@@ -51,6 +51,8 @@ pub struct Answered {
     pub of: usize,
     /// Whether a denial was wanted, if another one: then nothing is to be allowed.
     pub denial: bool,
+    /// Whether what it returned is all there is to say: what it needed was made, and what was to be read could be.
+    pub whole: bool,
 }
 
 /// A verdict that must stand in the log for an attempt to be what was wanted: one of its own for each.
@@ -215,6 +217,7 @@ fn answered(all: &[Came], nth: usize, wanted: Wanted) -> Option<Answered> {
         nth: all.iter().take(nth).filter(alike).count(),
         of: all.iter().filter(alike).count(),
         denial: matches!(wanted, Wanted::Deny(_)),
+        whole: one.lacked.is_none() && !matches!(one.read, Some(Err(_))),
     })
 }
 
@@ -294,7 +297,7 @@ mod tests {
         let openat = Syscall::named("openat").unwrap();
         assert_eq!(
             findings[0].answered,
-            Some(Answered { call: openat, result: -14, nth: 0, of: 1, denial: true })
+            Some(Answered { call: openat, result: -14, nth: 0, of: 1, denial: true, whole: true })
         );
         assert!(findings[1].notes.is_empty());
     }

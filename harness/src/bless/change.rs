@@ -213,7 +213,7 @@ fn attempt(
     let wanted = attempts.get(*nth).map(|attempt| attempt.expect).ok_or_else(|| no_value(finding))?;
     let mut found: Option<String> = None;
     for came in seen.attempts.iter().filter(|came| came.path == finding.at) {
-        let answered = came.answered.filter(|_| !came.title.contains("could not be tried"));
+        let answered = came.answered.filter(|answered| answered.whole);
         let answered = answered.ok_or_else(|| no_value(finding))?;
         let denied = matcher::answer(answered, seen)
             .is_some_and(|(_, verdict)| matches!(verdict.action, Answer::Deny(_)));
