@@ -257,7 +257,7 @@ fn attempts_need_their_verdicts_too() {
     seen.wanted.push(wanted(1));
     assert_eq!(only("{}", &seen).at.to_string(), "attempt[1].expect");
     // What the result already shows to be wrong is not said twice.
-    let answered = Some(Answered { call: openat, result: -13, nth: 0, of: 1, denial: false });
+    let answered = Some(Answered { call: openat, result: -13, nth: 0, of: 1, denial: false, whole: true });
     seen.attempts.push(AttemptFinding {
         title: "wrong".into(),
         path: wanted(1).path,
