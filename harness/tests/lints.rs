@@ -1,7 +1,7 @@
 //! Every lint, as a reader sees it, and what is no reason for one.
 //!
 //! The files in `tests/lints` hold cases as those in `tests/diagnostics` do: a title after `====`, the file's text, and after
-//! `----` what is shown; other files follow a line `==> NAME <==`. `ASSIZE_BLESS=1 cargo test --test lints` writes what is shown now; read the difference before you keep it.
+//! `----` what is shown; other files follow a line `==> NAME <==`. `ASSIZE_GENERATE=1 cargo test --test lints` writes what is shown now; read the difference before you keep it.
 #![forbid(unsafe_code)]
 // A test may unwrap, and so may what only tests call.
 #![allow(clippy::unwrap_used)]
@@ -35,7 +35,7 @@ fn shown(yaml: &str) -> String {
 #[test]
 fn each_lint_is_shown_as_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lints");
-    let update = std::env::var_os("ASSIZE_BLESS").is_some_and(|value| value == "1");
+    let update = std::env::var_os("ASSIZE_GENERATE").is_some_and(|value| value == "1");
     let (mut wrong, mut all, mut quiet) = (String::new(), String::new(), 0);
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();

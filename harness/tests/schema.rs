@@ -85,11 +85,11 @@ fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn the_shipped_file_is_current() {
     let path = root().join("harness/scenario.v1.json");
     let made = schema::text(Kind::Scenario);
-    if std::env::var_os("ASSIZE_BLESS").is_some_and(|value| value == "1") {
+    if std::env::var_os("ASSIZE_GENERATE").is_some_and(|value| value == "1") {
         fs::write(&path, &made).unwrap();
     }
     let shipped = fs::read_to_string(&path).unwrap_or_default();
-    assert!(shipped == made, "{} is not what the types say; ASSIZE_BLESS=1 writes it", path.display());
+    assert!(shipped == made, "{} is not what the types say; ASSIZE_GENERATE=1 writes it", path.display());
 }
 
 /// Editors know draft-07.
