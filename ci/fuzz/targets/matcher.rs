@@ -42,6 +42,8 @@ fuzz_target!(|input: &[u8]| {
         injected: Vec::new(),
         changes: None,
         took: Duration::ZERO,
+        controls: Vec::new(),
+        granted: Default::default(),
     };
     let findings = judge(&scenario.expect, &seen);
     assert_eq!(findings, judge(&scenario.expect, &seen));
