@@ -45,13 +45,28 @@ pub(super) enum NamedError {
 pub(super) fn named(folder: &Path, text: &str, project: Option<&Path>) -> Result<PathBuf, NamedError> {
     let path = folder.join(text);
     let found = path.canonicalize();
-    // Where it leads decides. Of what is not there, nobody needs to know that.
-    if let (Some(project), Ok(found)) = (project, &found)
-        && !found.starts_with(project)
-    {
+    // Where it leads decides; of what is not there, what the text says: whether it is there is not told of what lies outside.
+    let leads = found.as_ref().map_or_else(|_| said(folder, text), PathBuf::clone);
+    if let Some(project) = project.filter(|project| !leads.starts_with(project)) {
         return Err(NamedError::Outside(shown(text), project.display().to_string()));
     }
     found.map_err(|error| NamedError::Missing(shown(text), error.to_string()))
+}
+
+/// Where a path leads if no part of it is a link.
+fn said(folder: &Path, text: &str) -> PathBuf {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let mut path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    for component in Path::new(text).components() {
+        match component {
+            Component::ParentDir => {
+                path.pop();
+            }
+            Component::CurDir => {}
+            other => path.push(other),
+        }
+    }
+    path
 }
 
 /// Puts beneath each document what it extends. Whatever is wrong, at its place.
