@@ -20,6 +20,7 @@ pub mod explain;
 pub mod fuzzing;
 mod history;
 mod interrupt;
+mod lexical;
 pub mod lint;
 pub mod matcher;
 pub mod needs;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +17,7 @@ use assize_core::trace::{Arg, Args, BytesText};
 use assize_core::{Errno, Handler, HandlerCtx, NotifAction};
 
 use super::Handlers;
+use crate::lexical::plain;
 use crate::matcher::{self, Injected};
 use crate::scenario::Scenario;
 use crate::scenario::expect::Range;
@@ -250,31 +251,4 @@ fn whole_paths(args: &Args, tid: u32) -> Vec<BytesText> {
         }
     }
     whole
-}
-
-/// Without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                out.pop();
-            }
-            Component::CurDir => {}
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_made_plain() {
-        for (path, wanted) in [("/a/./b/../c", "/a/c"), ("/../a", "/a"), ("/a//b/", "/a/b")] {
-            assert_eq!(plain(Path::new(path)), Path::new(wanted));
-        }
-    }
 }

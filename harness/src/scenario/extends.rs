@@ -15,6 +15,7 @@ use super::fault::{Fault, shown};
 use super::load::read;
 use super::place::{SourceFile, SourceMap, Span};
 use super::tree::{Entry, Kind, Node};
+use crate::lexical::plain;
 use crate::schema::shape::{self, Shape, Shaped};
 
 /// So many files can stand above each other.
@@ -56,17 +57,7 @@ pub(super) fn named(folder: &Path, text: &str, project: Option<&Path>) -> Result
 /// Where a path leads if no part of it is a link.
 fn said(folder: &Path, text: &str) -> PathBuf {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let mut path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    for component in Path::new(text).components() {
-        match component {
-            Component::ParentDir => {
-                path.pop();
-            }
-            Component::CurDir => {}
-            other => path.push(other),
-        }
-    }
-    path
+    plain(&folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(text))
 }
 
 /// Puts beneath each document what it extends. Whatever is wrong, at its place.
@@ -255,21 +246,6 @@ fn merge(under: Node, over: &Node) -> Node {
         }
     }
     Node { span: over.span, kind: Kind::Map(entries) }
-}
-
-/// Without `.` and `..`, as a reader would write it.
-fn plain(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir if out.file_name().is_some() => {
-                out.pop();
-            }
-            Component::CurDir => {}
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
