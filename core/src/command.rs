@@ -2,8 +2,13 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use crate::Errno;
 
 /// What to run.
 #[derive(Debug)]
@@ -78,4 +83,26 @@ impl Command {
         self.stdin = stdin;
         self
     }
+}
+
+/// Waits until nobody has a file open to write any more: until then nobody can execute it (`ETXTBSY`, `man 2 execve`).
+///
+/// Who wrote it has closed it, but a child that another thread of the process was just starting may hold a copy of the
+/// descriptor until its own exec. So for a program that was just written, this comes before the first run.
+///
+/// It waits `patience` at most. Where the file system can't tell (`man 2 fcntl`, `F_SETLEASE`), or the file is another
+/// user's, it doesn't wait.
+///
+/// # Errors
+/// Whatever opening the file says; [`io::ErrorKind::ExecutableFileBusy`] where it is still open to be written.
+pub fn wait_for_writers(file: &Path, patience: Duration) -> io::Result<()> {
+    let file = File::open(file)?;
+    let since = Instant::now();
+    while crate::sys::file::lease(&file) == Err(Errno::EAGAIN) {
+        if since.elapsed() >= patience {
+            return Err(io::ErrorKind::ExecutableFileBusy.into());
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
 }

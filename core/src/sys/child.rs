@@ -4,7 +4,7 @@
 //! raw system calls only: even libc's `errno` would be the worker thread's own.
 
 use std::ffi::{c_int, c_void};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use syscalls::Sysno;
@@ -57,15 +57,13 @@ pub(super) extern "C" fn init_stage(argument: *mut c_void) -> c_int {
         };
         decimal(pid, &mut *frame.init_name.get());
         let start = &frame.start;
-        // A table of its own: nothing but the status pipe and the program. Descriptors 0 to 2 of the supervisor are
-        // let go, so that no reader waits for init.
-        let alone = syscall3(Sysno::close_range as usize, u32::MAX as usize, u32::MAX as usize, 2);
+        // A table of its own: nothing but the status pipe and the program.
+        let alone = keep_only(&[&[start.status, start.init]]);
         let status = syscall3(Sysno::dup3 as usize, start.status as usize, 3, 0);
         let image = syscall3(Sysno::dup3 as usize, start.init as usize, 4, libc::O_CLOEXEC as usize);
-        if let Some(errno) = failed(alone).or(failed(status)).or(failed(image)) {
+        if let Some(errno) = alone.err().or(failed(status)).or(failed(image)) {
             give_up(&frame.shared, Step::Descriptors, errno);
         }
-        syscall3(Sysno::close_range as usize, 0, 2, 0);
         syscall3(Sysno::close_range as usize, 5, u32::MAX as usize, 0);
         let argv = &mut *frame.init_argv.get();
         argv[0] = frame.init_name.get().cast_const().cast();
@@ -111,7 +109,8 @@ pub(super) unsafe fn wait_as_init(frame: &Frame, word: &AtomicU32) {
 /// The caller is init, on its way to exec; `argument` leads to `frame`.
 unsafe fn clone_guest(frame: &Frame, argument: *mut c_void) -> isize {
     frame.shared.guest_here.store(1, Ordering::SeqCst);
-    let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
+    let flags =
+        libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
     // SAFETY: nobody else uses that stack, and the frame is alive.
     let pid = unsafe {
         raw_clone(
@@ -162,7 +161,38 @@ unsafe fn raw_clone(flags: usize, stack: usize, pidfd: usize, tid: usize, frame:
     result
 }
 
-/// The guest's life until its exec. The memory is the supervisor's, the descriptor table a copy.
+/// Gives the caller a descriptor table of its own with nothing but these.
+///
+/// Up to here it shared the supervisor's, and copied nothing: a copy of what another run has open to write would keep
+/// that run's guests from executing the file (ETXTBSY, `man 2 execve`) for as long as this child takes to get here.
+///
+/// # Safety
+/// The caller is a child on its way to exec, and uses no descriptor but these.
+unsafe fn keep_only(kept: &[&[RawFd]]) -> Result<(), i32> {
+    const UNSHARE: usize = 1 << 1;
+    // From the top down: what the first call names is not even copied.
+    let (mut above, mut how) = (i64::from(u32::MAX) + 1, UNSHARE);
+    loop {
+        let below = kept.iter().copied().flatten().map(|fd| i64::from(*fd)).filter(|fd| *fd < above).max();
+        let first = below.map_or(0, |fd| fd + 1);
+        // A range that ends before it begins is an error.
+        if first < above {
+            // SAFETY: all arguments are numbers.
+            let closed =
+                unsafe { syscall3(Sysno::close_range as usize, first as usize, (above - 1) as usize, how) };
+            if let Some(errno) = failed(closed) {
+                return Err(errno);
+            }
+            how = 0;
+        }
+        match below {
+            Some(fd) => above = fd,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The guest's life until its exec. The memory is the supervisor's, and so is the descriptor table until it has its own.
 pub(super) extern "C" fn guest_stage(argument: *mut c_void) -> ! {
     // SAFETY: as in `init_stage`; what is written meanwhile lies in atomics, or in cells that are not read here.
     let frame = unsafe { &*argument.cast::<Frame>() };
@@ -170,10 +200,13 @@ pub(super) extern "C" fn guest_stage(argument: *mut c_void) -> ! {
     let start = &frame.start;
     // SAFETY: raw calls with numbers, or with pointers into the frame or this stack.
     unsafe {
-        let mut folder = start.cwd;
+        let folder = if start.own_proc { own_proc::folder(shared) } else { start.cwd };
+        let kept = [&start.fds, &[folder][..], start.beneath.as_slice(), start.image.as_slice()];
+        if let Err(errno) = keep_only(&kept) {
+            give_up(shared, Step::Descriptors, errno);
+        }
         if start.own_proc {
             own_proc::wait_adopted(shared);
-            folder = own_proc::folder(shared);
         }
         // Where there is no pid namespace, init's end must be the guest's.
         let _ =

@@ -1,6 +1,8 @@
 //! Calls on files that have no other safe wrapper.
 
 use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 
 use crate::Errno;
 
@@ -33,10 +35,11 @@ pub(crate) fn check_open_how(flags: u64, mode: u64, resolve: u64) -> Result<(), 
     if fd >= 0 || errno == Errno::ENOENT { Ok(()) } else { Err(errno) }
 }
 
-/// Takes a read lease on a file, so that whoever opens it to write must wait.
-#[cfg(test)]
-pub(crate) fn lease(file: &std::fs::File) -> Result<(), Errno> {
-    use std::os::fd::AsRawFd;
+/// Takes a read lease on a file, so that whoever opens it to write must wait. It ends with the file's last descriptor.
+///
+/// # Errors
+/// `EAGAIN` while anybody has it open to write (`man 2 fcntl`, "Leases").
+pub(crate) fn lease(file: &File) -> Result<(), Errno> {
     const F_SETSIG: i32 = 10;
     // SIGIO, which tells of a lease that is to be broken, would end the process; SIGURG ends nothing.
     // SAFETY: all arguments are numbers.

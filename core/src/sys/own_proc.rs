@@ -239,7 +239,7 @@ extern "C" fn middle_stage(argument: *mut c_void) -> ! {
     unsafe {
         let number = [GUEST];
         shared.guest_here.store(1, Ordering::SeqCst);
-        let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID;
+        let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID;
         let args = CloneArgs {
             flags: flags as u64,
             pidfd: shared.pidfd.as_ptr() as u64,

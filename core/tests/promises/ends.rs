@@ -186,6 +186,7 @@ fn the_filter_and_a_denied_program_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("script");
         std::fs::write(&script, "#!/usr/bin/yes\n").unwrap();
+        assize_core::command::wait_for_writers(&script, Duration::from_secs(60)).unwrap();
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
         policy.fs.read.push(folder.path().into());
         policy.fs.deny.push("/usr/bin/yes".into());

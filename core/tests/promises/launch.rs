@@ -3,9 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use assize_core::command::Program;
+use assize_core::command::{Program, wait_for_writers};
 use assize_core::handler::content_memfd;
 use assize_core::launch::LaunchError;
 use assize_core::outcome::End;
@@ -14,6 +15,8 @@ use assize_core::policy::Isolation;
 use assize_core::{Command, Errno, Policy, RunError, Sandbox, Stdin};
 
 use crate::support::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn error(policy: Policy, command: Command) -> RunError {
     Sandbox::new(policy, command).run_blocking().expect_err("it ran")
@@ -36,8 +39,30 @@ fn both() -> [Policy; 2] {
 fn file(folder: &Path, name: &str, content: &str, mode: u32) -> std::path::PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, content).unwrap();
+    wait_for_writers(&path, PATIENCE).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     path
+}
+
+#[test]
+fn who_has_a_program_open_to_write_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = file(folder.path(), "program", "#!/bin/sh\n", 0o755);
+    let writer = std::fs::File::options().append(true).open(&program).unwrap();
+    let busy = wait_for_writers(&program, Duration::ZERO).unwrap_err();
+    assert_eq!(busy.kind(), std::io::ErrorKind::ExecutableFileBusy);
+    let closed = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            closed.store(true, Ordering::SeqCst);
+            drop(writer);
+        });
+        wait_for_writers(&program, PATIENCE).unwrap();
+        assert!(closed.load(Ordering::SeqCst));
+    });
+    let gone = wait_for_writers(&folder.path().join("gone"), PATIENCE).unwrap_err();
+    assert_eq!(gone.kind(), std::io::ErrorKind::NotFound);
 }
 
 #[test]

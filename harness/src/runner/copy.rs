@@ -8,7 +8,9 @@ use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
+use assize_core::command::wait_for_writers;
 use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, ioctl_ficlone, utimensat};
 
 /// More is a mistake: somebody else's home, or all of a disk.
@@ -54,11 +56,25 @@ fn copy_one(from: &Path, to: &Path, room: &mut Room, depth: usize) -> io::Result
     } else if kind.is_file() {
         room.bytes = room.bytes.checked_sub(found.size()).ok_or_else(too_much)?;
         content(from, to).map_err(|error| at(from, &error))?;
+        can_be_executed(to, found.mode())?;
         fs::set_permissions(to, Permissions::from_mode(found.mode() & MODE))?;
     } else {
         return Err(refused(from, "is neither a file nor a folder nor a link"));
     }
     times(to, &found)
+}
+
+/// A file that will have this mode is written: where it is a program, a guest may execute it from now on.
+pub(super) fn can_be_executed(file: &Path, mode: u32) -> io::Result<()> {
+    // What other threads of this process start lets go of it sooner or later; what outlasts this is for the guest to meet.
+    const PATIENCE: Duration = Duration::from_secs(2);
+    if mode & 0o111 == 0 {
+        return Ok(());
+    }
+    match wait_for_writers(file, PATIENCE) {
+        Err(error) if error.kind() != io::ErrorKind::ExecutableFileBusy => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn content(from: &Path, to: &Path) -> io::Result<()> {

@@ -11,7 +11,7 @@ use assize_core::policy::Timestamp;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use super::RunnerError;
-use super::copy::copy;
+use super::copy::{can_be_executed, copy};
 use super::left::{Change, Left};
 use super::scratch::Scratch;
 use crate::matcher::{Changes, FileSeen};
@@ -73,6 +73,7 @@ impl Work {
         match file {
             FileSpec::File { content, mode } => {
                 fs::write(&at, content)?;
+                can_be_executed(&at, *mode)?;
                 fs::set_permissions(&at, Permissions::from_mode(*mode))
             }
             FileSpec::Symlink(target) => symlink(target.expand(self.path()), &at),
@@ -80,7 +81,9 @@ impl Work {
             FileSpec::Dir { .. } => folders(&at),
             FileSpec::From(copied) => {
                 copy(&copied.path, &at, self.path())?;
-                copied.mode.map_or(Ok(()), |mode| fs::set_permissions(&at, Permissions::from_mode(mode)))
+                let Some(mode) = copied.mode else { return Ok(()) };
+                can_be_executed(&at, mode)?;
+                fs::set_permissions(&at, Permissions::from_mode(mode))
             }
         }
     }
