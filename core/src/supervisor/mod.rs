@@ -17,6 +17,7 @@ pub(crate) mod processes;
 mod quiet;
 pub(crate) mod recorder;
 pub(crate) mod request;
+mod restart;
 pub(crate) mod run;
 mod stand_in;
 pub(crate) mod stop;

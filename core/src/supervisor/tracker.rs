@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::Run;
 use super::exec::ExecStop;
 use super::quiet::Watch;
+use super::restart;
 use super::stop::{self, Underway, Waits};
 use super::time;
 use crate::outcome::{Sender, Why};
@@ -232,6 +233,7 @@ impl Tracker {
             ptrace::Stop::Signal(libc::SIGSEGV) if self.is_dealt_with(tid) => ptrace::resume(tid, 0),
             ptrace::Stop::Signal(signal) => {
                 self.signalled(tid, signal);
+                let _ = restart::make_again(tid);
                 ptrace::resume(tid, signal)
             }
             ptrace::Stop::Gone(status) => {

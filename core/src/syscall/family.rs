@@ -15,6 +15,8 @@ pub struct Family {
     pub doc: &'static str,
     /// Its spellings, by number.
     pub calls: &'static [Sysno],
+    /// Whether it can wait for something that may never come, so that a signal ends it (`EINTR`, `man 7 signal`).
+    pub waits: bool,
 }
 
 impl Family {
@@ -47,10 +49,14 @@ impl Family {
 }
 
 macro_rules! families {
-    ($($konst:ident $name:literal: $doc:literal, [$($call:ident),* $(,)?];)*) => {
+    (@waits) => { false };
+    (@waits waits) => { true };
+    ($($konst:ident $name:literal: $doc:literal, [$($call:ident),* $(,)?] $($waits:ident)?;)*) => {
         $(
             #[doc = concat!("`family(", $name, ")`: ", $doc, ".")]
-            pub const $konst: Family = Family { name: $name, doc: $doc, calls: &[$(Sysno::$call),*] };
+            pub const $konst: Family = Family {
+                name: $name, doc: $doc, calls: &[$(Sysno::$call),*], waits: families!(@waits $($waits)?),
+            };
         )*
         /// Every family.
         pub const ALL: &[&Family] = &[$(&$konst),*];
@@ -58,7 +64,7 @@ macro_rules! families {
 }
 
 families! {
-    OPEN "open": "opens a file by path, or creates it", [open, creat, openat, openat2];
+    OPEN "open": "opens a file by path, or creates it", [open, creat, openat, openat2] waits;
     STAT "stat": "reads a file's metadata", [stat, fstat, lstat, newfstatat, statx];
     ACCESS "access": "asks whether a file may be used", [access, faccessat, faccessat2];
     READLINK "readlink": "reads a symbolic link", [readlink, readlinkat];
@@ -88,17 +94,17 @@ families! {
     FANOTIFY "fanotify": "watches files and decides on their use", [fanotify_init, fanotify_mark];
     READ "read": "reads from a descriptor, among what else the call may do", [
         read, pread64, readv, io_submit, preadv, preadv2,
-    ];
+    ] waits;
     WRITE "write": "writes to a descriptor, among what else the call may do", [
         write, pwrite64, writev, io_submit, pwritev, pwritev2,
-    ];
+    ] waits;
     COPY "copy": "moves data between descriptors inside the kernel",
-        [sendfile, splice, tee, vmsplice, copy_file_range];
+        [sendfile, splice, tee, vmsplice, copy_file_range] waits;
     GETDENTS "getdents": "lists a folder", [getdents, getdents64];
     GETCWD "getcwd": "asks for the current folder", [getcwd];
     DUP "dup": "duplicates a descriptor", [dup, dup2, dup3];
-    FCNTL "fcntl": "controls a descriptor", [fcntl];
-    IOCTL "ioctl": "controls a device", [ioctl];
+    FCNTL "fcntl": "controls a descriptor", [fcntl] waits;
+    IOCTL "ioctl": "controls a device", [ioctl] waits;
     MMAP "mmap": "maps memory or a file", [mmap, mremap, remap_file_pages];
     MPROTECT "mprotect": "changes the protection of memory", [mprotect, pkey_mprotect];
     MEMFD "memfd": "makes an anonymous file", [memfd_create, memfd_secret];
@@ -107,21 +113,21 @@ families! {
     CLONE3 "clone3": "makes a process or a thread, with arguments that a filter cannot read", [clone3];
     KILL "kill": "sends a signal",
         [kill, rt_sigqueueinfo, tkill, tgkill, rt_tgsigqueueinfo, pidfd_send_signal];
-    WAIT "wait": "waits for a child", [wait4, waitid];
-    WAIT_BY_NUMBER "wait_by_number": "waits for a child, whose number it returns", [wait4];
-    WAIT_BY_ID "wait_by_id": "waits for a child, and tells of it in memory", [waitid];
+    WAIT "wait": "waits for a child", [wait4, waitid] waits;
+    WAIT_BY_NUMBER "wait_by_number": "waits for a child, whose number it returns", [wait4] waits;
+    WAIT_BY_ID "wait_by_id": "waits for a child, and tells of it in memory", [waitid] waits;
     SOCKET "socket": "makes a socket", [socket, socketpair];
     SOCKET_ALONE "socket_alone": "makes a socket that is connected to nothing yet", [socket];
     SOCKET_PAIR "socket_pair": "makes two sockets that are connected to each other", [socketpair];
-    CONNECT "connect": "connects a socket", [connect];
+    CONNECT "connect": "connects a socket", [connect] waits;
     BIND "bind": "gives a socket an address", [bind];
     LISTEN "listen": "lets a socket take connections", [listen];
-    ACCEPT "accept": "takes a connection", [accept, accept4];
-    SEND "send": "sends through a socket", [sendto, sendmsg, sendmmsg];
-    SEND_BUFFERS "send_buffers": "sends through a socket, with flags in the fourth register", [sendto, sendmmsg];
-    SEND_MESSAGE "send_message": "sends through a socket, with flags in the third register", [sendmsg];
-    RECV "recv": "receives from a socket", [recvfrom, recvmsg, recvmmsg];
-    RESTART "restart": "goes on with a call that a signal has interrupted", [restart_syscall];
+    ACCEPT "accept": "takes a connection", [accept, accept4] waits;
+    SEND "send": "sends through a socket", [sendto, sendmsg, sendmmsg] waits;
+    SEND_BUFFERS "send_buffers": "sends through a socket, with flags in the fourth register", [sendto, sendmmsg] waits;
+    SEND_MESSAGE "send_message": "sends through a socket, with flags in the third register", [sendmsg] waits;
+    RECV "recv": "receives from a socket", [recvfrom, recvmsg, recvmmsg] waits;
+    RESTART "restart": "goes on with a call that a signal has interrupted", [restart_syscall] waits;
     UNAME "uname": "asks for the host's name and the kernel's version", [uname];
     SET_NAME "set_name": "changes the host's name", [sethostname, setdomainname];
     GETRANDOM "getrandom": "asks for random bytes", [getrandom];
@@ -134,22 +140,22 @@ families! {
     TIMES "times": "reads the processor's time of a process, in ticks", [times];
     GETRUSAGE "getrusage": "reads what a process has used", [getrusage];
     CLOCK_SET "clock_set": "changes a clock", [adjtimex, settimeofday, clock_settime, clock_adjtime];
-    SLEEP "sleep": "waits for a time", [nanosleep, clock_nanosleep];
-    NANOSLEEP "nanosleep": "waits for a length of time", [nanosleep];
-    CLOCK_NANOSLEEP "clock_nanosleep": "waits for a length of time, or until a clock shows a time", [clock_nanosleep];
-    POLL "poll": "waits for descriptors, for milliseconds", [poll];
-    PPOLL "ppoll": "waits for descriptors or a signal", [ppoll];
-    SELECT "select": "waits for descriptors by a set of bits, for microseconds", [select];
-    PSELECT "pselect": "waits for descriptors by a set of bits, or a signal", [pselect6];
-    EPOLL_WAIT "epoll_wait": "waits for a set of descriptors, for milliseconds", [epoll_wait, epoll_pwait];
-    EPOLL_PWAIT2 "epoll_pwait2": "waits for a set of descriptors, for nanoseconds", [epoll_pwait2];
-    SIGNAL_WAIT "signal_wait": "waits for a signal", [rt_sigtimedwait];
-    AIO_WAIT "aio_wait": "waits for asynchronous reads and writes", [io_getevents, io_pgetevents];
-    SEMAPHORE_WAIT "semaphore_wait": "waits for System V semaphores", [semtimedop];
-    FUTEX "futex": "waits for a word of memory, or wakes who does", [futex];
-    FUTEX_WAIT "futex_wait": "waits for a word of memory", [futex_wait];
-    FUTEX_WAITV "futex_waitv": "waits for one of several words of memory", [futex_waitv];
-    MESSAGE_WAIT "message_wait": "waits for a POSIX message queue", [mq_timedsend, mq_timedreceive];
+    SLEEP "sleep": "waits for a time", [nanosleep, clock_nanosleep] waits;
+    NANOSLEEP "nanosleep": "waits for a length of time", [nanosleep] waits;
+    CLOCK_NANOSLEEP "clock_nanosleep": "waits for a length of time, or until a clock shows a time", [clock_nanosleep] waits;
+    POLL "poll": "waits for descriptors, for milliseconds", [poll] waits;
+    PPOLL "ppoll": "waits for descriptors or a signal", [ppoll] waits;
+    SELECT "select": "waits for descriptors by a set of bits, for microseconds", [select] waits;
+    PSELECT "pselect": "waits for descriptors by a set of bits, or a signal", [pselect6] waits;
+    EPOLL_WAIT "epoll_wait": "waits for a set of descriptors, for milliseconds", [epoll_wait, epoll_pwait] waits;
+    EPOLL_PWAIT2 "epoll_pwait2": "waits for a set of descriptors, for nanoseconds", [epoll_pwait2] waits;
+    SIGNAL_WAIT "signal_wait": "waits for a signal", [rt_sigtimedwait] waits;
+    AIO_WAIT "aio_wait": "waits for asynchronous reads and writes", [io_getevents, io_pgetevents] waits;
+    SEMAPHORE_WAIT "semaphore_wait": "waits for System V semaphores", [semtimedop] waits;
+    FUTEX "futex": "waits for a word of memory, or wakes who does", [futex] waits;
+    FUTEX_WAIT "futex_wait": "waits for a word of memory", [futex_wait] waits;
+    FUTEX_WAITV "futex_waitv": "waits for one of several words of memory", [futex_waitv] waits;
+    MESSAGE_WAIT "message_wait": "waits for a POSIX message queue", [mq_timedsend, mq_timedreceive] waits;
     ALARM "alarm": "sets the process's timer, in seconds", [alarm];
     SETITIMER "setitimer": "sets the process's timer, in microseconds", [setitimer];
     TIMER_CREATE "timer_create": "makes a POSIX timer", [timer_create];
@@ -163,8 +169,8 @@ families! {
     RSEQ "rseq": "has the kernel keep the processor's number in the caller's memory", [rseq];
     GETPID "getpid": "asks for process ids", [getpid, getppid, gettid];
     IO_URING "io_uring": "makes calls through a ring, past every filter",
-        [io_uring_setup, io_uring_enter, io_uring_register];
-    PTRACE "ptrace": "controls another process", [ptrace];
+        [io_uring_setup, io_uring_enter, io_uring_register] waits;
+    PTRACE "ptrace": "controls another process", [ptrace] waits;
     PROCESS_VM_READ "process_vm_read": "reads another process's memory", [process_vm_readv];
     PROCESS_VM_WRITE "process_vm_write": "writes another process's memory", [process_vm_writev];
     BPF "bpf": "loads programs into the kernel", [bpf];
@@ -182,7 +188,7 @@ families! {
     KEXEC "kexec": "loads another kernel", [kexec_load, kexec_file_load];
     MODULE "module": "loads or removes kernel modules",
         [create_module, init_module, delete_module, get_kernel_syms, query_module, finit_module];
-    KEYRING "keyring": "uses the kernel's keys, which no namespace divides", [add_key, request_key, keyctl];
+    KEYRING "keyring": "uses the kernel's keys, which no namespace divides", [add_key, request_key, keyctl] waits;
     PIDFD_GETFD "pidfd_getfd": "takes a descriptor from another process", [pidfd_getfd];
     LOOK "look": "asks about any process", [
         getpriority, sched_getparam, sched_getscheduler, sched_rr_get_interval, getpgid, getsid, sched_getaffinity,
@@ -218,7 +224,7 @@ families! {
         [landlock_create_ruleset, landlock_add_rule, landlock_restrict_self];
     SYSV_IPC "sysv_ipc": "uses System V shared memory, semaphores and message queues, which have numbers of their own", [
         shmget, shmat, shmctl, semget, semop, semctl, shmdt, msgget, msgsnd, msgrcv, msgctl, semtimedop,
-    ];
+    ] waits;
     MESSAGE_QUEUE "message_queue": "uses POSIX message queues, which have names of their own",
         [mq_open, mq_unlink];
     OBSOLETE "obsolete": "was removed from the kernel, or never was in it",
