@@ -471,7 +471,7 @@ fn a_test_target_that_is_asked_to_end_leaves_nothing() {
             let text = format!("shell: setsid sleep {mark} & sleep {mark}\n");
             fs::write(scenarios.join(format!("{nth}.yaml")), text).unwrap();
         }
-        let mut target = Command::new(std::env::current_exe().unwrap())
+        let mut target = processes::asked(std::env::current_exe().unwrap())
             .arg("--test-threads=2")
             .env(ROOT, &scenarios)
             .env("TMPDIR", &tmp)

@@ -273,6 +273,8 @@ fn a_command_gets_an_interrupt_of_the_terminal_once() {
     let mut child = std::process::Command::new("setsid")
         .args([
             "--ctty",
+            "env",
+            "--default-signal=INT",
             env!("CARGO_BIN_EXE_assize"),
             "exec",
             "--",

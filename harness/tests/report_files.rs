@@ -228,7 +228,7 @@ fn an_interrupted_run_leaves_no_half_report() {
     fs::write(folder.path().join("long.yaml"), format!("shell: sleep {mark}\n")).unwrap();
     fs::create_dir(folder.path().join("r")).unwrap();
     fs::write(folder.path().join("r/l.jsonl"), "before").unwrap();
-    let mut run = Command::new(env!("CARGO_BIN_EXE_assize"))
+    let mut run = processes::asked(env!("CARGO_BIN_EXE_assize"))
         .args(["run", ".", "--json", "r/l.jsonl", "--html", "r/p.html"])
         .current_dir(folder.path())
         .stdout(Stdio::null())

@@ -133,6 +133,13 @@ pub const ENVELOPE: &[Source] = &[
         "clock/every-clock-shows-the-same-time.yaml",
     ),
     held(
+        "when a process began and how long it has run, in /proc/PID/stat and schedstat",
+        Hold::Emulated,
+        "clock",
+        "as its own time has it; faults and the processor it ran on are none and the first",
+        "clock/a-process-began-when-the-guests-time-says.yaml",
+    ),
+    held(
         "sleeps, time limits, timers",
         Hold::Emulated,
         "clock",
@@ -236,8 +243,8 @@ pub const ENVELOPE: &[Source] = &[
     ),
     loose("/proc/self/maps and mountinfo", "numbers of files, devices and mounts there are the host's"),
     loose(
-        "/proc/PID/stat, sched, schedstat, io",
-        "when a process was started and for how long it ran are real times, and so is what it has read and written",
+        "/proc/PID/sched, status, statm, smaps, io",
+        "switches between processes, memory in use, and what was read and written are what the kernel counts",
     ),
     loose(
         "the rest of /proc, such as interrupts, softirqs, diskstats, net and sys",

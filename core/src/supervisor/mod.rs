@@ -13,6 +13,7 @@ pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod handlers;
 pub(crate) mod perform;
+pub(crate) mod process_file;
 pub(crate) mod processes;
 mod quiet;
 pub(crate) mod recorder;

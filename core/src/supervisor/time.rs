@@ -51,6 +51,8 @@ pub(crate) struct Time {
 #[derive(Debug, Default)]
 pub(crate) struct OwnTime {
     elapsed: u64,
+    /// How far its parent had come at its birth.
+    born: u64,
     /// The processor's time that it has taken: what readings cost.
     used: u64,
     /// What the children that it waited for have taken, and theirs.
@@ -113,6 +115,7 @@ impl OwnTime {
     pub(super) fn newborn(&self) -> Self {
         Self {
             elapsed: self.elapsed,
+            born: self.elapsed,
             touched: self.touched,
             counter: self.counter.clone(),
             ..Self::default()
@@ -282,10 +285,29 @@ impl Time {
         own.elapsed
     }
 
+    /// When a process was born, by the clock that counts from the machine's start, in nanoseconds: `really` by that of the
+    /// host.
+    pub(crate) fn started(&self, own: &OwnTime, really: u64) -> u64 {
+        let born = if self.is_real() {
+            let now = clock_gettime(ClockId::Boottime);
+            let slept = nanoseconds(now.tv_sec, now.tv_nsec).unwrap_or(0).saturating_sub(real());
+            let begun = self.begun.get().copied().unwrap_or_else(real);
+            really.saturating_sub(begun.saturating_add(slept))
+        } else {
+            own.born
+        };
+        u64::try_from(UPTIME.as_nanos()).unwrap_or(u64::MAX).saturating_add(born)
+    }
+
+    /// What its clocks show, without a reading.
+    pub(crate) fn peeked(&self, own: &mut OwnTime) -> Reading {
+        let elapsed = self.peek(own);
+        Reading { elapsed, used: own.used, used_by_children: own.used_by_children }
+    }
+
     /// A reading, which may move the clock on.
     pub(crate) fn read(&self, own: &mut OwnTime) -> Reading {
-        let elapsed = self.peek(own);
-        let reading = Reading { elapsed, used: own.used, used_by_children: own.used_by_children };
+        let reading = self.peeked(own);
         if let ClockMode::Logical { step } = self.clock.mode {
             let step = u64::try_from(step.as_nanos()).unwrap_or(u64::MAX);
             own.elapsed = own.elapsed.saturating_add(step);

@@ -274,9 +274,9 @@ pub(crate) fn who_is_interrupted_says_what_was_known() {
         ("e", &long),
     ]);
     let root = folder.path();
-    let mut by_command = Command::new(env!("CARGO_BIN_EXE_assize"));
+    let mut by_command = processes::asked(env!("CARGO_BIN_EXE_assize"));
     by_command.args(["run", "-j2"]).current_dir(root);
-    let mut by_target = Command::new(std::env::current_exe().unwrap());
+    let mut by_target = processes::asked(std::env::current_exe().unwrap());
     by_target.arg("--test-threads=2").env(ROOT, "scenarios").current_dir(root);
     for (command, signal) in [(by_command, Signal::INT), (by_target, Signal::TERM)] {
         // Whoever was given up has no time, and whoever failed is remembered.
@@ -354,7 +354,7 @@ pub(crate) fn who_is_interrupted_waits_for_no_reader() {
     let mark = processes::mark("no reader");
     let loud = "shell: head -c 300000 /dev/zero | tr '\\0' x\nexpect: { stdout: short }\n";
     let folder = remembering(&[("a", loud), ("b", &format!("run: [sleep, \"{mark}\"]\n"))]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
+    let mut command = processes::asked(env!("CARGO_BIN_EXE_assize"));
     command.args(["run", "-j2"]).current_dir(folder.path());
     let mut child = begun(command);
     processes::wait_until("to see the other", || processes::marked(&mark).len() == 1);

@@ -2,6 +2,7 @@
 // Each test target uses a part of it.
 #![allow(dead_code)]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -45,8 +46,16 @@ pub(crate) fn nobody(mark: &str, when: &str) {
     }
 }
 
+/// A command that can be asked to end, also where the tests themselves were started to ignore that, as a shell starts what it
+/// puts into the background.
+pub(crate) fn asked(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(program);
+    command
+}
+
 pub(crate) fn assize(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
+    let mut command = asked(env!("CARGO_BIN_EXE_assize"));
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

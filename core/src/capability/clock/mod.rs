@@ -6,6 +6,7 @@
 //! Waiting runs in the kernel, between two stops: see `waiting.rs`.
 #![forbid(unsafe_code)]
 
+mod process;
 mod reading;
 mod timer;
 mod value;
@@ -52,6 +53,7 @@ const USED: &str = "tells of the processor's virtual time";
 const CHILD: &str = "the caller's clock is then at least the child's, and tells of its virtual time";
 
 const EXECUTES: &str = "what the caller has read without a call is taken note of, before its memory is gone";
+const PROCESS: &str = "a guest's `stat` and `schedstat`, on whatever procfs, tell of its virtual times";
 const UNTIL: &str =
     "the time is one that the kernel doesn't know: it waits for as long as it takes until then";
 const TIMER: &str = "the timer runs in real time, from the time that the caller knows";
@@ -81,6 +83,12 @@ impl Capability for VirtualClock {
             when: &[],
             then: Then::Ask { by: Self::executes, grounds: Grounds::NotSecurity },
             doc: EXECUTES,
+        },
+        Rule {
+            calls: Calls::Family(&family::OPEN),
+            when: &[],
+            then: Then::Ask { by: Self::opens, grounds: Grounds::Pinned },
+            doc: PROCESS,
         },
         stop(&family::NANOSLEEP, &[], Self::nanosleep, LENGTH),
         stop(&family::CLOCK_NANOSLEEP, &[Match::no_bit(1, 1)], Self::sleep_for, LENGTH),

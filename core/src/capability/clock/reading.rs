@@ -139,15 +139,9 @@ impl VirtualClock {
 
 /// What the kernel counts for the caller: of itself in user and kernel mode, and of its children.
 fn real_ticks(call: &mut Call) -> Result<[u64; 4], Errno> {
-    /// Before them stand the state and ten numbers, behind the program's name in parentheses (`man 5 proc_pid_stat`).
-    const FIRST: usize = 11;
     let process = call.guest()?.tgid;
     let stat = call.errand(move || std::fs::read(format!("/proc/{process}/stat")))?;
-    let stat = stat.map_err(|error| Errno::of(&error))?;
-    let end = stat.iter().rposition(|byte| *byte == b')').unwrap_or(0);
-    let fields = String::from_utf8_lossy(stat.get(end + 1..).unwrap_or_default());
-    let mut ticks = fields.split_ascii_whitespace().skip(FIRST).map(|ticks| ticks.parse().unwrap_or(0));
-    Ok(std::array::from_fn(|_| ticks.next().unwrap_or(0)))
+    stat.map(|stat| super::process::ticks(&stat)).map_err(|error| Errno::of(&error))
 }
 
 /// A time of the guest.

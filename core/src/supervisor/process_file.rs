@@ -1,0 +1,87 @@
+//! Files of a procfs that tell of one process: which process, whichever procfs it is. Says nothing of their content.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use super::call::Call;
+use super::request::Pin;
+use super::time::{OwnTime, Time};
+use crate::guest::Found;
+
+/// init's number among the guests.
+const INIT: u32 = 1;
+
+/// A file of a process, as `/proc/7/stat`, or of a thread, as `/proc/7/task/8/stat`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProcessFile {
+    /// The process, by its number in that procfs.
+    pub(crate) process: u32,
+    /// What the file is called.
+    pub(crate) name: Vec<u8>,
+    /// Where the supervisor finds it.
+    pub(crate) path: PathBuf,
+    /// The procfs.
+    device: u64,
+}
+
+/// The process and the file's name in a path that ends so.
+fn parts(path: &[u8]) -> Option<(u32, &[u8])> {
+    let number = |part: &[u8]| std::str::from_utf8(part).ok()?.parse::<u32>().ok();
+    let mut parts = path.rsplit(|byte| *byte == b'/');
+    let (name, above) = (parts.next()?, number(parts.next()?)?);
+    let process = match parts.next() {
+        Some(b"task") => number(parts.next()?)?,
+        _ => above,
+    };
+    Some((process, name))
+}
+
+impl Call {
+    /// The file of a process that an open leads to.
+    pub(crate) fn opened_of_process(&mut self) -> Option<ProcessFile> {
+        let Pin::Open(_, Found::Existing(pinned)) = self.pinned() else { return None };
+        if pinned.on_procfs() != Ok(true) {
+            return None;
+        }
+        let device = pinned.identity().dev;
+        let whole = pinned.path().ok()?;
+        let path = PathBuf::from(OsString::from_vec(pinned.own_path().into_bytes()));
+        parts(&whole).map(|(process, name)| ProcessFile { process, name: name.to_vec(), path, device })
+    }
+
+    /// Works with the time of the process that a file tells of. That of init, which guests see in a procfs of their own, is
+    /// their beginning. `None`: it is nobody of this run, or guests have the real time.
+    pub(crate) fn with_time_of<T>(
+        &self,
+        file: &ProcessFile,
+        work: impl FnOnce(&Time, &mut OwnTime) -> T,
+    ) -> Option<T> {
+        let time = self.run.time.as_ref()?;
+        // In another procfs than the host's, guests have the numbers that they have among themselves.
+        let is_hosts = rustix::fs::stat(c"/proc").is_ok_and(|proc| proc.st_dev == file.device);
+        let mut processes = self.run.processes();
+        if is_hosts {
+            processes.with_time(file.process, |own| work(time, own))
+        } else if file.process == INIT {
+            Some(work(time, &mut OwnTime::default()))
+        } else {
+            processes.with_time_by_number(file.process, |own| work(time, own))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_process_is_known_by_its_path() {
+        assert_eq!(parts(b"/proc/7/stat"), Some((7, &b"stat"[..])));
+        assert_eq!(parts(b"/7/task/8/schedstat"), Some((7, &b"schedstat"[..])));
+        for other in [&b"/proc/stat"[..], b"/stat", b"stat", b"", b"/", b"/proc/x/stat", b"/proc/-7/stat"] {
+            assert_eq!(parts(other), None, "{}", String::from_utf8_lossy(other));
+        }
+    }
+}
