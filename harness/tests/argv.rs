@@ -75,6 +75,10 @@ fn main() -> ExitCode {
             "one_of_a_group_runs_at_a_time_in_all_processes",
             running::one_of_a_group_runs_at_a_time_in_all_processes,
         ),
+        (
+            "waiting_for_a_group_is_no_part_of_a_time_limit",
+            running::waiting_for_a_group_is_no_part_of_a_time_limit,
+        ),
         ("who_costs_all_jobs_runs_alone", running::who_costs_all_jobs_runs_alone),
         ("who_is_interrupted_says_what_was_known", running::who_is_interrupted_says_what_was_known),
         ("a_terminal_shows_what_goes_on", running::a_terminal_shows_what_goes_on),

@@ -219,6 +219,17 @@ fn groups(built: Option<&Built>) {
     at_once(root, built, 8);
 }
 
+/// The last of them waits for longer than its own time.
+pub(crate) fn waiting_for_a_group_is_no_part_of_a_time_limit() {
+    let text = format!(
+        "group: argv-waits-{}\npolicy: {{ limits: {{ timeout: 4s }} }}\nrun: [sleep, \"1.5\"]\n",
+        std::process::id()
+    );
+    let folder = remembering(&[("a", &text), ("b", &text), ("c", &text), ("d", &text)]);
+    let run = assize(folder.path(), &["run", "-j4"]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+}
+
 pub(crate) fn who_costs_all_jobs_runs_alone() {
     costs(None);
 }
