@@ -61,6 +61,13 @@ fn call(name: &str, count: u32, path: &str, policy: &Policy) -> f64 {
     (long - short) / (f64::from(count) * 1.1) * 1e6
 }
 
+/// The cost of one program of a shell's, in the same way.
+fn program(run: impl Fn(&str) -> f64) -> f64 {
+    let script = |count: u32| format!("i=0; while [ $i -lt {count} ]; do /bin/true; i=$((i+1)); done");
+    let (few, many) = (20, 220);
+    (run(&script(many)) - run(&script(few))) / f64::from(many - few)
+}
+
 pub(crate) fn rows(table: &mut Table) {
     let work = tempfile::tempdir().unwrap();
     let work = work.path().canonicalize().unwrap();
@@ -93,6 +100,12 @@ pub(crate) fn rows(table: &mut Table) {
         table
             .row(Row { name: &format!("deterministic: {title}"), unit: "µs", rounds: ROUNDS, ways, target });
     }
+    let ways: Vec<(&str, Way<'_>)> = vec![
+        ("bare", Box::new(move || program(|script| bare(script, work)))),
+        ("Assize", Box::new(move || program(|script| boxed(script, work, policy)))),
+    ];
+    let name = "deterministic: fork, exec and end of /bin/true in a run";
+    table.row(Row { name, unit: "ms", rounds: ROUNDS, ways, target: Target::More(0.3) });
     let programs = [
         ("start and end of /bin/true", "exec /bin/true", None, 20, Target::None),
         ("20 starts of python3", TWENTY_STARTS, Some("/usr/bin/python3"), ROUNDS, Target::Times(1.3)),
