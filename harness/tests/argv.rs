@@ -86,6 +86,10 @@ fn main() -> ExitCode {
         ("the_commands_of_the_readme_run", readme::the_commands_of_the_readme_run),
         ("the_scenarios_of_the_readme_run", readme::the_scenarios_of_the_readme_run),
         ("no_two_runs_share_a_folder", running::no_two_runs_share_a_folder),
+        (
+            "a_scenario_lies_where_it_always_lies_whatever_else_runs",
+            running::a_scenario_lies_where_it_always_lies_whatever_else_runs,
+        ),
         ("a_group_that_cannot_be_locked_fails", running::a_group_that_cannot_be_locked_fails),
     ];
     let by_nextest: &[(&str, fn())] = &[

@@ -377,6 +377,31 @@ pub(crate) fn who_is_interrupted_waits_for_no_reader() {
     assert_eq!(processes::marked(&mark), [""; 0]);
 }
 
+/// Guests write into what they make where they run: beside other runs it is the same place.
+pub(crate) fn a_scenario_lies_where_it_always_lies_whatever_else_runs() {
+    let mark = processes::mark("beside");
+    let folder = remembering(&[("long", &format!("run: [sleep, \"{mark}\"]\n"))]);
+    let out = folder.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let out = out.display();
+    put(
+        folder.path(),
+        &[("here", &format!("policy: {{ fs: {{ write: [$WORK, {out}] }}}}\nshell: pwd >> {out}/places\n"))],
+    );
+    let here = || assert_eq!(assize(folder.path(), &["run", "-f", "here"]).code, 0);
+    here();
+    let mut command = processes::asked(env!("CARGO_BIN_EXE_assize"));
+    command.args(["run", "-f", "long"]).current_dir(folder.path());
+    let child = begun(command);
+    processes::wait_until("to see the other", || processes::marked(&mark).len() == 1);
+    here();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    child.wait_with_output().unwrap();
+    let places = fs::read_to_string(format!("{out}/places")).unwrap();
+    let places: Vec<_> = places.lines().collect();
+    assert!(places.len() == 2 && places[0] == places[1], "{places:?}");
+}
+
 /// However many processes run a scenario, and however often each: each run has its own folder, and each failure is kept
 /// whole.
 pub(crate) fn no_two_runs_share_a_folder() {
