@@ -158,7 +158,9 @@ fn what_was_killed_is_reclaimed_by_the_next_run_and_nothing_else_is() {
     let mut harness = run(folder.path());
     wait_until("to see the guests", || marked(&mark).len() >= 3);
     let own = fs::read_dir(&tmp).unwrap().next().unwrap().unwrap().path();
-    let work = || fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+    let work = || {
+        fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.join("some").is_dir())
+    };
     let abandoned = work().unwrap();
     send(&harness, Signal::KILL);
     harness.wait().unwrap();
@@ -181,8 +183,7 @@ fn what_was_killed_is_reclaimed_by_the_next_run_and_nothing_else_is() {
     let status = assize(third.path()).args(["run", "scenario.yaml"]).env("TMPDIR", &tmp).status().unwrap();
     assert!(status.success());
     assert_eq!(fs::metadata(&used).unwrap().permissions().mode() & 0o777, 0o750);
-    let run = fs::read_dir(&used).unwrap().next().unwrap().unwrap().path();
-    assert!(run.join("some/file").is_file());
+    assert!(used.join("some/file").is_file());
     send(&other, Signal::TERM);
     other.wait().unwrap();
     for kept in [user.join("file"), tmp.join("assize-backup/file")] {

@@ -386,7 +386,12 @@ pub(crate) fn a_scenario_lies_where_it_always_lies_whatever_else_runs() {
     let out = out.display();
     put(
         folder.path(),
-        &[("here", &format!("policy: {{ fs: {{ write: [$WORK, {out}] }}}}\nshell: pwd >> {out}/places\n"))],
+        &[(
+            "here",
+            &format!(
+                "policy: {{ fs: {{ read: [$SYSTEM], write: [$WORK, {out}] }}}}\nshell: pwd >> {out}/places\n"
+            ),
+        )],
     );
     let here = || assert_eq!(assize(folder.path(), &["run", "-f", "here"]).code, 0);
     here();
