@@ -70,7 +70,10 @@ fn uncontrolled(report: &Report) -> Option<String> {
             None => Some(name.to_owned()),
         })
         .collect();
-    (!loose.is_empty()).then(|| format!("not controlled in these runs: {}", loose.join(", ")))
+    (!loose.is_empty()).then(|| {
+        let loose = loose.join(", ");
+        format!("not controlled in these runs: {loose}; nor what Assize's envelope lists as not controlled")
+    })
 }
 
 /// The first event in which two runs differ, side by side.
