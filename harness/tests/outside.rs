@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use processes::{mark, marked, nobody, wait_until};
+use processes::{marked, nobody, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A folder with this scenario, in whose text `LOG` stands for a file outside of its work folder.
@@ -68,6 +68,45 @@ impl Fixture {
     fn begun(&self) -> Child {
         let mut command = self.command(&["run", "one.yaml", "--allow-outside"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+}
+
+/// A number of seconds that only the steps of one test sleep. None of them stays, also if the test fails: who slept on would keep
+/// whatever the tests were started with.
+struct Mark(String);
+
+impl Mark {
+    fn of(test: &str) -> Self {
+        Self(processes::mark(test))
+    }
+}
+
+impl std::ops::Deref for Mark {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        // Another test's number may begin with this one.
+        let is_own = |shown: &String| {
+            shown.split(|c: char| !c.is_ascii_digit() && c != '.').any(|word| word == self.0)
+        };
+        for shown in marked(self).into_iter().filter(is_own) {
+            let number = shown.split(':').next().and_then(|number| number.parse().ok());
+            if let Some(pid) = number.and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
     }
 }
 
@@ -213,7 +252,7 @@ fn steps_after_the_run_are_done_whatever_came_of_it() {
 /// Its time limit, or its own end: nobody of its group stays.
 #[test]
 fn a_step_ends_with_its_group() {
-    let mark = mark("a step and its group");
+    let mark = Mark::of("a step and its group");
     // Who is killed need not be gone at once.
     let gone =
         "for i in $(seq 200); do grep -qs sleep /proc/$(cat pid)/cmdline || exit 0; sleep 0.05; done; exit 1";
@@ -258,7 +297,7 @@ fn what_a_step_writes_keeps_it_from_nothing() {
 fn who_is_interrupted_cleans_up_first() {
     // While the command runs, and while a step before it does.
     for slow in ["before: [{ shell: sleep MARK }]", "before: []"] {
-        let mark = mark(&format!("interrupted {slow}"));
+        let mark = Mark::of(&format!("interrupted {slow}"));
         let fixture = Fixture::of(&format!(
             "outside:\n  {}\n  after: [{{ shell: exit 1 }}, {{ shell: sleep 0.2; echo after >> LOG }}]\nrun: [sleep, \"{mark}\"]\n",
             slow.replace("MARK", &mark)
@@ -273,7 +312,7 @@ fn who_is_interrupted_cleans_up_first() {
 
 #[test]
 fn who_asks_twice_waits_for_no_step() {
-    let mark = mark("asked twice");
+    let mark = Mark::of("asked twice");
     let fixture = Fixture::of(&format!(
         "outside: {{ after: [{{ shell: echo began >> LOG; sleep {mark}; echo never >> LOG }}] }}\nrun: [\"true\"]\n"
     ));
@@ -291,7 +330,7 @@ fn who_asks_twice_waits_for_no_step() {
 /// It can't tidy up, but whoever it waits for ends with it.
 #[test]
 fn a_step_dies_with_a_harness_that_is_killed() {
-    let mark = mark("killed");
+    let mark = Mark::of("killed");
     let fixture =
         Fixture::of(&format!("outside: {{ before: [{{ run: [sleep, \"{mark}\"] }}] }}\nrun: [\"true\"]\n"));
     let mut harness = fixture.begun();
