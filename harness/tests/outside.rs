@@ -304,9 +304,12 @@ fn who_is_interrupted_cleans_up_first() {
         ));
         let mut harness = fixture.begun();
         wait_until("to see who sleeps", || !marked(&mark).is_empty());
+        let since = Instant::now();
         send(&harness, Signal::INT);
         assert_eq!(harness.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
         assert_eq!((fixture.logged(), marked(&mark)), (vec!["after".to_owned()], vec![]), "{slow}");
+        // Long before the step's own time is up.
+        assert!(since.elapsed() < Duration::from_secs(40), "{slow}: it was waited for");
     }
 }
 
