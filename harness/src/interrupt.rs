@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use assize_core::{Remote, ending};
 
-use crate::runner::scratch;
+use crate::runner::{group, scratch};
 
 /// The runs of this process.
 static RUNS: Runs = Runs { state: Mutex::new(State { live: 0, ending: false }), changed: Condvar::new() };
@@ -70,6 +70,7 @@ pub(crate) fn watch() {
             // Who asks twice doesn't want to wait.
             let _ = endings.wait();
         }
+        let _none_begins = group::kill_all();
         ending::end_by(first.signal)
     });
     if let Err(error) = watched {

@@ -179,14 +179,17 @@ impl Case {
     }
 
     fn ready(&self, scenario: &Scenario, way: Way<'_>) -> Tested {
+        let outside = !scenario.outside.is_empty() && way.engine.allows_outside();
+        let allowing =
+            |command: String| if outside { way.started.allowing_outside(command) } else { command };
         let began = Instant::now();
         let came = runner::run(scenario, way.engine, way.keep);
         let (took, after) = (began.elapsed(), began.saturating_duration_since(way.began));
         let tested = match came {
             Ok(ran) => {
                 let outcome = if ran.findings.is_empty() { Outcome::Passed } else { Outcome::Failed };
-                let accept =
-                    (ran.failed && bless::would(scenario, &ran.seen)).then(|| way.started.accept(&self.name));
+                let accept = (ran.failed && bless::would(scenario, &ran.seen))
+                    .then(|| allowing(way.started.accept(&self.name)));
                 Tested {
                     accept,
                     controls: ran.controls,
@@ -201,9 +204,9 @@ impl Case {
                     ..self.tested(way, outcome, report::placed(scenario, &ran.findings))
                 }
             }
-            Err(error) => self.tested(way, Outcome::Broken, vec![report::broken(scenario, &error)]),
+            Err(error) => self.tested(way, Outcome::Broken, report::broken(scenario, &error)),
         };
-        Tested { after, took, again: Some(way.started.again(&self.name)), ..tested }
+        Tested { after, took, again: Some(allowing(way.started.again(&self.name))), ..tested }
     }
 
     fn tested(&self, way: Way<'_>, outcome: Outcome, mut findings: Vec<Diagnostic>) -> Tested {

@@ -1,4 +1,5 @@
-//! A test target with handlers of its own: what a scenario's `handlers:` names is given to it here.
+//! A test target with handlers of its own, or with steps outside of the sandbox: what a scenario's `handlers:` names is given to it
+//! here, and what its `outside:` asks for is allowed here.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -52,6 +53,13 @@ impl Target {
         } else {
             self.refused = Some(name.to_owned());
         }
+        self
+    }
+
+    /// Allows `outside:`, steps of a scenario that run without a sandbox. Without it such a scenario fails, unless
+    /// `ASSIZE_ALLOW_OUTSIDE=1` is set.
+    pub fn allow_outside(mut self) -> Self {
+        self.named = self.named.outside(true);
         self
     }
 

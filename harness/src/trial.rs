@@ -75,6 +75,7 @@ pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
         bless::before_tests(
             &root,
             &|name| asked(name, &shim, &arguments) && portion.holds(name),
+            &*engine,
             &judge.host,
         );
     }

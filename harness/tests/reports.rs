@@ -27,15 +27,17 @@ const VARYING: &[(&str, &str)] = &[
     (r"kept: \S*/target/", "kept: target/"),
 ];
 
-fn shown(yaml: &str) -> String {
+fn shown(yaml: &str, more: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("case.yaml"), yaml).unwrap();
     let out = Command::new(env!("CARGO_BIN_EXE_assize"))
         .args(["run", "case.yaml"])
+        .args(more)
         .current_dir(folder.path())
         .env_remove("CARGO_MANIFEST_DIR")
         .env_remove("CARGO")
         .env_remove("GITHUB_ACTIONS")
+        .env_remove("ASSIZE_ALLOW_OUTSIDE")
         .env("CARGO_TARGET_DIR", folder.path().join("target"))
         .output()
         .unwrap();
@@ -56,12 +58,13 @@ fn each_failure_is_shown_as_written() {
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
+        let more: &[&str] = if path.ends_with("outside.txt") { &["--allow-outside"] } else { &[] };
         let mut written = String::new();
         for case in text.split("==== ").skip(1) {
             count += 1;
             let (title, rest) = case.split_once('\n').unwrap();
             let (yaml, before) = rest.split_once("----\n").unwrap_or((rest, ""));
-            let now = shown(yaml);
+            let now = shown(yaml, more);
             if !update && now != before.trim_end() {
                 write!(wrong, "\n{title} ({})\nwritten:\n{before}\nshown:\n{now}\n", path.display()).unwrap();
             }

@@ -1,7 +1,10 @@
 //! Signals that ask this process to end: taken by one thread, so that there is time to tidy up, and given their effect
 //! after all.
 
+use std::io;
 use std::mem::zeroed;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
 
 /// Those that a person or a service manager sends, and that a process can take.
@@ -58,6 +61,31 @@ impl Endings {
                 return Ending { signal, by_kernel: code == libc::SI_KERNEL };
             }
         }
+    }
+}
+
+/// Has what `command` starts take the signals that [`block`] holds back here: a child inherits what is blocked, and could not be asked
+/// to end. And has it killed when the thread that starts it is gone; that thread so waits for it.
+pub fn unblock_in(command: &mut Command) {
+    let parent = std::process::id();
+    let unblock = move || {
+        // SAFETY: the set lives on this stack and is filled before it is read; all of these calls may be made between
+        // fork and exec.
+        let left_alone = unsafe {
+            let mut set = zeroed::<libc::sigset_t>();
+            libc::sigemptyset(&raw mut set);
+            for signal in ASKING {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::getppid().cast_unsigned() != parent
+        };
+        if left_alone { Err(io::Error::from_raw_os_error(libc::ESRCH)) } else { Ok(()) }
+    };
+    // SAFETY: it takes no memory and no lock.
+    unsafe {
+        command.pre_exec(unblock);
     }
 }
 

@@ -319,7 +319,7 @@ impl Unit<'_> {
             Err((_, why)) => Some(why.to_string()),
             Ok(Ok(ran)) if ran.findings.is_empty() => None,
             Ok(Ok(ran)) => Some(report::render(&report::placed(cell, &ran.findings), false)),
-            Ok(Err(error)) => Some(report::render(&[report::broken(cell, &error)], false)),
+            Ok(Err(error)) => Some(report::render(&report::broken(cell, &error), false)),
         })
     }
 
@@ -389,7 +389,7 @@ pub fn only_told() -> bool {
 
 /// Before the tests of a target run, where `ASSIZE_BLESS=1` asks for it: blesses those that are wanted, and says on stderr
 /// what came of it. The tests that follow are judged by what then stands in the files.
-pub(crate) fn before_tests(root: &Path, wanted: &dyn Fn(&str) -> bool, host: &Host) {
+pub(crate) fn before_tests(root: &Path, wanted: &dyn Fn(&str) -> bool, engine: &dyn Engine, host: &Host) {
     if std::env::var_os("ASSIZE_BLESS").is_none_or(|value| value != "1") {
         return;
     }
@@ -397,7 +397,7 @@ pub(crate) fn before_tests(root: &Path, wanted: &dyn Fn(&str) -> bool, host: &Ho
     if !write {
         eprintln!("ASSIZE_BLESS: nothing is written where CI is set");
     }
-    let way = Way { engine: &runner::Kernel, host, also: Also::default(), write };
+    let way = Way { engine, host, also: Also::default(), write };
     // What can't be read is told by the tests themselves.
     for path in scenario::discover(root).unwrap_or_default() {
         let held = scenario::load(root, &path).unwrap_or_default();

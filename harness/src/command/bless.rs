@@ -6,10 +6,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::select::{Selected, Selection, judge, select};
+use super::select::{Consent, Selected, Selection, judge, select};
 use crate::bless::{self, Also, Way};
 use crate::report::{self, Colour};
-use crate::runner::{Kernel, scratch};
+use crate::runner::scratch;
 
 /// Something was refused, or `--check` would change something.
 const REFUSED: u8 = 1;
@@ -18,6 +18,8 @@ const REFUSED: u8 = 1;
 pub(super) struct BlessArgs {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    consent: Consent,
     /// Write nothing, and only show what would change. So it is also where the variable CI is set.
     #[arg(long)]
     check: bool,
@@ -58,7 +60,8 @@ pub(super) fn bless(args: &BlessArgs) -> ExitCode {
     let also =
         Also { signals: args.also.contains(&What::Signal), allowed: args.also.contains(&What::Allowed) };
     let write = !args.check && !only_told;
-    let way = Way { engine: &Kernel, host: &judge.host, also, write };
+    let engine = args.consent.engine();
+    let way = Way { engine: &engine, host: &judge.host, also, write };
     let colour = Colour::Auto.applies(&io::stderr());
     let (mut changed, mut fine, mut refused) = (0, 0, 0);
     for (path, (root, names)) in &files {

@@ -10,7 +10,7 @@ use crate::board::{self, Board, locked};
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::report::{Counts, Format, Outcome, Printer, Repeated, Room, Run, Started, Tested, github};
-use crate::runner::{Keep, Kernel};
+use crate::runner::{Keep, Named};
 use crate::suite::{Case, State, Way};
 
 /// A test that is to be run, once or several times.
@@ -44,6 +44,8 @@ pub(super) struct How {
     pub(super) github: bool,
     /// Room for verdict logs, if a report shows them.
     pub(super) logs: Option<Room>,
+    /// What runs commands.
+    pub(super) engine: Named,
 }
 
 /// What all workers share.
@@ -119,7 +121,7 @@ impl Crew {
 
     fn way<'a>(&'a self, job: &'a Job) -> Way<'a> {
         let (keep, logs) = (&self.keep, self.how.logs.as_ref());
-        Way { engine: &Kernel, keep, started: &job.started, began: self.since, logs }
+        Way { engine: &self.how.engine, keep, started: &job.started, began: self.since, logs }
     }
 
     /// Runs them all, and says what comes of each.

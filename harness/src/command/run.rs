@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::crew::{Crew, How, Job, say};
 use super::reports::Reports;
-use super::select::{Selected, Selection, judge, select};
+use super::select::{Consent, Selected, Selection, judge, select};
 use super::{FAILED, UNWRITTEN, USAGE};
 use crate::board::Board;
 use crate::history::{History, Keys};
@@ -23,6 +23,8 @@ use crate::runner::{Keep, Which, scratch, session};
 pub(super) struct RunArgs {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    consent: Consent,
     /// How many scenarios run at once; as many as there are processors if nothing is said. With more than one, those
     /// that took longest the last time begin first.
     #[arg(long, short, value_name = "N")]
@@ -108,6 +110,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         format: args.format,
         github: args.reports.github(),
         logs: args.reports.logs(),
+        engine: args.consent.engine(),
     };
     let printer = Printer::new(args.format, colour, args.verbose, jobs.len(), shuffled);
     let crew = Arc::new(Crew::new(jobs, threads, board, printer, progress, keep, how));

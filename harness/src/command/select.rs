@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::{NO_TESTS, USAGE};
 use crate::needs::{Host, Required};
 use crate::portion::Portion;
+use crate::runner::Named;
 use crate::shard::Shard;
 use crate::suite::{self, Case, Judge, State};
 
@@ -30,6 +31,22 @@ pub(super) struct Selection {
     /// moves no other. ASSIZE_SHARD says the same.
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
+}
+
+/// What is allowed besides what the sandbox confines.
+#[derive(Debug, clap::Args)]
+pub(super) struct Consent {
+    /// Let scenarios run the steps of `outside:`, which no sandbox confines. ASSIZE_ALLOW_OUTSIDE=1 says the same; without it such
+    /// a scenario fails.
+    #[arg(long)]
+    allow_outside: bool,
+}
+
+impl Consent {
+    /// What runs commands so.
+    pub(super) fn engine(&self) -> Named {
+        Named::default().outside(self.allow_outside)
+    }
 }
 
 /// A selected test, and the path that it was found under.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod expected;
+mod outside;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -48,6 +49,7 @@ pub fn explain(scenario: &Scenario, bpf: bool) -> Result<String, ExplainError> {
         text.push_str(&format!("  {about}\n"));
     }
     // Writing to a string can't fail.
+    let _ = outside::write(&mut text, scenario);
     let _ = files(&mut text, &policy);
     let _ = calls(&mut text, &plan);
     let _ = expected::write(&mut text, scenario, &plan, &bare);

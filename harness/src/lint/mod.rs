@@ -8,6 +8,7 @@ mod contradiction;
 mod defaults;
 mod grants;
 mod observed;
+mod outside;
 mod same;
 mod texts;
 
@@ -43,6 +44,8 @@ pub enum Lint {
     ExpectsNothing,
     /// A path that only one person's machine has.
     HomeFolder,
+    /// A step outside of the sandbox that does nothing, or a list without any.
+    RunsNothing,
 }
 
 impl Lint {
@@ -59,6 +62,7 @@ impl Lint {
         Self::SameCell,
         Self::ExpectsNothing,
         Self::HomeFolder,
+        Self::RunsNothing,
     ];
 
     /// Its name.
@@ -76,6 +80,7 @@ impl Lint {
             Self::SameCell => "same-cell",
             Self::ExpectsNothing => "expects-nothing",
             Self::HomeFolder => "home-folder",
+            Self::RunsNothing => "runs-nothing",
         }
     }
 }
@@ -166,6 +171,7 @@ fn warnings(scenario: &Scenario, host: &Host) -> Vec<Warning> {
     defaults::look(scenario, &mut found);
     contradiction::look(scenario, &mut found);
     observed::look(scenario, &mut found);
+    outside::look(scenario, &mut found);
     found
 }
 

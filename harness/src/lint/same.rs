@@ -43,6 +43,7 @@ fn does(scenario: &Scenario) -> String {
         env,
         stdin,
         action,
+        outside,
         inject,
         handlers,
         sweep,
@@ -52,6 +53,6 @@ fn does(scenario: &Scenario) -> String {
         without,
         expect,
     } = scenario;
-    let given = (needs, policy, deterministic, files, env, stdin, action);
+    let given = (needs, policy, deterministic, files, env, stdin, action, outside);
     format!("{given:?} {:?}", (inject, handlers, sweep, repeat, cost, group, without, expect))
 }

@@ -81,7 +81,7 @@ fn passes(draft: &Draft) -> Result<Result<(), String>, RecordError> {
         match runner::run(&scenario, &Kernel, &keep) {
             Ok(ran) if ran.findings.is_empty() => {}
             Ok(ran) => return Ok(Err(report::render(&report::placed(&scenario, &ran.findings), false))),
-            Err(error) => return Ok(Err(report::render(&[report::broken(&scenario, &error)], false))),
+            Err(error) => return Ok(Err(report::render(&report::broken(&scenario, &error), false))),
         }
     }
     Ok(Ok(()))

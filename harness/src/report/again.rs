@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::runner::outside;
+
 /// How the scenarios were started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Started {
@@ -45,6 +47,19 @@ impl Started {
             Self::Cargo(_) | Self::Nextest(_) => format!("ASSIZE_BLESS=1 {again}"),
             Self::Command(_) => again.replacen("assize run ", "assize bless ", 1),
             Self::CargoRun(_) => again.replacen("-- run ", "-- bless ", 1),
+        }
+    }
+
+    /// One of these commands, so that it allows steps outside of the sandbox as this run does.
+    #[must_use]
+    pub fn allowing_outside(&self, command: String) -> String {
+        match self {
+            Self::Command(_) | Self::CargoRun(_) => format!("{command} --allow-outside"),
+            Self::Cargo(_) | Self::Nextest(_) if outside::allowed_by_environment() => {
+                format!("{}=1 {command}", outside::VARIABLE)
+            }
+            // The target itself allows it.
+            Self::Cargo(_) | Self::Nextest(_) => command,
         }
     }
 

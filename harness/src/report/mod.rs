@@ -59,9 +59,17 @@ pub fn placed(scenario: &Scenario, findings: &[Finding]) -> Vec<Diagnostic> {
 
 /// Why a scenario could not be run.
 #[must_use]
-pub fn broken(scenario: &Scenario, error: &RunnerError) -> Diagnostic {
-    let at = present(scenario, &error.at(scenario));
-    scenario.diagnostic(error.to_string(), &at, "asked for here")
+pub fn broken(scenario: &Scenario, error: &RunnerError) -> Vec<Diagnostic> {
+    match error {
+        RunnerError::Outside { error, findings } => {
+            let error = error.iter().flat_map(|error| broken(scenario, error));
+            error.chain(placed(scenario, findings)).collect()
+        }
+        _ => {
+            let at = present(scenario, &error.at(scenario));
+            vec![scenario.diagnostic(error.to_string(), &at, "asked for here")]
+        }
+    }
 }
 
 /// Diagnostics one below the other.

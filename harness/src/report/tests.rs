@@ -82,7 +82,7 @@ fn what_the_file_does_not_say_is_shown_at_what_is_run() {
 
 #[test]
 fn a_run_that_did_not_take_place_says_why() {
-    let text = render(&[broken(&scenario(YAML), &RunnerError::NoProgram)], false);
+    let text = render(&broken(&scenario(YAML), &RunnerError::NoProgram), false);
     assert!(text.contains("error: `run` names no program") && text.contains("asked for here"), "{text}");
 }
 

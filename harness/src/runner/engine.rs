@@ -4,6 +4,7 @@
 use assize_core::trace::Memory;
 use assize_core::{Command, Handler, Outcome, Policy, RunError, Sandbox};
 
+use super::outside;
 use crate::interrupt;
 
 /// Handlers of a run, each with the number of the call that it answers.
@@ -32,6 +33,11 @@ pub trait Engine: Send + Sync {
     fn handlers(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Whether steps of a scenario may run outside of the sandbox.
+    fn allows_outside(&self) -> bool {
+        false
+    }
 }
 
 /// The sandbox of this host's kernel.
@@ -51,5 +57,9 @@ impl Engine for Kernel {
             sandbox = sandbox.remote(remote);
         }
         sandbox.run_blocking_with_handlers(handlers)
+    }
+
+    fn allows_outside(&self) -> bool {
+        outside::allowed_by_environment()
     }
 }

@@ -7,10 +7,12 @@
 mod copy;
 mod engine;
 mod granted;
+pub(crate) mod group;
 mod inject;
 mod keep;
 mod left;
 mod named;
+pub(crate) mod outside;
 mod remove;
 mod repeat;
 pub(crate) mod scratch;
@@ -20,7 +22,7 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use assize_core::capability::StartError;
@@ -123,6 +125,24 @@ pub enum RunnerError {
     /// There is nothing to run.
     #[error("`run` names no program")]
     NoProgram,
+    /// It has steps outside of the sandbox, and nobody has allowed these.
+    #[error(
+        "`outside` runs commands without a sandbox, and that is not allowed here: `assize run --allow-outside`, \
+         `ASSIZE_ALLOW_OUTSIDE=1` or, in a test target, `Target::allow_outside` allows it"
+    )]
+    OutsideNotAllowed,
+    /// Steps outside of the sandbox failed.
+    #[error("{}", .error.as_ref().map_or_else(|| first(.findings), ToString::to_string))]
+    Outside {
+        /// Why there is no run to judge, if that is not for a step.
+        error: Option<Box<Self>>,
+        /// What is wrong with each of the steps.
+        findings: Vec<Finding>,
+    },
+}
+
+fn first(findings: &[Finding]) -> String {
+    findings.first().map(|first| first.title.clone()).unwrap_or_default()
 }
 
 fn among(names: &[String]) -> String {
@@ -141,6 +161,11 @@ impl RunnerError {
             Self::Attempt(error) => error.path.clone(),
             Self::Work { .. } => YamlPath::from(["files"]),
             Self::NoHandler { name, .. } => YamlPath::from(["handlers"]).key(name.as_str()),
+            Self::OutsideNotAllowed => YamlPath::from(["outside"]),
+            Self::Outside { error: Some(error), .. } => error.at(scenario),
+            Self::Outside { error: None, findings } => {
+                findings.first().map_or_else(|| YamlPath::from(["outside"]), |first| first.at.clone())
+            }
             Self::InjectDenied { call, .. } => injecting(scenario, *call),
             Self::Sandbox(RunError::Plan(PlanError::Stopped { call, .. })) => injecting(scenario, *call),
             Self::Sandbox(error) => of_policy(error).unwrap_or_else(|| action(scenario)),
@@ -213,6 +238,25 @@ struct Take {
     work: work::Work,
     /// Where runs are compared: all that lies in the work folder.
     left: Option<left::Left>,
+    /// What is wrong with the steps outside of the sandbox that came after it.
+    outside: Vec<Finding>,
+}
+
+impl Take {
+    /// What is wrong with it.
+    fn judged(&self, scenario: &Scenario) -> Vec<Finding> {
+        let mut findings = matcher::judge(&scenario.expect, &self.seen);
+        findings.extend(self.outside.iter().cloned());
+        findings
+    }
+
+    /// It, if no step after it failed.
+    fn whole(self) -> Result<Self, RunnerError> {
+        if self.outside.is_empty() {
+            return Ok(self);
+        }
+        Err(RunnerError::Outside { error: None, findings: self.outside })
+    }
 }
 
 /// What is made visible.
@@ -236,7 +280,7 @@ pub fn run(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran,
 
 fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, RunnerError> {
     let mut first = take(scenario, engine, Look::AsExpected, &[])?;
-    let mut findings = matcher::judge(&scenario.expect, &first.seen);
+    let mut findings = first.judged(scenario);
     explain(scenario, engine, &first, &mut findings);
     for nth in 2..=scenario.repeat {
         if !findings.is_empty() {
@@ -247,7 +291,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
             first.work.move_aside()?;
         }
         let other = take(scenario, engine, Look::AsExpected, &[])?;
-        findings = matcher::judge(&scenario.expect, &other.seen);
+        findings = other.judged(scenario);
         if let Some(mut finding) = repeat::diverges(&first, &other, nth) {
             // The verdict log says so itself.
             if !finding.title.starts_with(repeat::LOG) {
@@ -260,7 +304,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
             return Ok(Ran::of(first, findings, kept, Vec::new()));
         }
     }
-    let failed = !findings.is_empty();
+    let failed = !findings.is_empty() && first.outside.is_empty();
     let swept = match &scenario.sweep {
         Some(sweep) if findings.is_empty() => Some(sweep::run(scenario, sweep, engine)?),
         _ => None,
@@ -286,9 +330,9 @@ pub(crate) fn twice(
     // Whether an attempt was denied, or failed by itself, only the log tells.
     let look = if matches!(scenario.action, Action::Attempt(_)) { Look::Denials } else { Look::AsExpected };
     interrupt::living(|| {
-        let mut one = take(scenario, engine, look, &[])?;
+        let mut one = take(scenario, engine, look, &[])?.whole()?;
         one.work.move_aside()?;
-        let two = take(scenario, engine, look, &[])?;
+        let two = take(scenario, engine, look, &[])?.whole()?;
         let parted = if scenario.repeat > 1 { repeat::diverges(&one, &two, 2) } else { None };
         Ok(([one.seen, two.seen], parted))
     })
@@ -296,9 +340,9 @@ pub(crate) fn twice(
 
 /// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.
 fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mut [Finding]) {
-    let verdicts = YamlPath::from(["expect", "verdicts"]);
-    let of_verdicts = |finding: &Finding| finding.at.0.starts_with(&verdicts.0);
-    if findings.iter().all(of_verdicts) || observe(scenario, None).denials {
+    let others = [YamlPath::from(["expect", "verdicts"]), YamlPath::from(["outside"])];
+    let of_others = |finding: &Finding| others.iter().any(|part| finding.at.0.starts_with(&part.0));
+    if findings.iter().all(of_others) || observe(scenario, None).denials {
         return;
     }
     // The scenario has failed already: a second run that fails to start has nothing to add.
@@ -308,7 +352,7 @@ fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mu
     }
     let explained = matcher::judge(&scenario.expect, &again.seen);
     let end = YamlPath::from(["expect", "exit"]);
-    for finding in findings.iter_mut().filter(|finding| !of_verdicts(finding)) {
+    for finding in findings.iter_mut().filter(|finding| !of_others(finding)) {
         // The end is the same, but what the command was doing meanwhile need not be.
         let same =
             |other: &&Finding| other.at == finding.at && (other.title == finding.title || finding.at == end);
@@ -339,7 +383,7 @@ fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> Observe {
     observe
 }
 
-/// Runs a scenario once.
+/// Runs a scenario once, between its steps outside of the sandbox.
 fn take(
     scenario: &Scenario,
     engine: &dyn Engine,
@@ -349,10 +393,31 @@ fn take(
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);
     }
-    // Which folder it is to be has no say in what time it is.
-    let clock = scenario.policy(Path::new("/")).clock;
-    let work = work::Work::make(&scenario.files, &scenario.test.to_string(), clock.map(|clock| clock.start))?;
+    outside::allowed(scenario, engine)?;
+    let work = work::Work::make(&scenario.files, &scenario.test.to_string())?;
+    let came =
+        outside::before(scenario, work.path()).and_then(|()| between(scenario, engine, look, extra, &work));
+    let outside = outside::after(scenario, work.path());
+    match came {
+        Ok((seen, controls, left)) => Ok(Take { seen, controls, work, left, outside }),
+        Err(error) if outside.is_empty() => Err(error),
+        Err(RunnerError::Outside { error, findings }) => {
+            Err(RunnerError::Outside { error, findings: findings.into_iter().chain(outside).collect() })
+        }
+        Err(error) => Err(RunnerError::Outside { error: Some(Box::new(error)), findings: outside }),
+    }
+}
+
+/// The run itself: what was seen of it, its controls and, where runs are compared, what it left.
+fn between(
+    scenario: &Scenario,
+    engine: &dyn Engine,
+    look: Look,
+    extra: &[inject::Extra],
+    work: &work::Work,
+) -> Result<(Observation, Report, Option<left::Left>), RunnerError> {
     let mut policy = scenario.policy(work.path());
+    work.settle(&scenario.files, policy.clock.map(|clock| clock.start))?;
     policy.limits.timeout.get_or_insert(DEFAULT_TIMEOUT);
     let before = scenario.expect.changes.is_some().then(|| left::Left::beneath(work.path()));
     let injections = inject::Injections::of(scenario, extra, work.path());
@@ -401,7 +466,7 @@ fn take(
         injected: injections.came(),
     };
     let left = (scenario.repeat > 1).then(|| left::Left::beneath(work.path()));
-    Ok(Take { seen, controls: outcome.report, work, left })
+    Ok((seen, outcome.report, left))
 }
 
 /// The scenario's own handlers, one for each name.

@@ -14,20 +14,29 @@ use super::{Engine, Handlers, Kernel};
 
 type Make = Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>;
 
-/// This host's kernel, and handlers by name.
+/// This host's kernel, handlers by name, and whether steps may run outside of the sandbox.
 #[derive(Clone, Default)]
-pub struct Named(BTreeMap<String, Make>);
+pub struct Named {
+    makers: BTreeMap<String, Make>,
+    outside: bool,
+}
 
 impl Named {
     /// Gives a name to the handlers that `make` makes. Replaces one that had the name before.
     pub fn add<H: Handler>(&mut self, name: &str, make: impl Fn() -> H + Send + Sync + 'static) {
-        self.0.insert(name.to_owned(), Arc::new(move || Box::new(make())));
+        self.makers.insert(name.to_owned(), Arc::new(move || Box::new(make())));
+    }
+
+    /// Allows steps outside of the sandbox, or leaves it to the environment whether they are allowed.
+    #[must_use]
+    pub fn outside(self, outside: bool) -> Self {
+        Self { outside, ..self }
     }
 }
 
 impl fmt::Debug for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_struct("Named").field("handlers", &self.handlers()).field("outside", &self.outside).finish()
     }
 }
 
@@ -43,11 +52,15 @@ impl Engine for Named {
     }
 
     fn handler(&self, name: &str) -> Option<Box<dyn Handler>> {
-        self.0.get(name).map(|make| make())
+        self.makers.get(name).map(|make| make())
     }
 
     fn handlers(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
+        self.makers.keys().cloned().collect()
+    }
+
+    fn allows_outside(&self) -> bool {
+        self.outside || Kernel.allows_outside()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::inject::{Extra, counting};
 use super::{Cell, Engine, Look, RunnerError, Take, take};
-use crate::matcher::{self, Finding};
+use crate::matcher::Finding;
 use crate::scenario::Scenario;
 use crate::scenario::expect::{ErrnoName, Range, VerdictPattern};
 use crate::scenario::inject::{Answer, Due, Injection};
@@ -70,7 +70,7 @@ pub(super) fn run(scenario: &Scenario, sweep: &Sweep, engine: &dyn Engine) -> Re
         };
         let extra = [Extra { injection, at: at.clone() }];
         let came = take(&under_failure, engine, Look::AsExpected, &extra)?;
-        let findings = matcher::judge(&under_failure.expect, &came.seen);
+        let findings = came.judged(&under_failure);
         swept.cells.push(Cell { name: name.clone(), passed: findings.is_empty() });
         if findings.is_empty() {
             continue;
@@ -99,7 +99,7 @@ fn cells(
     let patterns = sweep.patterns().unwrap_or_default();
     let counters =
         patterns.iter().cloned().map(|pattern| Extra { injection: counting(pattern), at: at.clone() });
-    let plain = take(scenario, engine, Look::AsExpected, &counters.collect::<Vec<_>>())?;
+    let plain = take(scenario, engine, Look::AsExpected, &counters.collect::<Vec<_>>())?.whole()?;
     let counts = plain.seen.injected.iter().skip(scenario.inject.len()).map(|injected| injected.matched);
     let mut cells = Vec::new();
     for (pattern, count) in patterns.iter().zip(counts) {

@@ -27,17 +27,9 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Makes it; for the same purpose it lies where the last one lay, if that is free. Where guests have a clock of their own,
-    /// all that lies in it, and the folder itself, is as old as that clock.
-    pub(super) fn make(
-        files: &BTreeMap<WorkPath, FileSpec>,
-        purpose: &str,
-        start: Option<Timestamp>,
-    ) -> Result<Self, RunnerError> {
-        let failed = |what: &str| {
-            let what = what.to_owned();
-            move |error| RunnerError::Work { what, error }
-        };
+    /// Makes it; for the same purpose it lies where the last one lay, if that is free. Before guests see it, it is to be
+    /// [settled](Self::settle).
+    pub(super) fn make(files: &BTreeMap<WorkPath, FileSpec>, purpose: &str) -> Result<Self, RunnerError> {
         let work = Self { folder: Scratch::make(purpose).map_err(failed("a temporary folder"))? };
         for (name, file) in files {
             work.put(name.as_path(), file).map_err(failed(&name.as_path().display().to_string()))?;
@@ -49,17 +41,29 @@ impl Work {
                     .map_err(failed(&name.as_path().display().to_string()))?;
             }
         }
+        Ok(work)
+    }
+
+    /// When all that is to lie in it is there. Where guests have a clock of their own, all of that, and the folder itself, is as
+    /// old as that clock.
+    pub(super) fn settle(
+        &self,
+        files: &BTreeMap<WorkPath, FileSpec>,
+        start: Option<Timestamp>,
+    ) -> Result<(), RunnerError> {
         if let Some(start) = start {
-            date(work.path(), start).map_err(failed("a file's time"))?;
+            date(self.path(), start).map_err(failed("a file's time"))?;
         }
-        // A folder that may not be written to gets its mode when all that lies in it is there.
+        // A folder that may not be written to gets its mode last.
         for (name, file) in files.iter().rev() {
-            if let FileSpec::Dir { mode } = file {
-                let at = work.path().join(name.as_path());
+            let FileSpec::Dir { mode } = file else { continue };
+            let at = self.path().join(name.as_path());
+            // A step outside of the sandbox may have put something else there, or a link to a folder of the user's.
+            if fs::symlink_metadata(&at).is_ok_and(|found| found.is_dir()) {
                 fs::set_permissions(at, Permissions::from_mode(*mode)).map_err(failed("a folder's mode"))?;
             }
         }
-        Ok(work)
+        Ok(())
     }
 
     fn put(&self, name: &Path, file: &FileSpec) -> io::Result<()> {
@@ -140,6 +144,11 @@ impl Work {
             Err(error) => FileSeen::Unreadable(error.to_string()),
         }
     }
+}
+
+fn failed(what: &str) -> impl FnOnce(io::Error) -> RunnerError + use<> {
+    let what = what.to_owned();
+    move |error| RunnerError::Work { what, error }
 }
 
 /// Makes room for what is to lie at this path, and sees to it that no link leads there.

@@ -20,6 +20,7 @@ use super::files::{FileSpec, WorkPath, beneath_no_folder};
 use super::handlers::Handlers;
 use super::inject::Injection;
 use super::model::{Scenario, TestName};
+use super::outside::Outside;
 use super::place::{SourceMap, Step, YamlPath};
 use super::policy::{CapabilityName, EnvName, PolicySpec};
 use super::sweep::Sweep;
@@ -66,6 +67,9 @@ struct Document {
     /// Faults and answers at chosen calls.
     #[serde(default)]
     inject: Vec<Injection>,
+    /// Steps that run outside of the sandbox, with all rights of whoever runs the tests, who has to allow it.
+    #[serde(default)]
+    outside: Outside,
     /// Handlers of the test target's own, by name, and the calls that each is asked about.
     #[serde(default)]
     handlers: Handlers,
@@ -254,6 +258,7 @@ fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -
         env: read.env,
         stdin: read.stdin,
         action,
+        outside: read.outside,
         inject: read.inject,
         handlers: read.handlers,
         sweep: read.sweep,

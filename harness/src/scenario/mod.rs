@@ -17,6 +17,7 @@ pub mod handlers;
 pub mod inject;
 pub mod load;
 pub mod model;
+pub mod outside;
 pub mod place;
 pub mod policy;
 pub mod policy_file;

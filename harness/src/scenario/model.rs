@@ -17,6 +17,7 @@ use super::expect::Expectation;
 use super::files::{FileSpec, WorkPath};
 use super::handlers::Handlers;
 use super::inject::Injection;
+use super::outside::Outside;
 use super::place::{SourceMap, Span, YamlPath};
 use super::policy::{EnvName, PolicySpec};
 use super::sweep::Sweep;
@@ -73,6 +74,8 @@ pub struct Scenario {
     pub stdin: Option<String>,
     /// What is run.
     pub action: Action,
+    /// Steps outside of the sandbox.
+    pub outside: Outside,
     /// Faults and answers at chosen calls.
     pub inject: Vec<Injection>,
     /// Handlers of the test target's own, and what they are asked about.
