@@ -17,6 +17,8 @@ mod readme;
 mod running;
 #[path = "argv/shards.rs"]
 mod shards;
+#[path = "argv/spellings.rs"]
+mod spellings;
 
 use std::borrow::BorrowMut;
 use std::fs;
@@ -87,6 +89,8 @@ fn main() -> ExitCode {
         ("the_scenarios_of_the_readme_run", readme::the_scenarios_of_the_readme_run),
         ("no_two_runs_share_a_folder", running::no_two_runs_share_a_folder),
         ("a_group_that_cannot_be_locked_fails", running::a_group_that_cannot_be_locked_fails),
+        ("no_spelling_leads_out_of_the_project", spellings::no_spelling_leads_out_of_the_project),
+        ("what_is_no_file_is_named_all_the_same", spellings::what_is_no_file_is_named_all_the_same),
     ];
     let by_nextest: &[(&str, fn())] = &[
         (

@@ -114,8 +114,10 @@ fn present(scenario: &Scenario, at: &YamlPath) -> YamlPath {
 pub(crate) fn shown(path: &Path) -> &Path {
     let Ok(here) = std::env::current_dir() else { return path };
     let workspace = here.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
-    let from = |folder: &Path| path.strip_prefix(folder).ok();
-    let plain = || path.strip_prefix(".").ok();
+    // Of the current folder itself nothing would be left.
+    let named = |rest: &&Path| !rest.as_os_str().is_empty();
+    let from = |folder: &Path| path.strip_prefix(folder).ok().filter(named);
+    let plain = || path.strip_prefix(".").ok().filter(named);
     workspace.and_then(from).or_else(|| from(&here)).or_else(plain).unwrap_or(path)
 }
 
