@@ -61,7 +61,11 @@ pub fn placed(scenario: &Scenario, findings: &[Finding]) -> Vec<Diagnostic> {
 #[must_use]
 pub fn broken(scenario: &Scenario, error: &RunnerError) -> Diagnostic {
     let at = present(scenario, &error.at(scenario));
-    scenario.diagnostic(error.to_string(), &at, "asked for here")
+    let mut diagnostic = scenario.diagnostic(error.to_string(), &at, "asked for here");
+    if let RunnerError::NotExecuted { why, .. } = error {
+        diagnostic.notes.clone_from(why);
+    }
+    diagnostic
 }
 
 /// Diagnostics one below the other.
