@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use super::{Said, assize};
 
+const ADVICE: &str = "= to allow it: ";
+
 /// Runs a scenario.
 fn run(root: &Path, yaml: &str) -> Said {
     fs::write(root.join("x.yaml"), yaml).unwrap();
@@ -15,7 +17,8 @@ fn run(root: &Path, yaml: &str) -> Said {
 
 /// The scenario with what its report advises: a line of its own, or something that is added to what stands there.
 fn pasted(yaml: &str, report: &str) -> String {
-    let (_, advice) = report.split_once("= to allow it: ").unwrap_or_else(|| panic!("no advice: {report}"));
+    assert!(report.contains(ADVICE), "no advice: {report}");
+    let (_, advice) = report.split_once(ADVICE).unwrap();
     let advice = advice.lines().next().unwrap();
     let parts: Vec<&str> = advice.split('`').collect();
     if advice.starts_with('`') {

@@ -143,7 +143,8 @@ pub(crate) fn what_failed_is_remembered_without_cargo() {
         super::said(command)
     };
     let kept = |said: &Said| {
-        let (_, rest) = said.stdout.split_once("= kept: ").unwrap_or_else(|| panic!("{}", said.stdout));
+        assert!(said.stdout.contains("= kept: "), "{}", said.stdout);
+        let (_, rest) = said.stdout.split_once("= kept: ").unwrap();
         rest.split(" (").next().unwrap().trim_end_matches('/').to_owned()
     };
     let mut all = Vec::new();
