@@ -38,5 +38,7 @@ mod target;
 pub mod trace;
 pub mod trial;
 
+/// The sandbox's library: what handlers are written against.
+pub use assize_core as core;
 pub use target::Target;
 pub use trial::main;

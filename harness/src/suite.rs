@@ -15,7 +15,7 @@ use crate::diagnostic::Diagnostic;
 use crate::needs::{Host, Judgement, Required};
 use crate::pool::Task;
 use crate::report::{self, Origin, Outcome, Output, Room, Seen, Started, Tested, shown};
-use crate::runner::{self, Engine, Keep};
+use crate::runner::{self, Cell, Engine, Keep};
 use crate::scenario::place::YamlPath;
 use crate::scenario::turn::Cost;
 use crate::scenario::{self, Scenario};
@@ -187,6 +187,8 @@ impl Case {
         let (took, after) = (began.elapsed(), began.saturating_duration_since(way.began));
         let tested = match came {
             Ok(ran) => {
+                let mut findings = report::placed(scenario, &ran.findings);
+                self.say_how_to_run_cells(scenario, &ran.cells, &mut findings, way);
                 let outcome = if ran.findings.is_empty() { Outcome::Passed } else { Outcome::Failed };
                 let accept = (ran.failed && bless::would(scenario, &ran.seen))
                     .then(|| allowing(way.started.accept(&self.name)));
@@ -201,12 +203,35 @@ impl Case {
                         stderr: Output::from(ran.seen.stderr),
                         log: way.logs.map(|room| room.take(ran.seen.events)).unwrap_or_default(),
                     },
-                    ..self.tested(way, outcome, report::placed(scenario, &ran.findings))
+                    ..self.tested(way, outcome, findings)
                 }
             }
             Err(error) => self.tested(way, Outcome::Broken, report::broken(scenario, &error)),
         };
         Tested { after, took, again: Some(allowing(way.started.again(&self.name))), ..tested }
+    }
+
+    /// A cell of a sweep that failed can be run alone.
+    fn say_how_to_run_cells(
+        &self,
+        scenario: &Scenario,
+        cells: &[Cell],
+        findings: &mut [Diagnostic],
+        way: Way<'_>,
+    ) {
+        // Of the one that was asked for it is said as of any test.
+        if scenario.sweep.as_ref().is_none_or(|sweep| sweep.only.is_some()) {
+            return;
+        }
+        for cell in cells.iter().filter(|cell| !cell.passed) {
+            let begins = format!("{} ", cell.name);
+            let last = findings.iter_mut().rfind(|finding| finding.title.starts_with(&begins));
+            let named = cell.name.trim_matches(['[', ']']).rsplit_once('=');
+            if let (Some(last), Some((axis, errno))) = (last, named) {
+                let name = scenario.test.with_cell((axis.to_owned(), errno.to_owned())).to_string();
+                last.notes.push(format!("to run this cell alone: {}", way.started.again(&name)));
+            }
+        }
     }
 
     fn tested(&self, way: Way<'_>, outcome: Outcome, mut findings: Vec<Diagnostic>) -> Tested {

@@ -15,8 +15,8 @@ use crate::trial;
 /// A folder of scenarios as a test target, and the handlers that they may name.
 ///
 /// ```no_run
-/// use assize_core::{HandlerCtx, NotifAction};
 /// use assize_harness::Target;
+/// use assize_harness::core::{HandlerCtx, NotifAction};
 ///
 /// fn main() -> std::process::ExitCode {
 ///     let somebody = || |_: &HandlerCtx| async { NotifAction::ReturnValue(12345) };

@@ -69,9 +69,16 @@ pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let blessing = match bless::asked_for() {
+        Ok(blessing) => blessing,
+        Err(value) => {
+            eprintln!("error: {} is `{value}`: it should be 1, or 0 for no", bless::VARIABLE);
+            return ExitCode::from(2);
+        }
+    };
     let judge = Judge { host: Host::probe(), required };
     let root = beneath_the_crate(root);
-    if !arguments.list {
+    if blessing && !arguments.list {
         bless::before_tests(
             &root,
             &|name| asked(name, &shim, &arguments) && portion.holds(name),

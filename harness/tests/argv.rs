@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
+#[path = "argv/advice.rs"]
+mod advice;
 #[path = "argv/blessing.rs"]
 mod blessing;
 #[path = "argv/libtest.rs"]
@@ -19,6 +21,8 @@ mod readme;
 mod running;
 #[path = "argv/shards.rs"]
 mod shards;
+#[path = "argv/spellings.rs"]
+mod spellings;
 
 use std::borrow::BorrowMut;
 use std::fs;
@@ -99,6 +103,14 @@ fn main() -> ExitCode {
             running::a_scenario_lies_where_it_always_lies_whatever_else_runs,
         ),
         ("a_group_that_cannot_be_locked_fails", running::a_group_that_cannot_be_locked_fails),
+        ("no_spelling_leads_out_of_the_project", spellings::no_spelling_leads_out_of_the_project),
+        ("what_is_advised_works_when_it_is_pasted", advice::what_is_advised_works_when_it_is_pasted),
+        ("what_keeps_a_program_from_running_is_told", advice::what_keeps_a_program_from_running_is_told),
+        ("a_second_run_is_told_and_has_its_bounds", advice::a_second_run_is_told_and_has_its_bounds),
+        ("what_every_program_asks_for_is_no_advice", advice::what_every_program_asks_for_is_no_advice),
+        ("a_cell_of_a_sweep_is_run_alone_by_its_name", running::a_cell_of_a_sweep_is_run_alone_by_its_name),
+        ("what_failed_is_remembered_without_cargo", running::what_failed_is_remembered_without_cargo),
+        ("what_is_no_file_is_named_all_the_same", spellings::what_is_no_file_is_named_all_the_same),
     ];
     let by_nextest: &[(&str, fn())] = &[
         (
@@ -156,6 +168,7 @@ const CALLERS: [&str; 15] = [
     "NEXTEST_EXECUTION_MODE",
     "CARGO_MANIFEST_DIR",
     "CARGO_TARGET_DIR",
+    "ASSIZE_BLESS",
     "ASSIZE_REQUIRE",
     "ASSIZE_SHARD",
     "ASSIZE_ALLOW_OUTSIDE",
@@ -174,6 +187,10 @@ fn said(mut command: impl BorrowMut<Command>) -> Said {
         if command.get_envs().all(|(known, _)| known != name) {
             command.env_remove(name);
         }
+    }
+    // Outside of Cargo's projects what failed is remembered among the user's own state.
+    if command.get_envs().all(|(known, _)| known != "XDG_STATE_HOME") {
+        command.env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
     }
     let out = command.output().unwrap();
     Said {

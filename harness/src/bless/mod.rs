@@ -387,12 +387,27 @@ pub fn only_told() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
 
-/// Before the tests of a target run, where `ASSIZE_BLESS=1` asks for it: blesses those that are wanted, and says on stderr
+/// What says it before the tests of a target.
+pub const VARIABLE: &str = "ASSIZE_BLESS";
+
+/// Whether [`VARIABLE`] asks for it.
+///
+/// # Errors
+/// What it says, where that is neither yes nor no: nobody should wait for what doesn't come.
+pub fn asked_for() -> Result<bool, String> {
+    match std::env::var_os(VARIABLE) {
+        None => Ok(false),
+        Some(value) => match value.to_str() {
+            Some("1") => Ok(true),
+            Some("" | "0") => Ok(false),
+            _ => Err(value.to_string_lossy().into_owned()),
+        },
+    }
+}
+
+/// Before the tests of a target run, where [`asked_for`]: blesses those that are wanted, and says on stderr
 /// what came of it. The tests that follow are judged by what then stands in the files.
 pub(crate) fn before_tests(root: &Path, wanted: &dyn Fn(&str) -> bool, engine: &dyn Engine, host: &Host) {
-    if std::env::var_os("ASSIZE_BLESS").is_none_or(|value| value != "1") {
-        return;
-    }
     let write = !only_told();
     if !write {
         eprintln!("ASSIZE_BLESS: nothing is written where CI is set");

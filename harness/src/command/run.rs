@@ -36,13 +36,15 @@ pub(super) struct RunArgs {
     /// Begin no more once one has failed.
     #[arg(long)]
     fail_fast: bool,
-    /// Only those that failed in their last run; all, if none of the selected did.
+    /// Only those that failed in their last run; all, if none of the selected did. That is remembered beside the artefacts that
+    /// are kept.
     #[arg(long)]
     last_failed: bool,
     /// Run each N times, and say how often it failed. Once is enough to fail.
     #[arg(long, value_name = "N")]
     stress: Option<NonZeroU32>,
-    /// Whose artefacts are kept, beneath `target/assize`: what it wrote, its verdicts, its work folder.
+    /// Whose artefacts are kept: what it wrote, its verdicts, its work folder. They lie beneath `target/assize` of the Cargo project
+    /// around the current folder; elsewhere beneath XDG_STATE_HOME/assize (`~/.local/state/assize`), a folder for each project.
     #[arg(long, value_name = "WHOSE", value_enum, default_value_t)]
     keep: Which,
     /// Say of each run which controls were in force.
@@ -79,7 +81,9 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     let history = History::near(&keep);
     if args.last_failed {
         if keep.folder().is_none() {
-            eprintln!("error: --last-failed: nothing is remembered here, where no folder `target` is");
+            eprintln!(
+                "error: --last-failed: nothing is remembered where there is neither Cargo's folder `target` nor a HOME"
+            );
             return ExitCode::from(USAGE);
         }
         let (left_out, told) = only_last_failed(&mut jobs, &history);

@@ -4,8 +4,9 @@
 use assize_core::Verdict;
 use assize_core::trace::{Action, Arg, BytesText, Origin};
 
-use super::granted::List;
+use super::granted::{Granted, List};
 use super::{Observation, why};
+use crate::record::yaml::scalar;
 
 /// Why it was denied, and the line that would allow it, as notes; nothing for what was not denied.
 pub(super) fn on(verdict: &Verdict, seen: &Observation) -> impl Iterator<Item = String> + use<> {
@@ -24,24 +25,80 @@ fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> {
             let path = path.to_string();
             let place = if list == List::Write { place_of_change(&path, verdict) } else { &path };
             let place = if is_in(&path, seen) { "$WORK" } else { place };
+            let to_grant = grant(list, place, &seen.granted);
             // An attempt names its path itself; a program asks the environment.
             Some(if place == "/tmp" && seen.attempts.is_empty() {
-                "to allow it: `env: { TMPDIR: $WORK }` has temporary files made in the work folder".to_owned()
+                temporary(seen, &to_grant)
             } else {
-                let list = list.name().trim_start_matches("fs.");
-                format!("to allow it: `policy: {{ fs: {{ {list}: [{place}] }} }}`")
+                to_grant
             })
         }
-        Origin::Rule { capability, .. } if capability == "fs" => {
-            Some("to allow it: take the path, or the folder above it, out of `policy.fs.deny`".to_owned())
-        }
+        Origin::Rule { capability, .. } if capability == "fs" => Some(NOT_DENIED.to_owned()),
         Origin::Rule { capability, .. } if capability == "deny" => {
             Some(format!("to allow it: take `{call}` out of `policy.syscalls.deny`"))
         }
-        Origin::Rule { capability, .. } if capability == "guard" => {
-            Some(format!("to allow it: `policy: {{ syscalls: {{ allow: [{call}] }} }}`"))
-        }
+        Origin::Rule { capability, .. } if capability == "guard" => Some(added(
+            &seen.granted,
+            call,
+            &[
+                ("policy.syscalls.allow", call.to_owned()),
+                ("policy.syscalls", format!("allow: [{call}]")),
+                ("policy", format!("syscalls: {{ allow: [{call}] }}")),
+            ],
+        )),
         _ => None,
+    }
+}
+
+pub(super) const NOT_DENIED: &str =
+    "to allow it: take the path, or the folder above it, out of `policy.fs.deny`";
+
+/// The line that grants a path, or what is to be added to the lists that there are: `fs` replaces what is granted where nothing
+/// is said.
+pub(super) fn grant(list: List, place: &str, granted: &Granted) -> String {
+    // Whatever may be read may be executed, unless something else is said.
+    let list = if list == List::Exec && !granted.limits_exec { List::Read } else { list };
+    let (key, item) = (list.name().trim_start_matches("fs."), scalar(&self_of_all(place)));
+    let beside = |usual: &str| if item == usual { item.clone() } else { format!("{usual}, {item}") };
+    let (read, write) = match list {
+        List::Write => ("$SYSTEM".to_owned(), beside("$WORK")),
+        _ => (beside("$SYSTEM"), "$WORK".to_owned()),
+    };
+    added(
+        granted,
+        &item,
+        &[
+            (&format!("policy.{}", list.name()), item.clone()),
+            ("policy.fs", format!("{key}: [{item}]")),
+            ("policy", format!("fs: {{ read: [{read}], write: [{write}] }}")),
+        ],
+    )
+}
+
+/// What is to be added to the innermost of these keys that the scenario has.
+fn added(granted: &Granted, what: &str, keys: &[(&str, String)]) -> String {
+    let known = keys.iter().find_map(|(key, text)| Some((key, text, granted.said.get(key)?)));
+    match (known, keys.last()) {
+        (Some((key, text, at)), _) => format!("to allow it: add `{text}` to `{key}`, at {at}"),
+        (None, Some((key, text))) => format!("to allow it: `{key}: {{ {text} }}`"),
+        (None, None) => format!("to allow it: grant `{what}`"),
+    }
+}
+
+/// `/proc/self` is another process's to whoever opens the grant.
+fn self_of_all(place: &str) -> String {
+    let process = place.strip_prefix("/proc/").and_then(|rest| rest.split('/').next()).is_some_and(|first| {
+        matches!(first, "self" | "thread-self")
+            || !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if process { "/proc".to_owned() } else { place.to_owned() }
+}
+
+/// What helps who wants to write among the temporary files.
+fn temporary(seen: &Observation, to_grant: &str) -> String {
+    match &seen.granted.temporary {
+        Some(at) => format!("{to_grant}; or have temporary files made in the work folder: `$WORK` as {at}"),
+        None => format!("{to_grant}; TMPDIR is the work folder, and the program doesn't ask for it"),
     }
 }
 
@@ -118,22 +175,58 @@ mod tests {
     fn what_is_advised_can_be_granted() {
         let denied = Action::Deny(Errno::EACCES);
         let opened = |path, flags| advice(open(path, flags, denied, Origin::Landlock));
-        let fs = |grant: &str| format!("to allow it: `policy: {{ fs: {{ {grant} }} }}`");
-        assert_eq!(opened("/etc/x", "O_RDONLY|O_CLOEXEC"), fs("read: [/etc/x]"));
-        assert_eq!(opened("/opt/a/x", "O_WRONLY|O_CREAT|O_TRUNC"), fs("write: [/opt/a]"));
-        assert_eq!(opened("/x", "O_WRONLY|O_CREAT"), fs("write: [/]"));
-        assert_eq!(opened("/opt/a/x", "O_RDWR"), fs("write: [/opt/a/x]"));
-        assert_eq!(opened("/dev/tty", "O_WRONLY|O_CREAT|O_TRUNC"), fs("write: [/dev/tty]"));
-        assert_eq!(opened("/tmp/w1/a/x", "O_WRONLY|O_CREAT"), fs("write: [$WORK]"));
-        assert_eq!(opened("/tmp/w1/a/x", "O_RDONLY"), fs("read: [$WORK]"));
-        assert_eq!(opened("/tmp/w12/x", "O_RDWR|O_CREAT"), fs("write: [/tmp/w12]"));
-        assert!(opened("/tmp/ccX.s", "O_RDWR|O_CREAT|O_EXCL").contains("env: { TMPDIR: $WORK }"));
+        let fs = |read: &str, write: &str| {
+            format!("to allow it: `policy: {{ fs: {{ read: [$SYSTEM{read}], write: [$WORK{write}] }} }}`")
+        };
+        assert_eq!(opened("/etc/x", "O_RDONLY|O_CLOEXEC"), fs(", /etc/x", ""));
+        assert_eq!(opened("/opt/a/x", "O_WRONLY|O_CREAT|O_TRUNC"), fs("", ", /opt/a"));
+        assert_eq!(opened("/x", "O_WRONLY|O_CREAT"), fs("", ", /"));
+        assert_eq!(opened("/opt/a/x", "O_RDWR"), fs("", ", /opt/a/x"));
+        assert_eq!(opened("/dev/tty", "O_WRONLY|O_CREAT|O_TRUNC"), fs("", ", /dev/tty"));
+        assert_eq!(opened("/tmp/w1/a/x", "O_WRONLY|O_CREAT"), fs("", ""));
+        assert_eq!(opened("/tmp/w1/a/x", "O_RDONLY"), fs(", $WORK", ""));
+        assert_eq!(opened("/tmp/w12/x", "O_RDWR|O_CREAT"), fs("", ", /tmp/w12"));
+        assert_eq!(opened("/proc/self/maps", "O_RDONLY"), fs(", /proc", ""));
+        assert_eq!(opened("/a b", "O_RDONLY"), fs(", \"/a b\"", ""));
         // What it is relative to is not known.
         assert_eq!(opened("x", "O_RDONLY"), "");
         let path = |name, path: &str| (name, Arg::Path(BytesText(path.as_bytes().to_vec())));
         let gone = Args(vec![path("path", "/opt/a/x/")]);
-        assert_eq!(advice(verdict("mkdir", gone, denied, Origin::Landlock, -13)), fs("write: [/opt/a]"));
+        assert_eq!(advice(verdict("mkdir", gone, denied, Origin::Landlock, -13)), fs("", ", /opt/a"));
         let moved = Args(vec![path("oldpath", "/tmp/w1/x"), path("newpath", "/opt/x")]);
-        assert_eq!(advice(verdict("rename", moved, denied, Origin::Landlock, -13)), fs("write: [/opt]"));
+        assert_eq!(advice(verdict("rename", moved, denied, Origin::Landlock, -13)), fs("", ", /opt"));
+    }
+
+    #[test]
+    fn what_is_said_already_is_added_to() {
+        let mut seen = quiet();
+        let mut told = |path: &str, flags: &str, said: &[&'static str]| {
+            seen.granted.said = said.iter().map(|key| (*key, "line 2".to_owned())).collect();
+            let Body::Verdict(verdict) = open(path, flags, Action::Deny(Errno::EACCES), Origin::Landlock)
+            else {
+                panic!("a verdict")
+            };
+            to_allow(&verdict, &seen).unwrap_or_default()
+        };
+        let lists = ["policy", "policy.fs", "policy.fs.read"];
+        assert_eq!(told("/x", "O_RDONLY", &lists), "to allow it: add `/x` to `policy.fs.read`, at line 2");
+        assert_eq!(
+            told("/var/x", "O_WRONLY|O_CREAT", &lists),
+            "to allow it: add `write: [/var]` to `policy.fs`, at line 2"
+        );
+        assert_eq!(
+            told("/x", "O_RDONLY", &lists[..1]),
+            "to allow it: add `fs: { read: [$SYSTEM, /x], write: [$WORK] }` to `policy`, at line 2"
+        );
+        assert!(told("/tmp/x", "O_WRONLY|O_CREAT", &[]).ends_with(
+            "write: [$WORK, /tmp] } }`; TMPDIR is the work folder, and the program doesn't ask for it"
+        ));
+        seen.granted.temporary = Some("`env.TMPDIR`, at line 3".to_owned());
+        let Body::Verdict(verdict) =
+            open("/tmp/x", "O_WRONLY|O_CREAT", Action::Deny(Errno::EACCES), Origin::Landlock)
+        else {
+            panic!("a verdict")
+        };
+        assert!(to_allow(&verdict, &seen).unwrap().ends_with("`$WORK` as `env.TMPDIR`, at line 3"));
     }
 }

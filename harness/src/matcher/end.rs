@@ -35,8 +35,18 @@ pub(super) fn judge(expect: &Expectation, seen: &Observation) -> Option<Finding>
         None => format!("{wanted} is wanted, where `expect.exit` says nothing else"),
     };
     let finding = Finding::new(title, YamlPath::from(["expect", "exit"]), label);
-    Some(finding.notes(killed(seen)))
+    Some(finding.notes(killed(seen)).notes(limit(seen)))
 }
+
+/// Who set the limit that the command ran into.
+fn limit(seen: &Observation) -> Option<String> {
+    matches!(seen.end, End::TimedOut(_)).then(|| match seen.granted.said.get(TIMEOUT) {
+        Some(at) => format!("`{TIMEOUT}` says how long it may run, at {at}"),
+        None => format!("so long a command may run where `{TIMEOUT}` says nothing else"),
+    })
+}
+
+const TIMEOUT: &str = "policy.limits.timeout";
 
 /// Who killed the command, as far as that is known.
 fn killed(seen: &Observation) -> Option<String> {
@@ -69,21 +79,73 @@ pub(super) fn meanwhile(expect: &Expectation, seen: &Observation, ended_wrongly:
     };
     let denied = verdicts(&seen.events).filter(|(_, verdict)| matches!(verdict.action, Action::Deny(_)));
     let unlisted: Vec<(u64, &Verdict)> = denied.filter(|(_, verdict)| !listed(verdict)).collect();
-    // Programs try much on their way and go on without it: what stopped this one is among the last, and what was tried
-    // again says nothing new.
+    // Programs try much on their way and go on without it: what stopped this one is what it names, or among the last, and
+    // what was tried again says nothing new.
     let mut known = HashSet::new();
-    let mut last: Vec<_> =
-        unlisted.iter().rev().filter(|(_, verdict)| known.insert(kind(verdict))).take(3).collect();
-    last.reverse();
-    for (seq, verdict) in last {
-        notes.push(format!("denied meanwhile: {}", shown(*seq, verdict)));
-        notes.extend(advice::on(verdict, seen));
+    let mut told: Vec<_> = unlisted.iter().rev().filter(|(_, verdict)| known.insert(kind(verdict))).collect();
+    let said = [stderr, seen.text(&seen.stdout)];
+    let named = |verdict: &Verdict| {
+        let paths = verdict.target.iter().chain(verdict.args.paths());
+        paths.map(|path| seen.text(path.as_bytes())).any(|path| said.iter().any(|text| names(text, &path)))
+    };
+    let rank =
+        |(_, verdict): &&(u64, &Verdict)| if named(verdict) { 0 } else { u8::from(is_usual(verdict)) + 1 };
+    told.sort_by_key(rank);
+    // Beside what may be the cause, what everybody asks for is none.
+    let likely = told.first().map_or(0, rank) < ASKED_BY_ALL;
+    told.retain(|one| !likely || rank(one) < ASKED_BY_ALL);
+    told.truncate(3);
+    told.sort_by_key(|(seq, _)| *seq);
+    for one in told {
+        let (seq, verdict) = one;
+        notes.push(format!("{MEANWHILE} {}", shown(*seq, verdict)));
+        if rank(&one) == ASKED_BY_ALL {
+            notes.push("the C library asks for this on its way, and goes on without it".to_owned());
+        } else {
+            notes.extend(advice::on(verdict, seen));
+        }
     }
     let speaks = ["Permission denied", "Operation not permitted", "EACCES", "EPERM"];
-    if unlisted.is_empty() && speaks.iter().any(|words| stderr.contains(words)) {
+    if unlisted.is_empty() && speaks.iter().any(|words| said[0].contains(words)) {
         notes.push(UNSEEN.to_owned());
     }
     notes
+}
+
+/// How a note begins that names a denial.
+pub(crate) const MEANWHILE: &str = "denied meanwhile:";
+
+/// The rank of a denial that is hardly ever to blame.
+const ASKED_BY_ALL: u8 = 2;
+
+/// Whether libraries read it in whatever program, and do without.
+fn is_usual(verdict: &Verdict) -> bool {
+    const USUAL: [&[u8]; 8] = [
+        b"/proc/filesystems",
+        b"/proc/mounts",
+        b"/proc/self/mounts",
+        b"/proc/self/maps",
+        b"/proc/stat",
+        b"/proc/meminfo",
+        b"/proc/sys/kernel/ngroups_max",
+        b"/proc/sys/kernel/cap_last_cap",
+    ];
+    const BENEATH: [&[u8]; 3] = [b"/sys/devices/system/cpu", b"/sys/fs/cgroup", b"/sys/kernel/mm"];
+    verdict.args.paths().any(|path| {
+        let path = path.as_bytes();
+        USUAL.contains(&path) || BENEATH.iter().any(|folder| path.starts_with(folder))
+    })
+}
+
+/// Whether a text names a path as a whole.
+fn names(text: &str, path: &str) -> bool {
+    let inner = |c: char| c.is_alphanumeric() || matches!(c, '/' | '_' | '-' | '.');
+    !path.is_empty()
+        && text.match_indices(path).any(|(at, _)| {
+            let before = text.get(..at).and_then(|text| text.chars().next_back());
+            let after = text.get(at + path.len()..).and_then(|text| text.chars().next());
+            !before.is_some_and(inner) && !after.is_some_and(|c| inner(c) && c != '.')
+        })
 }
 
 /// What is said of a denial that nobody saw. Landlock tells the supervisor nothing: it sees what it performs itself.

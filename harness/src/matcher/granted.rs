@@ -1,7 +1,7 @@
 //! What a policy grants and denies by name, and where the file says so.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use assize_core::Syscall;
@@ -15,6 +15,10 @@ pub struct Granted {
     pub denied: Vec<DeniedCalls>,
     /// Whether `fs.exec` is given; else whatever may be read may be executed.
     pub limits_exec: bool,
+    /// Keys of the scenario to which something could be added, as `policy.fs.read`, and where each stands, as `line 3`.
+    pub said: BTreeMap<&'static str, String>,
+    /// Where the scenario says that temporary files are made elsewhere than in the work folder: the key, and its line.
+    pub temporary: Option<String>,
 }
 
 /// A list of `policy.fs`.

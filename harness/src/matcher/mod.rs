@@ -22,10 +22,11 @@ mod why;
 
 use assize_core::Verdict;
 use assize_core::trace::{Body, Event};
-pub(crate) use end::UNSEEN;
+pub(crate) use end::{MEANWHILE, UNSEEN};
 pub use granted::{DeniedCalls, Granted, GrantedPath, List};
 pub use observation::{Changes, FileSeen, Injected, Observation};
 pub(crate) use verdict::asks_for;
+pub(crate) use why::to_execute;
 
 use crate::attempt::Answered;
 use crate::scenario::expect::{Expectation, Redactions, TextPattern};

@@ -56,7 +56,11 @@ fn an_end_that_nobody_expected_names_the_denial_behind_it() {
     let finding = only("verdicts: { sees: [{ call: openat, path: /listed }] }", &seen);
     let notes = finding.notes.join("\n");
     assert!(notes.contains("denied meanwhile: #1 openat(AT_FDCWD, \"/etc/passwd\""), "{notes}");
-    assert!(notes.contains("policy: { fs: { read: [/etc/passwd] } }") && !notes.contains("#2"), "{notes}");
+    assert!(
+        notes.contains("policy: { fs: { read: [$SYSTEM, /etc/passwd], write: [$WORK] } }")
+            && !notes.contains("#2"),
+        "{notes}"
+    );
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn a_pattern_that_nothing_matches_shows_the_nearest() {
 fn a_pattern_that_wants_an_open_says_what_would_allow_it() {
     let seen = seeing(vec![denied("/tmp/w1/x")]);
     let finding = only("verdicts: { sees: [{ call: openat, path: $WORK/x, verdict: allow }] }", &seen);
-    assert!(finding.notes.iter().any(|note| note.contains("fs: { read: [$WORK] }")), "{finding:?}");
+    assert!(finding.notes.iter().any(|note| note.contains("fs: { read: [$SYSTEM, $WORK], ")), "{finding:?}");
 }
 
 #[test]
@@ -268,7 +272,7 @@ fn attempts_need_their_verdicts_too() {
     let finding = only("{}", &seen);
     assert_eq!(finding.title, "wrong");
     let notes = finding.notes.join("\n");
-    assert!(notes.starts_with("seen: #1 openat") && notes.contains("fs: { read: [/a] }"), "{notes}");
+    assert!(notes.starts_with("seen: #1 openat") && notes.contains("fs: { read: [$SYSTEM, /a], "), "{notes}");
     // Which of two it was is not known.
     seen.events.extend(events(vec![denied("/c")]));
     assert!(only("{}", &seen).notes.is_empty());

@@ -6,8 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use assize_core::Verdict;
 use assize_core::trace::{Action, BytesText, Origin};
 
-use super::granted::List;
+use super::granted::{Granted, List};
 use super::{Observation, advice};
+use crate::scenario::policy::SYSTEM;
 
 /// What decided, as a note; `None` for what was not denied, or where that is not known.
 pub(super) fn denied(verdict: &Verdict, seen: &Observation) -> Option<String> {
@@ -68,17 +69,38 @@ fn not_granted(verdict: &Verdict, seen: &Observation) -> Option<String> {
         _ if granted(&path) => return None,
         _ => (String::new(), path),
     };
-    let name = list.name();
-    let above = match seen.granted.covers(&path, &[List::Read, List::Write, List::Exec]) {
+    Some(format!("{led}{}", uncovered(list, &path, &seen.granted, &seen.work)))
+}
+
+/// Which list covers a path not, and what above it is granted.
+fn uncovered(list: List, path: &Path, of: &Granted, work: &Path) -> String {
+    // Whatever may be read may be executed, unless something else is said.
+    let name = if list == List::Exec && !of.limits_exec { List::Read.name() } else { list.name() };
+    let above = match of.covers(path, &[List::Read, List::Write, List::Exec]) {
         Some(above) => format!(
             ": the deepest part of it that is granted at all is `{}`, by `{}`{}",
-            shown(&above.path, seen),
+            spelt(&above.path, work),
             above.list.name(),
             on(above.line)
         ),
         None => ", nor is anything above it granted".to_owned(),
     };
-    Some(format!("{led}nothing in `policy.{name}` covers `{}`{above}", shown(&path, seen)))
+    format!("nothing in `policy.{name}` covers `{}`{above}", spelt(path, work))
+}
+
+/// Why the policy keeps a file from being executed, and what would let it run; `None`: it doesn't. `real`: where it lies.
+pub(crate) fn to_execute(of: &Granted, path: &Path, real: &Path, work: &Path) -> Option<[String; 2]> {
+    if let Some(by) = of.covers(path, &[List::Deny]).or_else(|| of.covers(real, &[List::Deny])) {
+        let why = format!("`policy.fs.deny` names `{}`{}", spelt(&by.path, work), on(by.line));
+        return Some([why, advice::NOT_DENIED.to_owned()]);
+    }
+    let granting = of.granting(List::Exec);
+    if of.covers(path, granting).is_some() || of.covers(real, granting).is_some() {
+        return None;
+    }
+    let system = SYSTEM.iter().any(|known| path.starts_with(known));
+    let place = if system { "$SYSTEM".to_owned() } else { spelt(path, work) };
+    Some([uncovered(List::Exec, path, of, work), advice::grant(List::Exec, &place, of)])
 }
 
 /// A path from the root. What goes back by `..` is not followed: links could lead elsewhere.
@@ -89,9 +111,12 @@ fn absolute(path: &BytesText, seen: &Observation) -> Option<PathBuf> {
 
 /// A path as the file would say it.
 fn shown(path: &Path, seen: &Observation) -> String {
-    let within = Some(&seen.work)
-        .filter(|work| !work.as_os_str().is_empty())
-        .and_then(|work| path.strip_prefix(work).ok());
+    spelt(path, &seen.work)
+}
+
+fn spelt(path: &Path, work: &Path) -> String {
+    let within =
+        Some(work).filter(|work| !work.as_os_str().is_empty()).and_then(|work| path.strip_prefix(work).ok());
     match within {
         Some(rest) => Path::new("$WORK").join(rest).display().to_string(),
         None => path.display().to_string(),
@@ -105,7 +130,7 @@ mod tests {
     use assize_core::Errno;
     use assize_core::trace::{Arg, Args, Body};
 
-    use super::super::granted::{DeniedCalls, Granted, GrantedPath};
+    use super::super::granted::{DeniedCalls, GrantedPath};
     use super::super::sample::{open, quiet, verdict};
     use super::*;
 
@@ -128,6 +153,7 @@ mod tests {
             ],
             denied: vec![],
             limits_exec: false,
+            ..Granted::default()
         };
         let Body::Verdict(verdict) = body else { panic!("a verdict") };
         seen.granted.denied.push(DeniedCalls { calls: [verdict.call].into(), line: Some(7) });
@@ -182,7 +208,7 @@ mod tests {
         let path = |path: &str| Args(vec![("path", Arg::Path(BytesText(path.as_bytes().to_vec())))]);
         assert!(
             why(verdict("execve", path("/opt/x"), DENIED, Origin::Landlock, -13))
-                .contains("`policy.fs.exec` covers")
+                .contains("`policy.fs.read` covers")
         );
     }
 }

@@ -60,16 +60,16 @@ pub fn placed(scenario: &Scenario, findings: &[Finding]) -> Vec<Diagnostic> {
 /// Why a scenario could not be run.
 #[must_use]
 pub fn broken(scenario: &Scenario, error: &RunnerError) -> Vec<Diagnostic> {
-    match error {
-        RunnerError::Outside { error, findings } => {
-            let error = error.iter().flat_map(|error| broken(scenario, error));
-            error.chain(placed(scenario, findings)).collect()
-        }
-        _ => {
-            let at = present(scenario, &error.at(scenario));
-            vec![scenario.diagnostic(error.to_string(), &at, "asked for here")]
-        }
+    if let RunnerError::Outside { error, findings } = error {
+        let error = error.iter().flat_map(|error| broken(scenario, error));
+        return error.chain(placed(scenario, findings)).collect();
     }
+    let at = present(scenario, &error.at(scenario));
+    let mut diagnostic = scenario.diagnostic(error.to_string(), &at, "asked for here");
+    if let RunnerError::NotExecuted { why, .. } = error {
+        diagnostic.notes.clone_from(why);
+    }
+    vec![diagnostic]
 }
 
 /// Diagnostics one below the other.
@@ -122,8 +122,10 @@ fn present(scenario: &Scenario, at: &YamlPath) -> YamlPath {
 pub(crate) fn shown(path: &Path) -> &Path {
     let Ok(here) = std::env::current_dir() else { return path };
     let workspace = here.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
-    let from = |folder: &Path| path.strip_prefix(folder).ok();
-    let plain = || path.strip_prefix(".").ok();
+    // Of the current folder itself nothing would be left.
+    let named = |rest: &&Path| !rest.as_os_str().is_empty();
+    let from = |folder: &Path| path.strip_prefix(folder).ok().filter(named);
+    let plain = || path.strip_prefix(".").ok().filter(named);
     workspace.and_then(from).or_else(|| from(&here)).or_else(plain).unwrap_or(path)
 }
 

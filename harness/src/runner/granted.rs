@@ -1,11 +1,24 @@
 //! What a scenario's policy grants and denies by name, with the lines that say so.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::matcher::{DeniedCalls, Granted, GrantedPath, List};
 use crate::scenario::Scenario;
 use crate::scenario::place::YamlPath;
+
+/// The keys to which something could be added.
+const SAID: [&str; 8] = [
+    "policy",
+    "policy.fs",
+    "policy.fs.exec",
+    "policy.fs.read",
+    "policy.fs.write",
+    "policy.limits.timeout",
+    "policy.syscalls",
+    "policy.syscalls.allow",
+];
 
 /// As the policy stands in this work folder.
 pub(super) fn of(scenario: &Scenario, work: &Path) -> Granted {
@@ -29,6 +42,14 @@ pub(super) fn of(scenario: &Scenario, work: &Path) -> Granted {
         calls: calls.calls().iter().copied().collect(),
         line: line(&deny.index(nth)),
     });
+    let said = SAID.iter().filter_map(|key| {
+        let at = key.split('.').fold(YamlPath::root(), |at, step| at.key(step));
+        scenario.says(&at).then(|| (*key, scenario.line(&at)))
+    });
+    let line = |at: &YamlPath| scenario.says(at).then(|| format!("`{at}`, at {}", scenario.line(at)));
+    let temporary = [YamlPath::from(["env", "TMPDIR"]), YamlPath::from(["policy", "env", "TMPDIR"])];
+    let asked = scenario.policy(work).env.get(OsStr::new("TMPDIR")).is_some_and(|given| given == work);
+    let temporary = temporary.iter().find_map(line).filter(|_| !asked);
     let limits_exec = scenario.policy.fs.as_ref().is_some_and(|fs| fs.exec.is_some());
-    Granted { paths: paths.collect(), denied: denied.collect(), limits_exec }
+    Granted { paths: paths.collect(), denied: denied.collect(), limits_exec, said: said.collect(), temporary }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use assize_core::trace::{JsonLines, Sink};
 use rustix::fs::{FlockOperation, flock};
 
-use super::Take;
+use super::{Take, state};
 use crate::bazel;
 use crate::scenario::TestName;
 
@@ -29,7 +29,7 @@ pub struct Keep {
 enum Place {
     /// Beneath this folder, one folder for each scenario, as its last run that was kept left it.
     Beneath(PathBuf),
-    /// In a new folder among the system's temporary ones.
+    /// Each in a new folder among the system's temporary ones.
     Temporary,
 }
 
@@ -59,7 +59,7 @@ impl Keep {
     }
 
     /// `assize/` in the folder where Cargo builds: `CARGO_TARGET_DIR`, or the nearest `target` beside a `Cargo.toml`,
-    /// from `start` upwards. Without one: a temporary folder.
+    /// from `start` upwards. Without one: [`state`]; and without that, temporary folders.
     #[must_use]
     pub fn near(start: &Path) -> Self {
         let asked =
@@ -68,8 +68,8 @@ impl Keep {
             let mut crates = start.ancestors().filter(|folder| folder.join("Cargo.toml").is_file());
             crates.find_map(|folder| Some(folder.join("target")).filter(|target| target.is_dir()))
         };
-        let place =
-            asked.or_else(built).map_or(Place::Temporary, |target| Place::Beneath(target.join("assize")));
+        let built = asked.or_else(built).map(|target| target.join("assize"));
+        let place = built.or_else(|| state::folder(start)).map_or(Place::Temporary, Place::Beneath);
         Self { place, which: Which::Failed }
     }
 

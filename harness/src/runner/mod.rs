@@ -4,6 +4,7 @@
 //! runner decides nothing about right and wrong: that is the matcher's.
 #![forbid(unsafe_code)]
 
+mod again;
 mod copy;
 mod engine;
 mod granted;
@@ -13,25 +14,28 @@ mod keep;
 mod left;
 mod named;
 pub(crate) mod outside;
+mod program;
 mod remove;
 mod repeat;
 pub(crate) mod scratch;
 pub(crate) mod session;
+mod state;
 mod sweep;
 mod work;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assize_core::capability::StartError;
+use assize_core::launch::LaunchError;
 use assize_core::outcome::Report;
 use assize_core::plan::PlanError;
 use assize_core::policy::Observe;
 use assize_core::syscall::family;
 use assize_core::trace::{Event, Memory};
-use assize_core::{Command, Handler, HandlerError, Outcome, Policy, RunError, Stdin, Syscall};
+use assize_core::{Command, Errno, Handler, HandlerError, Outcome, Policy, RunError, Stdin, Syscall};
 pub use engine::{Engine, Handlers, Kernel};
 pub use keep::{Keep, Which};
 pub use named::Named;
@@ -101,6 +105,14 @@ pub enum RunnerError {
     /// The sandbox refused, or failed.
     #[error(transparent)]
     Sandbox(#[from] RunError),
+    /// The program may not be executed.
+    #[error("{program:?} could not be executed: {}", Errno::EACCES)]
+    NotExecuted {
+        /// The program.
+        program: String,
+        /// Why not, and what would let it run.
+        why: Vec<String>,
+    },
     /// The test run was asked to end.
     #[error("the test run was interrupted")]
     Interrupted,
@@ -279,9 +291,13 @@ pub fn run(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran,
 }
 
 fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, RunnerError> {
+    if let Some((only, findings, cell)) = sweep::alone(scenario, engine)? {
+        let kept = keep.run(&scenario.test, &[("", &only)], !findings.is_empty());
+        return Ok(Ran::of(only, findings, kept, vec![cell]));
+    }
     let mut first = take(scenario, engine, Look::AsExpected, &[])?;
     let mut findings = first.judged(scenario);
-    explain(scenario, engine, &first, &mut findings);
+    again::explain(scenario, engine, &first, &mut findings);
     for nth in 2..=scenario.repeat {
         if !findings.is_empty() {
             break;
@@ -295,7 +311,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         if let Some(mut finding) = repeat::diverges(&first, &other, nth) {
             // The verdict log says so itself.
             if !finding.title.starts_with(repeat::LOG) {
-                finding.notes.extend(part(scenario, engine));
+                finding.notes.extend(again::part(scenario, engine, &first, &other));
             }
             findings.push(finding);
         }
@@ -336,41 +352,6 @@ pub(crate) fn twice(
         let parted = if scenario.repeat > 1 { repeat::diverges(&one, &two, 2) } else { None };
         Ok(([one.seen, two.seen], parted))
     })
-}
-
-/// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.
-fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mut [Finding]) {
-    let others = [YamlPath::from(["expect", "verdicts"]), YamlPath::from(["outside"])];
-    let of_others = |finding: &Finding| others.iter().any(|part| finding.at.0.starts_with(&part.0));
-    if findings.iter().all(of_others) || observe(scenario, None).denials {
-        return;
-    }
-    // The scenario has failed already: a second run that fails to start has nothing to add.
-    let Ok(again) = take(scenario, engine, Look::Denials, &[]) else { return };
-    if again.seen.end != first.seen.end {
-        return;
-    }
-    let explained = matcher::judge(&scenario.expect, &again.seen);
-    let end = YamlPath::from(["expect", "exit"]);
-    for finding in findings.iter_mut().filter(|finding| !of_others(finding)) {
-        // The end is the same, but what the command was doing meanwhile need not be.
-        let same =
-            |other: &&Finding| other.at == finding.at && (other.title == finding.title || finding.at == end);
-        let Some(other) = explained.iter().find(same) else { continue };
-        // The same thing went wrong, and there is more to say of it.
-        let told: Vec<_> = finding.notes.iter().filter(|note| *note != matcher::UNSEEN).collect();
-        if finding.at == end || other.notes.iter().take(told.len()).eq(told) {
-            finding.notes.clone_from(&other.notes);
-        }
-    }
-}
-
-/// Where two runs part, told by two more of which more is seen: outputs say only that they did.
-fn part(scenario: &Scenario, engine: &dyn Engine) -> Option<String> {
-    let mut one = take(scenario, engine, Look::Everything, &[]).ok()?;
-    one.work.move_aside().ok()?;
-    let two = take(scenario, engine, Look::Everything, &[]).ok()?;
-    repeat::parting(&one, &two)
 }
 
 fn observe(scenario: &Scenario, compiled: Option<&Compiled>) -> Observe {
@@ -443,7 +424,8 @@ fn between(
             let stdin =
                 scenario.stdin.as_ref().map_or(Stdin::Null, |text| Stdin::Bytes(text.clone().into_bytes()));
             let command = Command::new(program).args(args).cwd(work.path()).stdin(stdin);
-            let (outcome, events) = start(engine, policy, command, handlers)?;
+            let (outcome, events) = start(engine, policy.clone(), command, handlers)
+                .map_err(|error| not_executed(error, scenario, &policy, work.path()))?;
             (outcome, events, Vec::new(), Vec::new())
         }
     };
@@ -467,6 +449,16 @@ fn between(
     };
     let left = (scenario.repeat > 1).then(|| left::Left::beneath(work.path()));
     Ok((seen, outcome.report, left))
+}
+
+/// Says of a program that may not be executed why not, where that can be told.
+fn not_executed(error: RunnerError, scenario: &Scenario, policy: &Policy, work: &Path) -> RunnerError {
+    let RunnerError::Sandbox(RunError::Launch(LaunchError::Exec { program, errno: Errno::EACCES })) = &error
+    else {
+        return error;
+    };
+    let why = program::refused(scenario, policy, &granted::of(scenario, work), program, work);
+    if why.is_empty() { error } else { RunnerError::NotExecuted { program: program.clone(), why } }
 }
 
 /// The scenario's own handlers, one for each name.

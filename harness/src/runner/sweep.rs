@@ -8,10 +8,10 @@ use crate::scenario::Scenario;
 use crate::scenario::expect::{ErrnoName, Range, VerdictPattern};
 use crate::scenario::inject::{Answer, Due, Injection};
 use crate::scenario::place::{Step, YamlPath};
-use crate::scenario::sweep::Sweep;
+use crate::scenario::sweep::{Occurrence, Sweep};
 
-/// So many of the cells that failed are shown whole.
-const SHOWN: usize = 3;
+/// So many of the cells that failed are shown whole, and kept.
+const SHOWN: usize = 10;
 
 /// What came of a sweep: what is wrong, and the runs that failed, each with its cell's name.
 pub(super) struct Swept {
@@ -28,6 +28,23 @@ struct Failing {
 }
 
 impl Failing {
+    fn of(sweep: &Sweep, only: Occurrence) -> Option<Self> {
+        let pattern = sweep.patterns().unwrap_or_default().into_iter().nth(only.call)?;
+        Some(Self { pattern, nth: only.nth, errno: only.errno })
+    }
+
+    /// What makes it fail.
+    fn extra(&self, at: &YamlPath) -> [Extra; 1] {
+        let injection = Injection {
+            pattern: self.pattern.clone(),
+            due: Due::nth(self.nth),
+            answer: Answer::Errno(self.errno.0),
+            delay: None,
+            times: Range::SOME,
+        };
+        [Extra { injection, at: at.clone() }]
+    }
+
     /// `[family(open)#3=EIO]`.
     fn name(&self) -> String {
         let call = self.pattern.call.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -54,22 +71,11 @@ pub(super) fn run(scenario: &Scenario, sweep: &Sweep, engine: &dyn Engine) -> Re
         swept.findings.push(Finding { title, at: at.key("calls"), label, notes: Vec::new(), related: None });
         return Ok(swept);
     }
-    let under_failure = Scenario {
-        expect: sweep.expect.clone().unwrap_or_else(|| scenario.expect.clone()),
-        ..scenario.clone()
-    };
+    let under_failure = under_failure(scenario, sweep);
     let mut names = Vec::new();
     for cell in cells {
         let name = cell.name();
-        let injection = Injection {
-            pattern: cell.pattern,
-            due: Due::nth(cell.nth),
-            answer: Answer::Errno(cell.errno.0),
-            delay: None,
-            times: Range::SOME,
-        };
-        let extra = [Extra { injection, at: at.clone() }];
-        let came = take(&under_failure, engine, Look::AsExpected, &extra)?;
+        let came = take(&under_failure, engine, Look::AsExpected, &cell.extra(&at))?;
         let findings = came.judged(&under_failure);
         swept.cells.push(Cell { name: name.clone(), passed: findings.is_empty() });
         if findings.is_empty() {
@@ -83,9 +89,35 @@ pub(super) fn run(scenario: &Scenario, sweep: &Sweep, engine: &dyn Engine) -> Re
         names.push(name);
     }
     if let Some(last) = swept.findings.last_mut() {
-        last.notes.push(format!("{} of {total} cells failed: {}", names.len(), names.join(" ")));
+        let more = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" (the last {more} are not shown)"),
+        };
+        last.notes.push(format!("{} of {total} cells failed{more}: {}", names.len(), names.join(" ")));
     }
     Ok(swept)
+}
+
+/// Runs the one occurrence that was asked for: what came of it, and what is wrong; `None`: all are to be run.
+pub(super) fn alone(
+    scenario: &Scenario,
+    engine: &dyn Engine,
+) -> Result<Option<(Take, Vec<Finding>, Cell)>, RunnerError> {
+    let Some(sweep) = &scenario.sweep else { return Ok(None) };
+    let Some(cell) = sweep.only.and_then(|only| Failing::of(sweep, only)) else { return Ok(None) };
+    let at = YamlPath::from(["sweep"]);
+    let under_failure = under_failure(scenario, sweep);
+    let came = take(&under_failure, engine, Look::AsExpected, &cell.extra(&at))?;
+    let findings = came.judged(&under_failure);
+    let name = cell.name();
+    let findings: Vec<_> = findings.into_iter().map(|finding| of_cell(finding, &name, sweep)).collect();
+    let cell = Cell { name, passed: findings.is_empty() };
+    Ok(Some((came, findings, cell)))
+}
+
+/// With what is expected where a call fails.
+fn under_failure(scenario: &Scenario, sweep: &Sweep) -> Scenario {
+    Scenario { expect: sweep.expect.clone().unwrap_or_else(|| scenario.expect.clone()), ..scenario.clone() }
 }
 
 /// Every occurrence of every call, in a run without failures, with every errno.

@@ -175,7 +175,37 @@ fn an_unexpected_end_is_run_once_more_to_name_the_denial() {
         ended(1, "")
     });
     let notes = ran.findings[0].notes.join("\n");
-    assert!(notes.contains("denied meanwhile") && notes.contains("fs: { read: [/etc/passwd] }"), "{notes}");
+    assert!(notes.contains("denied meanwhile") && notes.contains("read: [$SYSTEM, /etc/passwd]"), "{notes}");
+    assert!(notes.contains("seen in a second run"), "{notes}");
+}
+
+#[test]
+fn nothing_is_run_again_without_need_or_with_a_trace() {
+    let runs = |yaml: &str, end: End, denies: bool| {
+        let count = AtomicUsize::new(0);
+        let (ran, _kept) = judged(yaml, |_, _, log| {
+            count.fetch_add(1, Ordering::Relaxed);
+            if denies {
+                events(vec![denied("/etc/passwd")]).iter().for_each(|event| assert!(log.take(event)));
+            }
+            Outcome { end, ..ended(1, "") }
+        });
+        let told =
+            ran.findings.iter().flat_map(|finding| &finding.notes).any(|note| note.contains("second run"));
+        let count = count.load(Ordering::Relaxed);
+        assert_eq!(told, count == 2, "{:#?}", ran.findings);
+        count
+    };
+    let (failed, late) = (End::Exit(Exit::Code(1)), End::TimedOut(Duration::from_secs(1)));
+    assert_eq!(runs("run: [x]\n", failed, false), 2);
+    assert_eq!(runs("run: [x]\n", late, false), 1);
+    // The first run says enough.
+    assert_eq!(runs("run: [x]\n", failed, true), 1);
+    let granting = |what: &str| format!("policy: {{ fs: {{ write: [$WORK/a, {what}] }} }}\nrun: [x]\n");
+    assert_eq!(runs(&granting("/dev/null"), failed, false), 2);
+    assert_eq!(runs(&granting("/var"), failed, false), 1);
+    assert_eq!(runs(&granting("$WORK/../x"), failed, false), 1);
+    assert_eq!(runs("without: [fs]\nrun: [x]\n", failed, false), 1);
 }
 
 /// Runs of a guest that asks for something as many times as it pleases.

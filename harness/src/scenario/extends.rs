@@ -28,7 +28,10 @@ const MAX_WEIGHT: usize = 64 << 20;
 /// The folder whose files the scenarios beneath `root` may name: their project's, which is the nearest folder above them
 /// with a `.git` or a `Cargo.lock`, or else `root` itself. It is the same whether a scenario is run alone or with others.
 pub(super) fn project(root: &Path) -> PathBuf {
-    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    // Above `x.yaml` stands nothing by its text; and beneath nothing lies everything.
+    let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
+    let whole = || std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let root = root.canonicalize().unwrap_or_else(|_| whole());
     let marked = |folder: &&Path| [".git", "Cargo.lock"].iter().any(|mark| folder.join(mark).exists());
     root.ancestors().find(marked).unwrap_or(&root).to_owned()
 }
@@ -273,6 +276,13 @@ mod tests {
         std::fs::write(root.join("Cargo.lock"), "").unwrap();
         for part in ["tests", "tests/scenarios", "tests/scenarios/deep"] {
             assert_eq!(project(&root.join(part)), root);
+        }
+    }
+
+    #[test]
+    fn a_project_is_never_everything() {
+        for spelling in ["", ".", "no/such/folder"] {
+            assert!(project(Path::new(spelling)).file_name().is_some(), "{spelling}");
         }
     }
 

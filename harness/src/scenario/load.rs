@@ -124,7 +124,7 @@ fn of(
     Err(faults.into_iter().map(|fault| fault.placed(&source.files)).collect())
 }
 
-/// The one scenario of this name. Opens only the file that the name says. `None`: there is none of this name.
+/// The one scenario, or cell of a sweep, of this name. Opens only the file that the name says. `None`: there is none of this name.
 ///
 /// # Errors
 /// Everything that is wrong with the file. For a name that is only the file's, too.
@@ -136,7 +136,20 @@ pub fn load_named(root: &Path, test_name: &str) -> Result<Option<Scenario>, Vec<
         return Ok(None);
     }
     let scenarios = load(root, &path)?;
-    Ok(scenarios.into_iter().find(|scenario| scenario.test.to_string() == test_name))
+    let found = |scenario: Scenario| {
+        if scenario.test.to_string() == test_name { Some(scenario) } else { swept(scenario, test_name) }
+    };
+    Ok(scenarios.into_iter().find_map(found))
+}
+
+/// The scenario, narrowed to the one cell of its sweep that is called so.
+fn swept(mut scenario: Scenario, test_name: &str) -> Option<Scenario> {
+    let sweep = scenario.sweep.as_mut()?;
+    let only = sweep.named(&scenario.test, test_name)?;
+    let cell = only.cell(sweep.calls.get(only.call)?);
+    sweep.only = Some(only);
+    scenario.test = scenario.test.with_cell(cell);
+    Some(scenario)
 }
 
 /// A file as test names say it: relative to the folder of scenarios, with `/` between its parts.

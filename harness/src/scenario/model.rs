@@ -37,6 +37,16 @@ pub struct TestName {
     pub cell: Vec<(String, String)>,
 }
 
+impl TestName {
+    /// The same test, narrowed to a further cell.
+    #[must_use]
+    pub fn with_cell(&self, cell: (String, String)) -> Self {
+        let mut narrowed = self.clone();
+        narrowed.cell.push(cell);
+        narrowed
+    }
+}
+
 impl fmt::Display for TestName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}::{}", self.file, self.name)?;

@@ -40,4 +40,11 @@ pub(crate) fn asked_by_a_variable_a_target_blesses_first() {
         "{}",
         ran.stderr
     );
+    // Nobody waits for what doesn't come: neither yes nor no is refused.
+    reset();
+    for (value, code) in [("true", 2), ("yes", 2), (" 1", 2), ("0", 101), ("", 101)] {
+        let ran = target_with(folder.path(), &["b.yaml"], &[("ASSIZE_BLESS", value), ("CI", "")]);
+        assert_eq!((ran.code, read("b.yaml")), (code, scenario("old")), "{value}: {}", ran.stderr);
+        assert_eq!(ran.stderr.contains("ASSIZE_BLESS is"), code == 2, "{value}: {}", ran.stderr);
+    }
 }

@@ -1,0 +1,161 @@
+//! What a report advises is pasted, and then works; and what it says of second runs.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use super::{Said, assize};
+
+const ADVICE: &str = "= to allow it: ";
+
+/// Runs a scenario.
+fn run(root: &Path, yaml: &str) -> Said {
+    fs::write(root.join("x.yaml"), yaml).unwrap();
+    assize(root, &["run", "x.yaml"])
+}
+
+/// The scenario with what its report advises: a line of its own, or something that is added to what stands there.
+fn pasted(yaml: &str, report: &str) -> String {
+    assert!(report.contains(ADVICE), "no advice: {report}");
+    let (_, advice) = report.split_once(ADVICE).unwrap();
+    let advice = advice.lines().next().unwrap();
+    let parts: Vec<&str> = advice.split('`').collect();
+    if advice.starts_with('`') {
+        return format!("{}\n{yaml}", parts[1]);
+    }
+    assert!(advice.starts_with("add `"), "{advice}");
+    let (what, key) = (parts[1], parts[3].rsplit('.').next().unwrap());
+    let begins = yaml.find(&format!("{key}: ")).unwrap() + key.len() + 2;
+    let (before, after) = yaml.split_at(begins + 1);
+    format!("{before} {what}, {after}")
+}
+
+pub(crate) fn what_is_advised_works_when_it_is_pasted() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = outside.path().canonicalize().unwrap();
+    fs::create_dir(out.join("new")).unwrap();
+    fs::write(out.join("text"), "is\n").unwrap();
+    fs::copy("/bin/true", out.join("program")).unwrap();
+    fs::write(out.join("script"), "#!/bin/sh\ntrue\n").unwrap();
+    std::os::unix::fs::symlink(out.join("text"), out.join("a b")).unwrap();
+    assert!(
+        std::process::Command::new("chmod").args(["755"]).arg(out.join("script")).status().unwrap().success()
+    );
+    let out = out.display();
+    for yaml in [
+        format!("run: [cat, {out}/text]\n"),
+        format!("run: [cat, \"{out}/a b\"]\n"),
+        format!("shell: echo x > {out}/new/file\n"),
+        "shell: echo x > /tmp/assize-hardcoded; rm /tmp/assize-hardcoded\n".to_owned(),
+        format!("policy: {{ limits: {{ timeout: 1m }} }}\nrun: [cat, {out}/text]\n"),
+        format!("policy: {{ fs: {{ read: [$SYSTEM] }} }}\nrun: [cat, {out}/text]\n"),
+        format!("policy: {{ fs: {{ read: [$SYSTEM] }} }}\nshell: echo x > {out}/new/file\n"),
+        format!("policy: {{ fs: {{ read: [$SYSTEM], write: [$WORK] }} }}\nshell: echo x > {out}/new/file\n"),
+        "run: [python3, -I, -S, -c, \"open('/proc/self/maps').read()\"]\n".to_owned(),
+        // The program itself.
+        format!("run: [{out}/program]\n"),
+        format!("run: [{out}/script]\n"),
+        format!("policy: {{ fs: {{ read: [$SYSTEM] }} }}\nrun: [{out}/program]\n"),
+        format!(
+            "policy: {{ fs: {{ read: [$SYSTEM, {out}], exec: [{out}/script] }} }}\nrun: [{out}/script]\n"
+        ),
+        format!(
+            "policy: {{ fs: {{ read: [$SYSTEM, {out}], exec: [{out}/program] }} }}\nrun: [{out}/program]\n"
+        ),
+    ] {
+        let failed = run(folder.path(), &yaml);
+        assert_eq!(failed.code, 101, "{yaml}{}", failed.stdout);
+        let mut advised = pasted(&yaml, &failed.stdout);
+        let mut passed = run(folder.path(), &advised);
+        // A path may lead on to another.
+        if passed.code != 0 && yaml.contains("a b") {
+            advised = pasted(&advised, &passed.stdout);
+            passed = run(folder.path(), &advised);
+        }
+        assert_eq!(passed.code, 0, "{}\n{advised}\n{}", failed.stdout, passed.stdout);
+    }
+}
+
+pub(crate) fn what_keeps_a_program_from_running_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = |more: &str| format!("files: {{ x: {{ text: \"#!/bin/sh\\n\"{more} }} }}\nrun: [./x]\n");
+    let failed = run(folder.path(), &script(""));
+    assert!(
+        failed.stdout.contains("`$WORK/x` has mode 0644")
+            && failed.stdout.contains("`mode: 0755` in `files`"),
+        "{}",
+        failed.stdout
+    );
+    assert_eq!(run(folder.path(), &script(", mode: 0755")).code, 0);
+    let limited =
+        format!("policy: {{ fs: {{ read: [$SYSTEM, $WORK], exec: [$WORK] }} }}\n{}", script(", mode: 0755"));
+    let failed = run(folder.path(), &limited).stdout;
+    assert!(
+        failed.contains("names the interpreter `/bin/sh`, and nothing in `policy.fs.exec` covers `/bin/sh`")
+            && failed.contains("add `$SYSTEM` to `policy.fs.exec`, at line 1"),
+        "{failed}"
+    );
+}
+
+pub(crate) fn a_second_run_is_told_and_has_its_bounds() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let second = |said: &Said| said.stdout.contains("second run");
+    let failed = run(folder.path(), "run: [cat, /proc/version]\n");
+    assert!(
+        failed.stdout.contains("= seen in a second run, of which more was watched:\n"),
+        "{}",
+        failed.stdout
+    );
+    let failed = run(folder.path(), "run: [\"false\"]\n");
+    assert!(
+        failed.stdout.contains("= a second run, of which more was watched, showed no more\n"),
+        "{}",
+        failed.stdout
+    );
+    // Where its time was up, nobody waits for it again.
+    let began = Instant::now();
+    let failed = run(folder.path(), "policy: { limits: { timeout: 2s } }\nrun: [sleep, \"60\"]\n");
+    let took = began.elapsed().as_secs_f64();
+    assert!(!second(&failed) && took < 3.9, "{took} s: {}", failed.stdout);
+    assert!(
+        failed.stdout.contains("`policy.limits.timeout` says how long it may run, at line 1"),
+        "{}",
+        failed.stdout
+    );
+    // What lies outside of the work folder would be changed twice.
+    let out = outside.path().canonicalize().unwrap();
+    let counting = |policy: &str| {
+        let log = out.join("log");
+        let _ = fs::remove_file(&log);
+        let said = run(folder.path(), &format!("{policy}\nshell: echo x >> {}; false\n", log.display()));
+        (second(&said), fs::read_to_string(log).unwrap_or_default())
+    };
+    let granted = format!("policy: {{ fs: {{ read: [$SYSTEM], write: [$WORK, {}] }} }}", out.display());
+    assert_eq!(counting(&granted), (false, "x\n".to_owned()));
+    assert_eq!(counting("without: [fs]"), (false, "x\n".to_owned()));
+    assert_eq!(counting(""), (true, String::new()));
+    // So it is with the runs that look for where two parted.
+    let parting = |policy: &str| {
+        let yaml = format!("{policy}\nrepeat: 2\nshell: echo $$ > /dev/null; date +%N\n");
+        run(folder.path(), &yaml).stdout.contains("two more runs")
+    };
+    assert_eq!((parting(""), parting(&granted)), (true, false));
+}
+
+pub(crate) fn what_every_program_asks_for_is_no_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let usual = "shell: |\n  cat /proc/filesystems 2> /dev/null\n";
+    let failed = run(folder.path(), &format!("{usual}  exit 2\n")).stdout;
+    assert!(
+        failed.contains("denied meanwhile: ") && failed.contains("the C library asks for this"),
+        "{failed}"
+    );
+    assert!(!failed.contains("to allow it"), "{failed}");
+    // Beside what may be the cause it isn't told at all.
+    let failed = run(folder.path(), &format!("{usual}  cat /proc/version\n")).stdout;
+    assert!(failed.contains("\"/proc/version\"") && !failed.contains("filesystems"), "{failed}");
+    // Who names it wanted it.
+    let failed = run(folder.path(), "run: [cat, /proc/mounts]\n").stdout;
+    assert!(failed.contains("\"/proc/mounts\"") && failed.contains("to allow it"), "{failed}");
+}
