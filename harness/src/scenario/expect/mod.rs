@@ -11,6 +11,7 @@ mod file;
 pub(crate) mod form;
 mod glob;
 mod json;
+mod observable;
 mod range;
 mod redact;
 mod signal;
