@@ -7,6 +7,7 @@
 mod contradiction;
 mod defaults;
 mod grants;
+mod names;
 mod observed;
 mod same;
 mod texts;
@@ -43,6 +44,10 @@ pub enum Lint {
     ExpectsNothing,
     /// A path that only one person's machine has.
     HomeFolder,
+    /// A variable, or a name in brackets, that is none, but is like one.
+    Misspelt,
+    /// A glob where only a name is meant.
+    LiteralGlob,
 }
 
 impl Lint {
@@ -59,6 +64,8 @@ impl Lint {
         Self::SameCell,
         Self::ExpectsNothing,
         Self::HomeFolder,
+        Self::Misspelt,
+        Self::LiteralGlob,
     ];
 
     /// Its name.
@@ -76,6 +83,8 @@ impl Lint {
             Self::SameCell => "same-cell",
             Self::ExpectsNothing => "expects-nothing",
             Self::HomeFolder => "home-folder",
+            Self::Misspelt => "misspelt",
+            Self::LiteralGlob => "literal-glob",
         }
     }
 }
@@ -163,6 +172,7 @@ fn warnings(scenario: &Scenario, host: &Host) -> Vec<Warning> {
     // Of a host on which it isn't run nothing is said.
     grants::look(scenario, host.judge_all(&scenario.needs).is_none(), &mut found);
     texts::look(scenario, &mut found);
+    names::look(scenario, &mut found);
     defaults::look(scenario, &mut found);
     contradiction::look(scenario, &mut found);
     observed::look(scenario, &mut found);
