@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod calls;
+mod collect;
 mod deserialize;
 pub mod deterministic;
 mod document;
