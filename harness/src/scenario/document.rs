@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use super::action::{Action, Words};
 use super::collect::typed_whole;
 use super::deterministic::DeterministicSpec;
-use super::each::{Matrix, Substitution, cells};
+use super::each::{Cell, Matrix, Substitution, cells};
 use super::expect::{Expectation, Redactions};
 use super::extends::{Extended, NamedError, named};
 use super::fault::{Fault, shown};
@@ -209,6 +209,21 @@ pub(super) fn scenarios(origin: &Origin<'_>, weight: &mut usize) -> Result<Vec<S
         [] => fault,
     });
     Err(said.collect())
+}
+
+/// What is wrong with a shared part, taken by itself.
+pub(super) fn part(document: &Node) -> Vec<Fault> {
+    if !matches!(document.kind, Kind::Map(_)) {
+        return vec![Fault::new("expected a map: a part of a scenario").at(document.span)];
+    }
+    if let Err(fault) = refuse_not_built(document) {
+        return vec![fault];
+    }
+    if document.has_axes() {
+        return Vec::new();
+    }
+    let whole = Substitution::new(&Cell::default()).apply(document).map_err(|fault| vec![fault]);
+    whole.and_then(|tree| typed_whole::<Document>(&tree)).err().unwrap_or_default()
 }
 
 fn scenario(

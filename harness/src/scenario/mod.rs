@@ -22,6 +22,7 @@ pub mod place;
 pub mod policy;
 pub mod policy_file;
 pub mod quantity;
+mod shared;
 pub mod sweep;
 pub mod template;
 mod tree;
@@ -33,6 +34,7 @@ pub(crate) use fault::nearest;
 pub use load::{discover, load, load_named};
 pub use model::{Scenario, TestName};
 pub use place::{SourceMap, Span, Step, YamlPath};
+pub use shared::unused_parts;
 
 /// Attempts from a YAML list alone.
 #[cfg(test)]

@@ -12,6 +12,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::fault::{Fault, shown};
 use super::place::{SourceFile, SourceMap, Span, Step};
+use super::template::{Piece, pieces};
 
 /// The largest file.
 pub(super) const MAX_BYTES: usize = 1 << 20;
@@ -91,6 +92,20 @@ impl Node {
             Kind::Map(entries) => {
                 NODE + entries.iter().map(|entry| entry.key.len() + entry.value.weight()).sum::<usize>()
             }
+        }
+    }
+
+    /// Whether a text in it names a variable that a matrix would have to put in.
+    pub(super) fn has_axes(&self) -> bool {
+        let axis = |text: &str| {
+            pieces(text).any(
+                |piece| matches!(piece, Piece::Variable { name, .. } if !["WORK", "SYSTEM"].contains(&name)),
+            )
+        };
+        match &self.kind {
+            Kind::Scalar { text, .. } => axis(text),
+            Kind::List(items) => items.iter().any(Self::has_axes),
+            Kind::Map(entries) => entries.iter().any(|entry| axis(&entry.key) || entry.value.has_axes()),
         }
     }
 
