@@ -116,6 +116,10 @@ fn a_folder_is_looked_at_as_a_whole() {
     for wanted in ["s/_parts/bad.yaml:1:1", "s/_parts/bad.yaml:2:11", "s/_torn.yaml:1:", "3 errors"] {
         assert!(said.contains(wanted), "{wanted} is not in {said}");
     }
+    // What a scenario extends is told of once.
+    put("s/bad.yaml", "extends: _parts/bad.yaml\nrun: [\"true\"]\n");
+    let (status, said) = assize(&["check", "s"]);
+    assert!(status == Some(1) && said.contains("2 errors") && !said.contains("_torn"), "{said}");
     let (status, said) = assize(&["run", "s/UP.YAML", "rep"]);
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("`-f rep`"), "{said}");

@@ -55,13 +55,13 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
             }
         };
         looked_at += files.len();
-        let mut loaded = Vec::new();
+        let (mut loaded, before) = (Vec::new(), found.errors);
         for file in files {
             let diagnostics = found.look(root, &file, &host, &mut loaded);
             show(&diagnostics, colour);
         }
-        // What a single file extends is read with it.
-        if path.is_dir() {
+        // What a single file extends is read with it; and of one that can't be loaded it isn't known what it extends.
+        if path.is_dir() && found.errors == before {
             match scenario::unused_parts(root, &loaded) {
                 Ok(wrong) => {
                     found.errors += wrong.len();

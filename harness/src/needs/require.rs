@@ -8,7 +8,7 @@ pub const VARIABLE: &str = "ASSIZE_REQUIRE";
 
 /// What a host must have. A version is the least that will do: `landlock=6` is Landlock 6 or later.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Required(Vec<Need>);
+pub struct Required(Vec<Need>);
 
 /// Why nothing is run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
