@@ -17,7 +17,7 @@ use crate::runner::scratch::Scratch;
 use crate::scenario::deterministic::{Deterministic, TscSpec};
 use crate::scenario::policy::PolicySpec;
 use crate::scenario::{self, Scenario};
-use crate::suite::{self, Judge, State};
+use crate::suite::{self, State};
 
 /// The version of the machine-readable form. It grows when a field changes its meaning.
 const VERSION: u32 = 1;
@@ -110,19 +110,19 @@ pub struct DoctorError {
 ///
 /// # Errors
 /// What reading the scenarios' folder gives.
-pub fn diagnose(judge: &Judge, path: Option<&Path>) -> Result<Diagnosis, DoctorError> {
+pub fn diagnose(host: &Host, path: Option<&Path>) -> Result<Diagnosis, DoctorError> {
     let (broken, controls) = match try_everything() {
         Ok(controls) => (None, shown(&controls)),
         Err(error) => (Some(error), Vec::new()),
     };
-    let scenarios = path.map(|path| scenarios(path, judge, &controls)).transpose()?;
+    let scenarios = path.map(|path| scenarios(path, host, &controls)).transpose()?;
     let settings = SETTINGS.iter().map(|(file, decides)| {
         let value = std::fs::read_to_string(file).ok();
         Setting { file, value: value.map(|text| text.trim().to_owned()), decides }
     });
     Ok(Diagnosis {
         version: VERSION,
-        facts: judge.host.rows(),
+        facts: host.rows(),
         settings: settings.collect(),
         broken,
         controls,
@@ -180,15 +180,15 @@ fn shown(controls: &[Control]) -> Vec<Shown> {
     controls.iter().map(one).collect()
 }
 
-fn scenarios(path: &Path, judge: &Judge, controls: &[Shown]) -> Result<Scenarios, DoctorError> {
+fn scenarios(path: &Path, host: &Host, controls: &[Shown]) -> Result<Scenarios, DoctorError> {
     let shown = path.display().to_string();
     let failed = |error| DoctorError { path: shown.clone(), error };
-    let cases = suite::all(path, judge).map_err(failed)?;
+    let cases = suite::all(path, host).map_err(failed)?;
     let mut found =
         Scenarios { path: shown.clone(), all: cases.len(), ignored: Vec::new(), failing: Vec::new() };
     for case in cases {
         match case.state {
-            State::Lacking(why) | State::Claimed(why) => found.ignored.push(Lacking { name: case.name, why }),
+            State::Lacking(why) => found.ignored.push(Lacking { name: case.name, why }),
             State::Ready(scenario) => {
                 if let Some(why) = required(&scenario, controls) {
                     found.failing.push(Lacking { name: case.name, why });
@@ -256,12 +256,6 @@ pub fn usual() -> Option<&'static Path> {
     scenario::discover(usual).is_ok_and(|files| !files.is_empty()).then_some(usual)
 }
 
-/// A host that is looked at by somebody who claims nothing of it.
-#[must_use]
-pub fn unclaimed() -> Judge {
-    Judge { host: Host::probe(), required: Default::default() }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -275,7 +269,7 @@ mod tests {
         put("lacking.yaml", "needs: [landlock >= 99]\nrun: [\"true\"]\n");
         put("failing.yaml", "deterministic: { pids: true }\nrun: [\"true\"]\n");
         put("good.yaml", "run: [\"true\"]\n");
-        let diagnosis = diagnose(&unclaimed(), Some(folder.path())).unwrap();
+        let diagnosis = diagnose(&Host::probe(), Some(folder.path())).unwrap();
         assert_eq!(diagnosis.broken, None);
         for declared in capability::ALL {
             assert!(diagnosis.controls.iter().any(|shown| shown.name == declared.name), "{}", declared.name);

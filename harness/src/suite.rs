@@ -12,7 +12,7 @@ use assize_core::outcome::Report;
 
 use crate::bless;
 use crate::diagnostic::Diagnostic;
-use crate::needs::{Host, Judgement, Required};
+use crate::needs::{Host, Judgement};
 use crate::pool::Task;
 use crate::report::{self, Origin, Outcome, Output, Room, Seen, Started, Tested, shown};
 use crate::runner::{self, Cell, Engine, Keep};
@@ -38,8 +38,6 @@ pub enum State {
     Ready(Box<Scenario>),
     /// The host lacks what it needs: what.
     Lacking(String),
-    /// The host lacks what it needs, and claims to have it.
-    Claimed(String),
     /// Its file can't be loaded.
     Broken(Vec<Diagnostic>),
 }
@@ -47,20 +45,11 @@ pub enum State {
 /// What a file's own test is called when the file can't be loaded.
 pub(crate) const LOAD: &str = "(load)";
 
-/// What is needed to judge needs.
-#[derive(Debug)]
-pub struct Judge {
-    /// The host.
-    pub host: Host,
-    /// What it claims to have.
-    pub required: Required,
-}
-
 /// Every test beneath `root`, or of the one file that it is.
 ///
 /// # Errors
 /// What reading the folder gives.
-pub fn all(root: &Path, judge: &Judge) -> io::Result<Vec<Case>> {
+pub fn all(root: &Path, host: &Host) -> io::Result<Vec<Case>> {
     let (root, files) = if root.is_file() {
         (root.parent().unwrap_or(root), vec![root.to_owned()])
     } else {
@@ -69,7 +58,7 @@ pub fn all(root: &Path, judge: &Judge) -> io::Result<Vec<Case>> {
     let mut cases = Vec::new();
     for file in files {
         match scenario::load(root, &file) {
-            Ok(scenarios) => cases.extend(scenarios.into_iter().map(|scenario| judged(scenario, judge))),
+            Ok(scenarios) => cases.extend(scenarios.into_iter().map(|scenario| judged(scenario, host))),
             Err(diagnostics) => {
                 let name = format!("{}::{LOAD}", scenario::load::test_file(root, &file));
                 cases.push(Case::unloaded(name, diagnostics));
@@ -81,22 +70,21 @@ pub fn all(root: &Path, judge: &Judge) -> io::Result<Vec<Case>> {
 
 /// The test of this name. Opens only the file that the name says.
 #[must_use]
-pub fn named(root: &Path, name: &str, judge: &Judge) -> Option<Case> {
+pub fn named(root: &Path, name: &str, host: &Host) -> Option<Case> {
     let root = if root.is_file() { root.parent().unwrap_or(root) } else { root };
     match scenario::load_named(root, name) {
-        Ok(found) => found.map(|scenario| judged(scenario, judge)),
+        Ok(found) => found.map(|scenario| judged(scenario, host)),
         // Whichever test of the file was asked for: it can't be run, and must not seem to be gone.
         Err(diagnostics) => Some(Case::unloaded(name.to_owned(), diagnostics)),
     }
 }
 
-fn judged(scenario: Scenario, judge: &Judge) -> Case {
+fn judged(scenario: Scenario, host: &Host) -> Case {
     let name = scenario.test.to_string();
     let mut lacking = Vec::new();
-    let mut claimed = Vec::new();
     for need in &scenario.needs {
-        if let Judgement::Missing(why) = judge.host.judge(need) {
-            if judge.required.demands(need) { &mut claimed } else { &mut lacking }.push(why);
+        if let Judgement::Missing(why) = host.judge(need) {
+            lacking.push(why);
         }
     }
     let line = scenario.span(&YamlPath::root()).map_or(1, |span| span.line);
@@ -106,10 +94,10 @@ fn judged(scenario: Scenario, judge: &Judge) -> Case {
         about: scenario.about.clone(),
         source: Arc::clone(scenario.source.text()),
     };
-    let state = match (claimed.is_empty(), lacking.is_empty()) {
-        (false, _) => State::Claimed(claimed.join("; ")),
-        (true, false) => State::Lacking(lacking.join("; ")),
-        (true, true) => State::Ready(Box::new(scenario)),
+    let state = if lacking.is_empty() {
+        State::Ready(Box::new(scenario))
+    } else {
+        State::Lacking(lacking.join("; "))
     };
     Case { name, origin, state }
 }
@@ -169,10 +157,10 @@ impl Case {
     /// Runs it. A skip is no pass: to run a test whose needs are not met is a failure, with that reason.
     #[must_use]
     pub fn run(&self, way: Way<'_>) -> Tested {
-        let lacks = |what: &str, why: &str| self.broken(way, &format!("this host lacks what {what}: {why}"));
         match &self.state {
-            State::Lacking(why) => lacks("the scenario needs", why),
-            State::Claimed(why) => lacks("ASSIZE_REQUIRE says that it has", why),
+            State::Lacking(why) => {
+                self.broken(way, &format!("this host lacks what the scenario needs: {why}"))
+            }
             State::Broken(diagnostics) => self.tested(way, Outcome::Broken, diagnostics.clone()),
             State::Ready(scenario) => self.ready(scenario, way),
         }

@@ -20,13 +20,13 @@ use crate::bless;
 use crate::board::{self, Board, locked};
 use crate::history::{History, Keys};
 use crate::interrupt;
-use crate::needs::{Host, Required};
+use crate::needs::{self, Host};
 use crate::pool::Pool;
 use crate::portion::Portion;
 use crate::progress::Progress;
 use crate::report::{self, Colour, Counts, Run, Started};
 use crate::runner::{Engine, Keep, Kernel, scratch};
-use crate::suite::{self, Case, Judge, State, Way};
+use crate::suite::{self, Case, State, Way};
 
 /// Runs every scenario beneath `root` as a test; relative to the crate's own folder.
 ///
@@ -55,13 +55,11 @@ pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
     let executable = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
     // Help and unknown options end the process here, as libtest-mimic does it.
     let mut arguments = libtest_mimic::Arguments::from_iter(shim.rest(&executable));
-    let required = match Required::from_env() {
-        Ok(required) => required,
-        Err(error) => {
-            eprintln!("error: ASSIZE_REQUIRE: {error}");
-            return ExitCode::from(2);
-        }
-    };
+    let host = Host::probe();
+    if let Err(error) = needs::required(&host) {
+        eprintln!("error: {error}");
+        return ExitCode::from(2);
+    }
     let portion = match Portion::from_env(None) {
         Ok(portion) => portion,
         Err(error) => {
@@ -76,21 +74,20 @@ pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let judge = Judge { host: Host::probe(), required };
     let root = beneath_the_crate(root);
     if blessing && !arguments.list {
         bless::before_tests(
             &root,
             &|name| asked(name, &shim, &arguments) && portion.holds(name),
             &*engine,
-            &judge.host,
+            &host,
         );
     }
     let cases = if arguments.exact && !shim.filters.is_empty() {
         let names: BTreeSet<_> = shim.filters.iter().collect();
-        Ok(names.into_iter().filter_map(|name| suite::named(&root, name, &judge)).collect())
+        Ok(names.into_iter().filter_map(|name| suite::named(&root, name, &host)).collect())
     } else {
-        suite::all(&root, &judge)
+        suite::all(&root, &host)
     };
     let mut cases = match cases {
         Ok(cases) if cases.is_empty() && !arguments.exact => {

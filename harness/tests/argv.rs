@@ -162,7 +162,7 @@ struct Said {
 }
 
 /// What a caller of these tests may have set, and they have not.
-const CALLERS: [&str; 15] = [
+const CALLERS: [&str; 16] = [
     "RUST_TEST_THREADS",
     "NEXTEST",
     "NEXTEST_EXECUTION_MODE",
@@ -317,13 +317,25 @@ fn a_skip_says_why_and_is_never_a_pass() {
 
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .arg("lacking")
+        .arg("good")
         .env(ROOT, folder.path())
-        .env("ASSIZE_REQUIRE", "landlock=99")
+        .env("ASSIZE_REQUIRE", "seccomp, landlock=99")
         .current_dir(folder.path());
-    let claimed = said(command);
-    assert_eq!(claimed.code, 101, "{}{}", claimed.stdout, claimed.stderr);
-    assert!(claimed.stdout.contains("ASSIZE_REQUIRE"), "{}", claimed.stdout);
+    // Whether or not a scenario needs it.
+    let required = said(command);
+    assert_eq!(required.code, 2, "{}{}", required.stdout, required.stderr);
+    assert!(!required.stdout.contains("good"), "{}", required.stdout);
+    for words in ["ASSIZE_REQUIRE", "landlock >= 99"] {
+        assert!(required.stderr.contains(words), "{}", required.stderr);
+    }
+    let run = |required: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
+        let folder = folder.path();
+        command.args(["run", "good.yaml"]).env("ASSIZE_REQUIRE", required).current_dir(folder);
+        said(command)
+    };
+    assert_eq!(run("landlock=99").code, 2);
+    assert_eq!(run("landlock=1").code, 0);
 }
 
 fn a_file_that_cannot_be_loaded_is_a_failing_test() {

@@ -82,6 +82,52 @@ fn a_warning_fails_the_check_where_it_is_denied() {
 }
 
 #[test]
+fn a_folder_is_looked_at_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let assize = |words: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_assize")).args(words).current_dir(folder.path()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let put = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    std::fs::create_dir(folder.path().join("s")).unwrap();
+    for command in ["check", "list", "run", "bless"] {
+        assert_eq!(assize(&[command, "s"]).0, Some(4), "{command}");
+    }
+    put("s/UP.YAML", "extends: _used.yaml\nrun: [cat, a]\nfiles: { a: { from: _data/a.yaml } }\n");
+    put("s/_used.yaml", "about: a part\n");
+    put("s/_data/a.yaml", "no: part\n");
+    put("s/_axis.yaml", "repeat: $n\n");
+    put("s/_parts/_good.yml", "extends: ../_used.yaml\npolicy: {}\n");
+    let (status, said) = assize(&["check", "s"]);
+    assert_eq!((status, said.as_str()), (Some(0), "1 scenario can be loaded; 0 errors, 0 warnings\n"));
+    assert!(assize(&["list", "s"]).1.contains("UP.YAML::UP"));
+    // A part that nobody extends, in a folder that is shared, and one that is no YAML.
+    put("s/_parts/bad.yaml", "polic: {}\nexpect: { exti: 0 }\n");
+    put("s/_torn.yaml", "a: [\n");
+    let (status, said) = assize(&["check", "s"]);
+    assert_eq!(status, Some(1), "{said}");
+    for wanted in ["s/_parts/bad.yaml:1:1", "s/_parts/bad.yaml:2:11", "s/_torn.yaml:1:", "3 errors"] {
+        assert!(said.contains(wanted), "{wanted} is not in {said}");
+    }
+    // What a scenario extends is told of once.
+    put("s/bad.yaml", "extends: _parts/bad.yaml\nrun: [\"true\"]\n");
+    let (status, said) = assize(&["check", "s"]);
+    assert!(status == Some(1) && said.contains("2 errors") && !said.contains("_torn"), "{said}");
+    let (status, said) = assize(&["run", "s/UP.YAML", "rep"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("`-f rep`"), "{said}");
+    let (status, said) = assize(&["run", "-j", "0", "s"]);
+    assert!(status == Some(2) && said.contains("write a number from 1 up"), "{said}");
+}
+
+#[test]
 fn what_is_recorded_has_none() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("in.txt"), "x\n").unwrap();

@@ -321,6 +321,19 @@ fn github_gets_annotations_and_obeys_no_guest() {
 }
 
 #[test]
+fn a_place_past_the_end_is_one_place_in_every_report() {
+    for text in ["run: [echo", "run: [echo\n", "run: [echo\n\n"] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("torn.yaml"), text).unwrap();
+        let said = assize(folder.path(), &["run", "torn.yaml", "--github", "--json", "r.jsonl"], &[]);
+        assert!(said.stdout.contains(" --> torn.yaml:1:11\n"), "{}", said.stdout);
+        assert!(said.stdout.contains("file=torn.yaml,line=1,col=11,"), "{}", said.stdout);
+        let json = std::fs::read_to_string(folder.path().join("r.jsonl")).unwrap();
+        assert!(json.contains(r#""at":{"line":1,"column":11,"#), "{json}");
+    }
+}
+
+#[test]
 fn libtests_json_is_libtests() {
     let folder = fixture();
     let said = assize(folder.path(), &["run", ".", "-j", "1", "--format", "json", "--skip", "cannot"], &[]);

@@ -217,6 +217,12 @@ pub fn path_args(call: Syscall) -> impl Iterator<Item = PathArg> {
     })
 }
 
+/// Whether a socket address is among the arguments of this call, as far as it is looked for there.
+#[must_use]
+pub fn has_address(call: Syscall) -> bool {
+    params(call).iter().any(|param| matches!(param.kind, Kind::Address { .. } | Kind::Message))
+}
+
 /// Every signature, by number.
 #[must_use]
 pub fn all() -> &'static [Signature] {
@@ -311,6 +317,12 @@ mod tests {
         assert_eq!(args("fanotify_mark"), [PathArg { dirfd: Some(3), path: 4 }]);
         assert_eq!(args("inotify_add_watch"), [PathArg { dirfd: None, path: 1 }]);
         assert_eq!(args("read"), []);
+    }
+
+    #[test]
+    fn an_address_is_the_callers_own() {
+        let with: Vec<_> = Syscall::all().filter(|call| has_address(*call)).map(Syscall::name).collect();
+        assert_eq!(with, ["connect", "sendto", "sendmsg", "bind"]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use assize_harness::needs::{Host, Required};
-use assize_harness::suite::{self, Judge};
+use assize_harness::needs::Host;
+use assize_harness::suite;
 
 use crate::measure::{Row, Table, Target, milliseconds};
 
@@ -62,8 +62,8 @@ pub(crate) fn rows(table: &mut Table) {
         ways: vec![("Assize", Box::new(|| milliseconds(|| assize(&["list"], thousand))))],
         target: Target::Most(200.0),
     });
-    let judge = Judge { host: Host::probe(), required: Required::default() };
-    let judge = &judge;
+    let host = Host::probe();
+    let judge = &host;
     let find = |folder: &Path| {
         let found = suite::named(folder, "0000.yaml::0000", judge);
         assert!(found.is_some());

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::select::{Consent, Selected, Selection, judge, select};
+use super::select::{Consent, Selected, Selection, host, select};
 use crate::bless::{self, Also, Way};
 use crate::report::{self, Colour};
 use crate::runner::scratch;
@@ -37,11 +37,11 @@ enum What {
 }
 
 pub(super) fn bless(args: &BlessArgs) -> ExitCode {
-    let judge = match judge() {
-        Ok(judge) => judge,
+    let host = match host() {
+        Ok(host) => host,
         Err(code) => return code,
     };
-    let selected = match select(&args.selection, &judge) {
+    let selected = match select(&args.selection, &host) {
         Ok((selected, _)) => selected,
         Err(code) => return code,
     };
@@ -61,7 +61,7 @@ pub(super) fn bless(args: &BlessArgs) -> ExitCode {
         Also { signals: args.also.contains(&What::Signal), allowed: args.also.contains(&What::Allowed) };
     let write = !args.check && !only_told;
     let engine = args.consent.engine();
-    let way = Way { engine: &engine, host: &judge.host, also, write };
+    let way = Way { engine: &engine, host: &host, also, write };
     let colour = Colour::Auto.applies(&io::stderr());
     let (mut changed, mut fine, mut refused) = (0, 0, 0);
     for (path, (root, names)) in &files {
@@ -90,7 +90,8 @@ pub(super) fn bless(args: &BlessArgs) -> ExitCode {
         (count, false) => eprintln!("would change: {}", files(count)),
     }
     if changed == 0 && refused == 0 && !args.check {
-        eprintln!("error: there is nothing to bless: {fine} are as expected");
+        let fine = if fine == 1 { "1 scenario is".to_owned() } else { format!("{fine} scenarios are") };
+        eprintln!("error: there is nothing to bless: {fine} as expected");
         return ExitCode::from(REFUSED);
     }
     if refused > 0 || changed > 0 && !write { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS }

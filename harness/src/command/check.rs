@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::select::unreadable;
+use super::{NO_TESTS, USAGE};
 use crate::diagnostic::Diagnostic;
 use crate::needs::Host;
 use crate::report::Colour;
+use crate::scenario::Scenario;
 use crate::{lint, report, scenario};
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     let colour = args.color.applies(&io::stderr());
     let host = Host::probe();
     let mut found = Found::default();
+    let mut looked_at = 0;
     for path in &args.paths {
         let (root, files) = if path.is_file() {
             (path.parent().unwrap_or(path), vec![path.clone()])
@@ -52,10 +54,20 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
                 Err(error) => return unreadable(path, &error),
             }
         };
+        looked_at += files.len();
+        let (mut loaded, before) = (Vec::new(), found.errors);
         for file in files {
-            let diagnostics = found.look(root, &file, &host);
-            if !diagnostics.is_empty() {
-                eprintln!("{}", report::render(&diagnostics, colour));
+            let diagnostics = found.look(root, &file, &host, &mut loaded);
+            show(&diagnostics, colour);
+        }
+        // What a single file extends is read with it; and of one that can't be loaded it isn't known what it extends.
+        if path.is_dir() && found.errors == before {
+            match scenario::unused_parts(root, &loaded) {
+                Ok(wrong) => {
+                    found.errors += wrong.len();
+                    show(&wrong, colour);
+                }
+                Err(error) => return unreadable(path, &error),
             }
         }
     }
@@ -63,16 +75,23 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     let loaded = counted(good, "scenario");
     eprintln!("{loaded} can be loaded; {}, {}", counted(errors, "error"), counted(warnings, "warning"));
     let denied = warnings > 0 && matches!(args.deny, Some(Deny::Warnings));
+    if looked_at == 0 && errors == 0 {
+        let paths: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
+        eprintln!("error: no scenario lies beneath {}", paths.join(", "));
+        return ExitCode::from(NO_TESTS);
+    }
     if errors == 0 && !denied { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Found {
-    fn look(&mut self, root: &Path, file: &Path, host: &Host) -> Vec<Diagnostic> {
+    /// What is found in one file; what can be loaded of it is added.
+    fn look(&mut self, root: &Path, file: &Path, host: &Host, loaded: &mut Vec<Scenario>) -> Vec<Diagnostic> {
         match scenario::load(root, file) {
             Ok(scenarios) => {
                 self.good += scenarios.len();
                 let warnings = lint::lint(&scenarios, host);
                 self.warnings += warnings.len();
+                loaded.extend(scenarios);
                 warnings
             }
             Err(errors) => {
@@ -81,6 +100,17 @@ impl Found {
             }
         }
     }
+}
+
+fn show(diagnostics: &[Diagnostic], colour: bool) {
+    if !diagnostics.is_empty() {
+        eprintln!("{}", report::render(diagnostics, colour));
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
+    eprintln!("error: {}: {error}", path.display());
+    ExitCode::from(USAGE)
 }
 
 fn counted(number: usize, what: &str) -> String {

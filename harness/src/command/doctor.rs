@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::doctor;
+use crate::needs::Host;
 
 /// The scenarios can't be read.
 const FAILED: u8 = 1;
@@ -24,7 +25,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
         Some(path) => Some(path.as_path()),
         None => doctor::usual(),
     };
-    let diagnosis = match doctor::diagnose(&doctor::unclaimed(), path) {
+    let diagnosis = match doctor::diagnose(&Host::probe(), path) {
         Ok(diagnosis) => diagnosis,
         Err(error) => {
             eprintln!("assize: {error}");

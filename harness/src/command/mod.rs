@@ -52,8 +52,9 @@ enum What {
     List(select::Selection),
     /// Load every scenario, run none, and say everything that is wrong, and what is said to no effect.
     ///
-    /// What is wrong is an error; what has no effect, or can't be meant, a warning with the lint's name. Exit status: 0; 1 if there is
-    /// an error, or a warning with `--deny warnings`.
+    /// What is wrong is an error; what has no effect, or can't be meant, a warning with the lint's name. Of a folder
+    /// whose scenarios can all be loaded, shared parts that none of them extends are looked at as well. Exit status: 0; 1 if there is an error, or a warning with `--deny
+    /// warnings`; 4 if there is no scenario; 2 bad usage.
     Check(check::CheckArgs),
     /// Say what this host can and cannot do.
     ///

@@ -6,11 +6,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::crew::{Crew, How, Job, say};
 use super::reports::Reports;
-use super::select::{Consent, Selected, Selection, judge, select};
+use super::select::{Consent, Selected, Selection, host, select};
 use super::{FAILED, UNWRITTEN, USAGE};
 use crate::board::Board;
 use crate::history::{History, Keys};
@@ -27,7 +28,7 @@ pub(super) struct RunArgs {
     consent: Consent,
     /// How many scenarios run at once; as many as there are processors if nothing is said. With more than one, those
     /// that took longest the last time begin first.
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     jobs: Option<NonZeroUsize>,
     /// In another order: the same for the same number. One is chosen, and printed, if none is given.
     #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true)]
@@ -41,7 +42,7 @@ pub(super) struct RunArgs {
     #[arg(long)]
     last_failed: bool,
     /// Run each N times, and say how often it failed. Once is enough to fail.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroU32>)]
     stress: Option<NonZeroU32>,
     /// Whose artefacts are kept: what it wrote, its verdicts, its work folder. They lie beneath `target/assize` of the Cargo project
     /// around the current folder; elsewhere beneath XDG_STATE_HOME/assize (`~/.local/state/assize`), a folder for each project.
@@ -60,8 +61,13 @@ pub(super) struct RunArgs {
     reports: Reports,
 }
 
+/// Reads a number of which none would be too few.
+fn at_least_one<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "write a number from 1 up".to_owned())
+}
+
 pub(super) fn run(args: &RunArgs) -> ExitCode {
-    let (selected, mut filtered_out) = match judge().and_then(|judge| select(&args.selection, &judge)) {
+    let (selected, mut filtered_out) = match host().and_then(|host| select(&args.selection, &host)) {
         Ok(found) => found,
         Err(code) => return code,
     };

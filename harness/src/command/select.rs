@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{NO_TESTS, USAGE};
-use crate::needs::{Host, Required};
+use crate::needs::{self, Host};
 use crate::portion::Portion;
 use crate::runner::Named;
 use crate::shard::Shard;
-use crate::suite::{self, Case, Judge, State};
+use crate::suite::{self, Case, State};
 
 /// Which scenarios.
 #[derive(Debug, clap::Args)]
@@ -55,25 +55,26 @@ pub(super) struct Selected {
     pub(super) case: Case,
 }
 
-/// The host, and what it claims; says on stderr what is wrong with the claim.
-pub(super) fn judge() -> Result<Judge, ExitCode> {
-    match Required::from_env() {
-        Ok(required) => Ok(Judge { host: Host::probe(), required }),
+/// The host; says on stderr what it lacks that it must have.
+pub(super) fn host() -> Result<Host, ExitCode> {
+    let host = Host::probe();
+    match needs::required(&host) {
+        Ok(()) => Ok(host),
         Err(error) => {
-            eprintln!("error: ASSIZE_REQUIRE: {error}");
+            eprintln!("error: {error}");
             Err(ExitCode::from(USAGE))
         }
     }
 }
 
 pub(super) fn list(selection: &Selection) -> ExitCode {
-    match judge().and_then(|judge| select(selection, &judge)) {
+    match host().and_then(|host| select(selection, &host)) {
         Ok((selected, _)) => {
             let mut out = io::stdout().lock();
             for Selected { case, .. } in &selected {
                 let written = match &case.state {
                     State::Lacking(why) => writeln!(out, "{} (ignored: {why})", case.name),
-                    State::Ready(_) | State::Claimed(_) | State::Broken(_) => writeln!(out, "{}", case.name),
+                    State::Ready(_) | State::Broken(_) => writeln!(out, "{}", case.name),
                 };
                 if written.is_err() {
                     break;
@@ -87,7 +88,7 @@ pub(super) fn list(selection: &Selection) -> ExitCode {
 
 /// The tests that are asked for, and how many are not. A selection without any is an error: what was meant to be run
 /// was not. That a shard has none of them is not.
-pub(super) fn select(selection: &Selection, judge: &Judge) -> Result<(Vec<Selected>, usize), ExitCode> {
+pub(super) fn select(selection: &Selection, host: &Host) -> Result<(Vec<Selected>, usize), ExitCode> {
     let portion = Portion::from_env(selection.shard).map_err(|error| {
         eprintln!("error: {error}");
         ExitCode::from(USAGE)
@@ -97,9 +98,9 @@ pub(super) fn select(selection: &Selection, judge: &Judge) -> Result<(Vec<Select
     let mut elsewhere = 0;
     for path in &selection.paths {
         let found = if selection.exact.is_empty() {
-            suite::all(path, judge).map_err(|error| unreadable(path, &error))?
+            suite::all(path, host).map_err(|error| unreadable(path, &error))?
         } else {
-            selection.exact.iter().filter_map(|name| suite::named(path, name, judge)).collect()
+            selection.exact.iter().filter_map(|name| suite::named(path, name, host)).collect()
         };
         for case in found {
             let hit = |text: &String| case.name.contains(text.as_str());
@@ -127,7 +128,13 @@ pub(super) fn select(selection: &Selection, judge: &Judge) -> Result<(Vec<Select
     Ok((selected, left_out + elsewhere))
 }
 
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
-    eprintln!("error: {}: {error}", path.display());
+fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
+    let shown = path.display();
+    // Who knows libtest takes what stands there for a filter.
+    if error.kind() == io::ErrorKind::NotFound && path.components().count() == 1 {
+        eprintln!("error: there is no file or folder `{shown}`; to select by name: `-f {shown}`");
+    } else {
+        eprintln!("error: {shown}: {error}");
+    }
     ExitCode::from(USAGE)
 }

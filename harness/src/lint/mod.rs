@@ -7,6 +7,7 @@
 mod contradiction;
 mod defaults;
 mod grants;
+mod names;
 mod observed;
 mod outside;
 mod same;
@@ -46,6 +47,10 @@ pub enum Lint {
     HomeFolder,
     /// A step outside of the sandbox that does nothing, or a list without any.
     RunsNothing,
+    /// A variable, or a name in brackets, that is none, but is like one.
+    Misspelt,
+    /// A glob where only a name is meant.
+    LiteralGlob,
 }
 
 impl Lint {
@@ -63,6 +68,8 @@ impl Lint {
         Self::ExpectsNothing,
         Self::HomeFolder,
         Self::RunsNothing,
+        Self::Misspelt,
+        Self::LiteralGlob,
     ];
 
     /// Its name.
@@ -81,6 +88,8 @@ impl Lint {
             Self::ExpectsNothing => "expects-nothing",
             Self::HomeFolder => "home-folder",
             Self::RunsNothing => "runs-nothing",
+            Self::Misspelt => "misspelt",
+            Self::LiteralGlob => "literal-glob",
         }
     }
 }
@@ -168,6 +177,7 @@ fn warnings(scenario: &Scenario, host: &Host) -> Vec<Warning> {
     // Of a host on which it isn't run nothing is said.
     grants::look(scenario, host.judge_all(&scenario.needs).is_none(), &mut found);
     texts::look(scenario, &mut found);
+    names::look(scenario, &mut found);
     defaults::look(scenario, &mut found);
     contradiction::look(scenario, &mut found);
     observed::look(scenario, &mut found);

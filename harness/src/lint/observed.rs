@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use assize_core::outcome::ControlState;
 use assize_core::plan::{Explained, Step, Way};
 use assize_core::syscall::signature;
+use assize_core::trace::Known;
 use assize_core::{Plan, Policy, Syscall};
 
 use super::{Lint, Warning};
@@ -36,7 +37,16 @@ pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
             if pattern.times.is_some_and(|times| times.least <= 0) {
                 continue;
             }
+            let before = found.len();
             seen.judge(pattern, &at.key(list).index(nth), found);
+            // One reason is enough.
+            if found.len() == before {
+                found.extend(seen.never_known(pattern, &at.key(list).index(nth), false));
+            }
+        }
+        for (nth, pattern) in scenario.expect.verdicts.never.iter().enumerate() {
+            let at = at.key("never").index(nth);
+            found.extend(seen.never_known(pattern, &at, true));
         }
     }
 }
@@ -128,6 +138,43 @@ impl<'a> Seen<'a> {
             let title = "no call is asked about of which this could be seen".to_owned();
             found.push(never("verdict", title, "name a `call`: it is then made visible".to_owned()));
         }
+    }
+
+    /// A pattern over what came of calls that the kernel answers by itself: of these it is not known.
+    fn never_known(&self, pattern: &VerdictPattern, at: &YamlPath, never: bool) -> Option<Warning> {
+        let call =
+            pattern.call.as_ref().filter(|call| !call.calls().iter().any(|call| self.settles(*call)))?;
+        let performed = pattern.known.is_some_and(|known| known.0 == Known::Performed);
+        let looks_at = [
+            ("verdict", pattern.verdict == Some(VerdictWord::Deny)),
+            ("errno", pattern.errno.is_some()),
+            ("result", pattern.result.is_some()),
+            ("known", performed),
+        ];
+        let (key, _) = looks_at.into_iter().find(|(_, looks)| *looks)?;
+        let title = match key {
+            "verdict" => {
+                format!("nothing here denies {call}, and what the kernel itself refuses is not seen")
+            }
+            _ => format!("the kernel alone answers {call}, and what it answers is not seen"),
+        };
+        let so = match (never, key) {
+            (false, _) => "no run could meet this",
+            (true, "verdict" | "known") => "so it holds of every run, and proves nothing",
+            (true, _) => "a run in which the call is made can't tell, and fails",
+        };
+        let help = format!("{so}: expect what the program itself says of it");
+        Some(Warning::new(Lint::NeverSeen, at.key(key), title).help(help))
+    }
+
+    /// Whether anybody but the kernel has a say in what comes of a call, so that it may be known.
+    fn settles(&self, call: Syscall) -> bool {
+        let runs = |explained: &Explained| matches!(explained.way, Way::Runs | Way::Seen | Way::Stopped);
+        let injections = self.scenario.inject.iter().filter_map(|injection| injection.pattern.call.as_ref());
+        let handlers = self.scenario.handlers.0.values().flatten();
+        let swept = self.scenario.sweep.iter().flat_map(|sweep| &sweep.calls);
+        self.calls.get(&call).is_some_and(|explained| !runs(explained))
+            || injections.chain(handlers).chain(swept).any(|calls| calls.calls().contains(&call))
     }
 
     /// Whether a pattern without a call can be like a call that is asked about anyway. Denials are shown, whatever the call.

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use assize_core::trace::{Action, Arg, Args, Body, BytesText, Origin};
+use assize_core::trace::{Action, Arg, Args, Body, BytesText, Known, Origin};
 use assize_core::{Errno, Syscall, Verdict};
 
 use super::{Finding, Observation, advice, inject, shown, verdicts};
@@ -266,11 +266,25 @@ fn order(patterns: &[VerdictPattern], seen: &Observation, at: &YamlPath) -> Opti
 fn never(pattern: &VerdictPattern, seen: &Observation, at: &YamlPath) -> Option<Finding> {
     let hits = || verdicts(&seen.events).filter(|(_, verdict)| matches(pattern, verdict, seen));
     let count = hits().count();
-    (count > 0).then(|| {
+    if count > 0 {
         let finding =
             Finding::new(format!("seen, and must never be: {pattern}"), at.clone(), format!("seen {count}x"));
-        finding.notes(first_few(hits()))
+        return Some(finding.notes(first_few(hits())));
+    }
+    let open = || verdicts(&seen.events).filter(|(_, verdict)| may_be_like(pattern, verdict, seen));
+    (open().count() > 0).then(|| {
+        let title = format!("it can't be told whether this was seen: {pattern}");
+        Finding::new(title, at.clone(), "may have been seen")
+            .notes(first_few(open()))
+            .note("the kernel ran the call, and nobody looked at what came of it")
     })
+}
+
+/// Whether a verdict differs in nothing but what came of the call, of which nothing is known.
+fn may_be_like(pattern: &VerdictPattern, verdict: &Verdict, seen: &Observation) -> bool {
+    let unknown = verdict.known == Known::Unknown && verdict.result.is_none();
+    let of_it = |difference: &Difference| matches!(difference.key.as_str(), "result" | "errno");
+    unknown && differences(pattern, verdict, seen).iter().all(of_it)
 }
 
 fn first_few<'a>(hits: impl Iterator<Item = (u64, &'a Verdict)> + Clone) -> Vec<String> {

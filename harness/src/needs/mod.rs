@@ -14,7 +14,7 @@ use std::str::FromStr;
 pub use fact::{Fact, Version};
 pub use host::{Host, Judgement, Row, table};
 pub use never::never_met;
-pub use require::{Required, VARIABLE};
+pub use require::{RequireError, Required, VARIABLE, required};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error};
 

@@ -77,6 +77,10 @@ impl<'a> Deserializer<'a> for Reader<'a> {
     fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.placed(match &self.0.kind {
             Kind::Scalar { text, .. } if !self.0.is_null() => visitor.visit_borrowed_str(text),
+            Kind::Scalar { text, .. } if !text.is_empty() => {
+                let fault = Fault::invalid_type(self.unexpected(), &visitor);
+                Err(fault.help(format!("the text itself stands in quotes: `\"{text}\"`")))
+            }
             _ => Err(Fault::invalid_type(self.unexpected(), &visitor)),
         })
     }

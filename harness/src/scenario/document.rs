@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::action::{Action, Words};
-use super::deserialize::typed;
+use super::collect::typed_whole;
 use super::deterministic::DeterministicSpec;
-use super::each::{Matrix, Substitution, cells};
+use super::each::{Cell, Matrix, Substitution, cells};
 use super::expect::{Expectation, Redactions};
 use super::extends::{Extended, NamedError, named};
 use super::fault::{Fault, shown};
@@ -178,20 +178,28 @@ pub(super) fn scenarios(origin: &Origin<'_>, weight: &mut usize) -> Result<Vec<S
         if *weight > MAX_WEIGHT {
             break;
         }
-        let made = Substitution::new(cell).apply(document).and_then(|tree| {
+        let made = Substitution::new(cell).apply(document).map_err(|fault| vec![fault]).and_then(|tree| {
             *weight += tree.weight();
             if *weight > MAX_WEIGHT {
-                return Err(Fault::new("the scenarios of this file stand for too much").at(document.span));
+                let fault = Fault::new("the scenarios of this file stand for too much").at(document.span);
+                return Err(vec![fault]);
             }
-            scenario(origin, tree, cell.shown())
+            let read = typed_whole(&tree)?;
+            scenario(origin, tree, read, cell.shown()).map_err(|fault| vec![fault])
         });
-        match made {
-            Ok(scenario) => scenarios.push(scenario),
-            Err(fault) => match faults.iter().position(|(known, _)| *known == fault) {
+        let wrong = match made {
+            Ok(scenario) => {
+                scenarios.push(scenario);
+                continue;
+            }
+            Err(wrong) => wrong,
+        };
+        for fault in wrong {
+            match faults.iter().position(|(known, _)| *known == fault) {
                 Some(known) => faults[known].1.push(cell.to_string()),
                 None if faults.len() < MAX_FAULTS => faults.push((fault, vec![cell.to_string()])),
                 None => {}
-            },
+            }
         }
     }
     if faults.is_empty() {
@@ -207,8 +215,27 @@ pub(super) fn scenarios(origin: &Origin<'_>, weight: &mut usize) -> Result<Vec<S
     Err(said.collect())
 }
 
-fn scenario(origin: &Origin<'_>, tree: Arc<Node>, cell: Vec<(String, String)>) -> Result<Scenario, Fault> {
-    let mut read: Document = typed(&tree)?;
+/// What is wrong with a shared part, taken by itself.
+pub(super) fn part(document: &Node) -> Vec<Fault> {
+    if !matches!(document.kind, Kind::Map(_)) {
+        return vec![Fault::new("expected a map: a part of a scenario").at(document.span)];
+    }
+    if let Err(fault) = refuse_not_built(document) {
+        return vec![fault];
+    }
+    if document.has_axes() {
+        return Vec::new();
+    }
+    let whole = Substitution::new(&Cell::default()).apply(document).map_err(|fault| vec![fault]);
+    whole.and_then(|tree| typed_whole::<Document>(&tree)).err().unwrap_or_default()
+}
+
+fn scenario(
+    origin: &Origin<'_>,
+    tree: Arc<Node>,
+    mut read: Document,
+    cell: Vec<(String, String)>,
+) -> Result<Scenario, Fault> {
     find(origin, &tree, &mut read.files)?;
     let name = name(origin, &tree, read.name)?;
     let action = action(&tree, read.run, read.shell, read.attempt)?;

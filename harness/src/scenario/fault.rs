@@ -131,6 +131,26 @@ pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
         .map(|(_, word)| word)
 }
 
+/// The key that other tools call so.
+fn elsewhere(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "content" | "contents" | "body" | "data" => "text",
+        "command" | "cmd" | "exec" | "args" | "argv" => "run",
+        "script" | "bash" | "sh" => "shell",
+        "environment" | "vars" | "variables" => "env",
+        "description" | "desc" | "title" => "about",
+        "input" => "stdin",
+        "output" | "out" => "stdout",
+        "err" => "stderr",
+        "status" | "code" | "exit_code" | "exitcode" | "returncode" => "exit",
+        "expected" | "assert" | "asserts" => "expect",
+        "matrix" | "parameters" => "each",
+        "requires" | "require" => "needs",
+        "include" | "import" => "extends",
+        _ => return None,
+    })
+}
+
 /// Names as code, with commas between them.
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
@@ -223,9 +243,18 @@ impl de::Error for Fault {
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
-        Self::new(format!("unknown key {}", shown(field)))
-            .meant(field, known.iter().copied())
-            .note(format!("known keys: {}", listed(known.iter().copied())))
+        let fault = Self::new(format!("unknown key {}", shown(field)));
+        let fault = match elsewhere(field).filter(|word| known.contains(word)) {
+            Some(word) => fault.label(format!("here it is `{word}`")),
+            None => fault.meant(field, known.iter().copied()),
+        };
+        // What such keys are for in other languages.
+        let fault = if field == "<<" || field.starts_with("x-") {
+            fault.help("what scenarios share stands in a file of its own, which they name by `extends:`")
+        } else {
+            fault
+        };
+        fault.note(format!("known keys: {}", listed(known.iter().copied())))
     }
 
     fn missing_field(field: &'static str) -> Self {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -20,32 +21,52 @@ use crate::diagnostic::Diagnostic;
 /// The deepest folder that is searched.
 const MAX_FOLDERS: usize = 32;
 
-/// The scenario files beneath `root`, sorted: `*.yaml` and `*.yml`, but none that is hidden or begins with `_`, nor
+/// The scenario files beneath `root`, sorted: `*.yaml` and `*.yml`, in capitals too, but none that is hidden or begins with `_`, nor
 /// beneath such a folder. A link to a file counts as one; a link to a folder is not followed.
 ///
 /// # Errors
 /// What reading a folder gives.
 pub fn discover(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    visit(root, MAX_FOLDERS, &mut files)?;
+    visit(root, MAX_FOLDERS, Wanted::Scenarios, &mut files)?;
     files.sort();
     Ok(files)
 }
 
-fn visit(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+/// The shared parts beneath `root`, sorted: what [`discover`] leaves out, unless it is hidden.
+pub(super) fn parts(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    visit(root, MAX_FOLDERS, Wanted::Parts, &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
+/// Which files of a folder are looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Scenarios,
+    /// What is shared, and no more.
+    Parts,
+    /// All that there is: the folder, or the file, is shared.
+    All,
+}
+
+fn visit(folder: &Path, depth: usize, wanted: Wanted, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        if matches!(name.as_encoded_bytes().first(), Some(b'.' | b'_') | None) {
-            continue;
-        }
+        let wanted = match (name.as_encoded_bytes().first(), wanted) {
+            (Some(b'.') | None, _) | (Some(b'_'), Wanted::Scenarios) => continue,
+            (Some(b'_'), _) => Wanted::All,
+            _ => wanted,
+        };
         let path = entry.path();
         let kind = entry.file_type()?;
         if kind.is_dir() {
             if depth > 0 {
-                visit(&path, depth - 1, files)?;
+                visit(&path, depth - 1, wanted, files)?;
             }
-        } else if is_scenario_file(&path) {
+        } else if wanted != Wanted::Parts && is_scenario_file(&path) {
             // Anything of this name: one that can't be read is a failing test, not a silence.
             files.push(path);
         }
@@ -54,7 +75,8 @@ fn visit(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()
 }
 
 fn is_scenario_file(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    let yaml = |extension: &OsStr| ["yaml", "yml"].iter().any(|known| extension.eq_ignore_ascii_case(known));
+    path.extension().is_some_and(yaml)
 }
 
 /// Every scenario of a file, one per cell of its matrix.

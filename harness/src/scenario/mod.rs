@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod calls;
+mod collect;
 mod deserialize;
 pub mod deterministic;
 mod document;
@@ -22,6 +23,7 @@ pub mod place;
 pub mod policy;
 pub mod policy_file;
 pub mod quantity;
+mod shared;
 pub mod sweep;
 pub mod template;
 mod tree;
@@ -33,6 +35,7 @@ pub(crate) use fault::nearest;
 pub use load::{discover, load, load_named};
 pub use model::{Scenario, TestName};
 pub use place::{SourceMap, Span, Step, YamlPath};
+pub use shared::unused_parts;
 
 /// Attempts from a YAML list alone.
 #[cfg(test)]

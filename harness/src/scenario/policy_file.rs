@@ -9,7 +9,7 @@ use assize_core::Policy;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
-use super::deserialize::typed;
+use super::collect::typed_whole;
 use super::deterministic::{Deterministic, DeterministicSpec};
 use super::document::refuse_not_built;
 use super::each::{Cell, Substitution};
@@ -94,19 +94,23 @@ pub(crate) fn load_bytes(file: &Path, bytes: Vec<u8>) -> Result<PolicyFile, Vec<
 
 fn of(source: Result<SourceMap, Unreadable>, file: &Path) -> Result<PolicyFile, Vec<Diagnostic>> {
     let source = source.map_err(|wrong| vec![wrong.fault.diagnostic(file, &wrong.text)])?;
-    let read = parse(&source).map_err(|fault| vec![fault.diagnostic(file, source.text())])?;
+    let placed = |fault: Fault| fault.diagnostic(file, source.text());
+    let read = parse(&source).map_err(|faults| faults.into_iter().map(placed).collect::<Vec<_>>())?;
     Ok(PolicyFile { source: Some(Arc::new(source)), ..read })
 }
 
-fn parse(source: &SourceMap) -> Result<PolicyFile, Fault> {
+fn parse(source: &SourceMap) -> Result<PolicyFile, Vec<Fault>> {
     let document: Document = match source.documents.as_slice() {
         [] => Document::default(),
         [only] => {
-            refuse_not_built(only)?;
+            refuse_not_built(only).map_err(|fault| vec![fault])?;
             // No axes, but the same care for variables that nobody knows.
-            typed(&*Substitution::new(&Cell::default()).apply(only)?)?
+            let whole = Substitution::new(&Cell::default()).apply(only);
+            typed_whole(&*whole.map_err(|fault| vec![fault])?)?
         }
-        [_, second, ..] => return Err(Fault::new("a policy file is one document").at(second.span)),
+        [_, second, ..] => {
+            return Err(vec![Fault::new("a policy file is one document").at(second.span)]);
+        }
     };
     Ok(PolicyFile {
         policy: document.policy,
@@ -121,8 +125,8 @@ mod tests {
     use super::*;
     use crate::scenario::tree;
 
-    fn parse(text: &str) -> Result<PolicyFile, Fault> {
-        super::parse(&tree::parse(text)?)
+    fn parse(text: &str) -> Result<PolicyFile, Vec<Fault>> {
+        super::parse(&tree::parse(text).map_err(|fault| vec![fault])?)
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub(super) fn is_name(text: &str, name: &str) -> bool {
 
 /// A part of a text with variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     /// Text without a variable.
     Text(&'a str),
     /// `$name` or `${name}`.
@@ -94,7 +94,7 @@ fn is_name_char(c: char) -> bool {
 }
 
 /// Takes a text apart. A dollar that nothing of this follows is text.
-pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {

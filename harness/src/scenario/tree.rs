@@ -12,6 +12,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::fault::{Fault, shown};
 use super::place::{SourceFile, SourceMap, Span, Step};
+use super::template::{Piece, pieces};
 
 /// The largest file.
 pub(super) const MAX_BYTES: usize = 1 << 20;
@@ -94,6 +95,20 @@ impl Node {
         }
     }
 
+    /// Whether a text in it names a variable that a matrix would have to put in.
+    pub(super) fn has_axes(&self) -> bool {
+        let axis = |text: &str| {
+            pieces(text).any(
+                |piece| matches!(piece, Piece::Variable { name, .. } if !["WORK", "SYSTEM"].contains(&name)),
+            )
+        };
+        match &self.kind {
+            Kind::Scalar { text, .. } => axis(text),
+            Kind::List(items) => items.iter().any(Self::has_axes),
+            Kind::Map(entries) => entries.iter().any(|entry| axis(&entry.key) || entry.value.has_axes()),
+        }
+    }
+
     fn depth(&self) -> usize {
         let within = match &self.kind {
             Kind::Scalar { .. } => None,
@@ -137,6 +152,56 @@ impl<'a> Offsets<'a> {
 
     fn at(&self, marker: Marker) -> Span {
         self.span(marker, marker)
+    }
+
+    /// The last bracket that is not closed between the key at a line's beginning and what the parser stumbled over, for where
+    /// it has not yet told of the bracket. What stands in a block of text is no bracket.
+    fn opened_before(&self, marker: Marker) -> Option<Span> {
+        let before = self.text.get(..self.byte(marker.index()))?;
+        let before = before.get(..before.rfind('\n')? + 1)?;
+        let ours = |line: &str| !line.starts_with([' ', '\t', '#', '\n', '\r']);
+        let start = before.len()
+            - before
+                .split_inclusive('\n')
+                .rev()
+                .scan(false, |done, line| {
+                    let more = (!*done).then_some(line.len());
+                    *done |= ours(line);
+                    more
+                })
+                .sum::<usize>();
+        let piece = before.get(start..)?;
+        let head = piece.lines().next().unwrap_or_default();
+        if head.contains(['|', '>', '"', '\'', '#']) || piece.contains(['"', '\'', '#']) {
+            return None;
+        }
+        let mut open = Vec::new();
+        for (at, c) in piece.char_indices() {
+            match c {
+                '[' | '{' => open.push(start + at),
+                ']' | '}' => drop(open.pop()),
+                _ => {}
+            }
+        }
+        open.pop().map(|at| self.one(at))
+    }
+
+    /// The sign at this byte.
+    fn one(&self, start: usize) -> Span {
+        let before = self.text.get(..start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        Span { start, end: start + 1, line, column, file: self.file }
+    }
+
+    /// Where the parser stumbled; if that is past all that is written, where that ends: the parser counts a line more.
+    fn stumbled(&self, marker: Marker) -> Span {
+        let start = self.byte(marker.index());
+        let written = self.text.trim_end().len();
+        if start < written {
+            return self.at(marker);
+        }
+        Span { end: written, ..self.one(written) }
     }
 }
 
@@ -194,7 +259,15 @@ pub(super) fn parse_file(text: &str, file: usize) -> Result<SourceMap, Fault> {
         match event {
             Ok((Event::StreamEnd, _)) => break,
             Ok((event, span)) => builder.event(event, span)?,
-            Err(error) => return Err(not_yaml(&error, &builder.offsets)),
+            Err(error) => {
+                let fault = not_yaml(&error, &builder.offsets);
+                let opened =
+                    builder.open_bracket().or_else(|| builder.offsets.opened_before(*error.marker()));
+                return Err(match opened {
+                    Some(opened) => fault.other(opened, "this is not closed"),
+                    None => fault,
+                });
+            }
         }
     }
     let files = vec![SourceFile { path: PathBuf::new(), text: Arc::from(text) }];
@@ -207,7 +280,7 @@ fn forbidden(c: char) -> bool {
 }
 
 fn not_yaml(error: &saphyr_parser::ScanError, offsets: &Offsets<'_>) -> Fault {
-    let span = offsets.at(*error.marker());
+    let span = offsets.stumbled(*error.marker());
     let fault = Fault::new("this is not YAML").at(span).label(error.info());
     let line = offsets.text.lines().nth(span.line.saturating_sub(1)).unwrap_or_default();
     if line.contains("${") {
@@ -220,6 +293,16 @@ fn not_yaml(error: &saphyr_parser::ScanError, offsets: &Offsets<'_>) -> Fault {
 }
 
 impl Builder<'_> {
+    /// The bracket that was opened last and is not closed.
+    fn open_bracket(&self) -> Option<Span> {
+        let starts = self.open.iter().rev().map(|open| self.offsets.at(open.start));
+        let text = self.offsets.text;
+        let mut opened = starts
+            .filter(|span| text.get(span.start..).is_some_and(|rest| rest.starts_with(['[', '{'])))
+            .map(|span| Span { end: span.start + 1, ..span });
+        opened.next()
+    }
+
     fn event(&mut self, event: Event<'_>, span: saphyr_parser::Span) -> Result<(), Fault> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd => {}

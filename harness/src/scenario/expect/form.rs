@@ -27,6 +27,16 @@ pub enum FormError {
         /// What should: with its article, and an example.
         wanted: &'static str,
     },
+    /// A part that no call of these has.
+    #[error("`{calls}` has no {what}, so nothing could be like this\n{help}")]
+    Lacking {
+        /// The calls.
+        calls: String,
+        /// The part.
+        what: &'static str,
+        /// What else may be meant.
+        help: &'static str,
+    },
     /// A glob or a regular expression that can't be read.
     #[error("`{word}` is not a {what}: {why}")]
     Pattern {

@@ -11,6 +11,7 @@ mod file;
 pub(crate) mod form;
 mod glob;
 mod json;
+mod observable;
 mod range;
 mod redact;
 mod signal;
@@ -87,7 +88,7 @@ pub struct Verdicts {
     /// Each after the one before it.
     #[serde(deserialize_with = "verdict::ordered")]
     pub order: Vec<VerdictPattern>,
-    /// None at all.
+    /// None at all. Where that can't be told, because nobody looked at what came of a call that the kernel ran, it fails too.
     #[serde(deserialize_with = "verdict::never")]
     pub never: Vec<VerdictPattern>,
     /// Which verdicts must all stand in `sees` or `order`.

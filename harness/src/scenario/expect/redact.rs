@@ -31,6 +31,11 @@ impl Redactions {
         &NONE
     }
 
+    /// Every name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str).chain([PID])
+    }
+
     /// What a name stands for.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Pattern> {

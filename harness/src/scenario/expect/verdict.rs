@@ -6,9 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use assize_core::capability;
-use assize_core::syscall::encode;
-use assize_core::syscall::flags::{self, FlagSet};
-use assize_core::syscall::signature::{self, Kind};
+use assize_core::syscall::flags::FlagSet;
 use assize_core::trace::{Known, Place};
 use assize_core::{Errno, Syscall};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -16,6 +14,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::form::{FormError, from_scalar};
+use super::observable;
 use super::{AddressPattern, Glob, Range};
 use crate::scenario::calls::Calls;
 use crate::scenario::handlers::HandlerName;
@@ -62,7 +61,7 @@ pub struct VerdictPattern {
 impl<'de> Deserialize<'de> for VerdictPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let pattern = Self::deserialize(deserializer)?;
-        pattern.check().map_err(D::Error::custom)?;
+        observable::check(&pattern).map_err(D::Error::custom)?;
         Ok(pattern)
     }
 }
@@ -106,49 +105,9 @@ impl VerdictPattern {
         args: BTreeMap<String, ArgPattern>,
     ) -> Result<Self, FormError> {
         let pattern = Self { call: Some(call), path, to, flags, args, ..Self::default() };
-        pattern.check()?;
+        observable::check(&pattern)?;
         Ok(pattern)
     }
-
-    /// A name that none of the calls has could never match: an error now, not a riddle later.
-    fn check(&self) -> Result<(), FormError> {
-        let calls: Vec<Syscall> = match &self.call {
-            Some(calls) => calls.calls().to_vec(),
-            None => Syscall::all().collect(),
-        };
-        if let (Some(_), Some(call)) = (&self.call, calls.iter().find(|call| !call.is_filtered())) {
-            return Err(FormError::shape(
-                call.name(),
-                "a call that can be seen: the kernel asks no filter about it",
-            ));
-        }
-        for flag in self.flags.iter().flat_map(|flags| flags.set.iter().chain(&flags.unset)) {
-            let names = || calls.iter().flat_map(|call| flag_sets(*call)).flat_map(FlagSet::names);
-            if !names().any(|name| name == flag) {
-                return Err(FormError::unknown("the flag", flag, names()));
-            }
-        }
-        for arg in self.args.keys() {
-            // The address of a message is shown beside the message itself.
-            let names: Vec<&str> =
-                calls.iter().flat_map(|call| encode::names(*call)).chain(["addr"]).collect();
-            if !names.contains(&arg.as_str()) {
-                return Err(FormError::unknown("the argument", arg, names));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn flag_sets(call: Syscall) -> impl Iterator<Item = &'static FlagSet> {
-    signature::params(call)
-        .iter()
-        .flat_map(|param| match param.kind {
-            Kind::Flags(set) | Kind::Flags64(set) => [Some(set), None],
-            Kind::OpenHow { .. } => [Some(&flags::OPEN), Some(&flags::RESOLVE)],
-            _ => [None, None],
-        })
-        .flatten()
 }
 
 /// Reads the patterns of `order`.
@@ -185,13 +144,14 @@ pub(super) fn never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Ve
 #[schemars(with = "Shaped<Self>")]
 pub struct FlagsPattern {
     text: String,
-    set: Vec<String>,
-    unset: Vec<String>,
+    pub(super) set: Vec<String>,
+    pub(super) unset: Vec<String>,
 }
 
 impl Shape for FlagsPattern {
     fn shape(_: &mut SchemaGenerator) -> Schema {
-        let names: BTreeSet<&str> = Syscall::all().flat_map(flag_sets).flat_map(FlagSet::names).collect();
+        let names: BTreeSet<&str> =
+            Syscall::all().flat_map(observable::flag_sets).flat_map(FlagSet::names).collect();
         let name = shape::alternatives(names.iter().copied());
         let several = shape::text_like(&format!(r"^(\s*!?\s*({name})\s*(\|(?!$)|$))+$"));
         shape::any_of([shape::words(names), several])

@@ -1,0 +1,143 @@
+//! Names that mean nothing where they stand: variables and names in brackets that are like one that is known, and globs where
+//! only a name is meant.
+//!
+//! Commands have uses of their own for dollars and brackets, so a name that is like none is never spoken of.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+
+use super::{Lint, Warning};
+use crate::scenario::expect::{Expectation, FilePattern, is_redaction_name};
+use crate::scenario::place::{Step, YamlPath};
+use crate::scenario::policy::default_env;
+use crate::scenario::template::{Piece, pieces};
+use crate::scenario::{Scenario, nearest};
+
+/// What stands for the work folder, with a dollar or in brackets.
+const WORK: &str = "WORK";
+
+pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
+    variables(scenario, found);
+    brackets(scenario, found);
+    absent_globs(scenario, &scenario.expect, &YamlPath::from(["expect"]), found);
+    if let Some(expect) = scenario.sweep.as_ref().and_then(|sweep| sweep.expect.as_ref()) {
+        absent_globs(scenario, expect, &YamlPath::from(["sweep", "expect"]), found);
+    }
+}
+
+/// Whether one of the keys of a path is this.
+fn has_key(at: &YamlPath, key: &str) -> bool {
+    at.0.iter().any(|step| matches!(step, Step::Key(own) if own == key))
+}
+
+fn begins(at: &YamlPath, keys: &[&str]) -> bool {
+    let own = at.0.iter().map(|step| if let Step::Key(key) = step { key } else { "" });
+    at.0.len() >= keys.len() && own.zip(keys).all(|(own, key)| own == *key)
+}
+
+/// The name that one must have meant. Of a short name, one with another letter is another word: `WORD` is no misspelt `WORK`.
+/// `strict`: so is one with a letter more or less.
+fn meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>, strict: bool) -> Option<&'a str> {
+    let letters = |word: &str| {
+        let mut letters: Vec<char> = word.to_uppercase().chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    nearest(written, known).filter(|near| {
+        let longer = !strict && near.len() == 4 && near.len() != written.len();
+        near.len() > 4 || longer || letters(near) == letters(written)
+    })
+}
+
+fn variables(scenario: &Scenario, found: &mut Vec<Warning>) {
+    let axes = || scenario.test.cell.iter().map(|(axis, _)| axis.as_str());
+    let given = scenario.env.keys().chain(scenario.policy.env.keys()).map(|name| name.0.as_str());
+    let given: BTreeSet<&str> = given.chain(default_env().map(|(name, _)| name)).chain([WORK]).collect();
+    for (at, text) in scenario.source.texts(scenario.document) {
+        let command = begins(&at, &["run"]) || begins(&at, &["shell"]);
+        // What a file says is its own affair, but for what a matrix puts there.
+        let work = (command || begins(&at, &["files"]) && has_key(&at, "symlink")).then_some(WORK);
+        if !command && !begins(&at, &["files"]) {
+            continue;
+        }
+        let script = !begins(&at, &["run"]) || text.contains(char::is_whitespace);
+        let mut said = BTreeSet::new();
+        for piece in pieces(text) {
+            let Piece::Variable { name, written } = piece else { continue };
+            // What a script names without a dollar is its own, and so are small letters that no axis has.
+            if script && is_bare(name, text) || given.contains(name) || !said.insert(name) {
+                continue;
+            }
+            let work = work.filter(|_| !(script && name.contains(char::is_lowercase)));
+            if let Some(near) = meant(name, axes().chain(work), script) {
+                found.push(
+                    Warning::new(
+                        Lint::Misspelt,
+                        at.clone(),
+                        format!("`{written}` is no variable of the scenario"),
+                    )
+                    .label(format!("did you mean `${near}`?"))
+                    .help("the scenario puts nothing there: it is left to the command, which may have a use for it"),
+                );
+            }
+        }
+    }
+}
+
+/// Whether a text names this without a dollar before it, as who sets a variable does.
+fn is_bare(name: &str, text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(start, _)| {
+        let before = text.get(..start).unwrap_or_default();
+        let after = text.get(start + name.len()..).unwrap_or_default();
+        !before.ends_with(|c| letter(c) || matches!(c, '$' | '{')) && !after.starts_with(letter)
+    })
+}
+
+/// `[NAME]` in expected texts.
+fn brackets(scenario: &Scenario, found: &mut Vec<Warning>) {
+    let expected = |at: &YamlPath| begins(at, &["expect"]) || begins(at, &["sweep", "expect"]);
+    // There brackets are sets of letters.
+    let pattern = |at: &YamlPath| ["matches", "glob", "verdicts"].iter().any(|key| has_key(at, key));
+    let texts: Vec<_> = scenario.source.texts(scenario.document);
+    let texts: Vec<_> = texts.into_iter().filter(|(at, _)| expected(at) && !pattern(at)).collect();
+    let captured =
+        texts.iter().flat_map(|(_, text)| bracketed(text)).filter_map(|inner| inner.split_once('='));
+    let captured = captured.map(|(name, _)| name).filter(|name| is_redaction_name(name));
+    let known: BTreeSet<&str> = scenario.expect.redact.names().chain(captured).chain([WORK]).collect();
+    for (at, text) in &texts {
+        for name in bracketed(text).filter(|name| is_redaction_name(name) && !known.contains(name)) {
+            if let Some(near) = meant(name, known.iter().copied(), false) {
+                found.push(
+                    Warning::new(
+                        Lint::Misspelt,
+                        at.clone(),
+                        format!("`[{name}]` stands for nothing but itself"),
+                    )
+                    .label(format!("did you mean `[{near}]`?"))
+                    .help("names of your own stand under `redact:`, or are captured by `[NAME=..]`"),
+                );
+            }
+        }
+    }
+}
+
+/// What stands in brackets.
+fn bracketed(text: &str) -> impl Iterator<Item = &str> {
+    text.split('[').skip(1).filter_map(|rest| rest.split_once(']')).map(|(inner, _)| inner)
+}
+
+/// A name under `files` is no glob. That one is absent which nobody would give a file is no promise.
+fn absent_globs(scenario: &Scenario, expect: &Expectation, at: &YamlPath, found: &mut Vec<Warning>) {
+    for (name, pattern) in &expect.files {
+        let own = scenario.files.keys().any(|file| file.as_str() == name);
+        if matches!(pattern, FilePattern::Absent) && name.contains(['*', '?', '[']) && !own {
+            let title =
+                format!("`{name}` is a name here, and no glob: that no file is called so says nothing");
+            found.push(
+                Warning::new(Lint::LiteralGlob, at.key("files").key(name), title)
+                    .help("`changes:` says what comes to be in the work folder, and takes globs"),
+            );
+        }
+    }
+}
