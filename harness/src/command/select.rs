@@ -11,11 +11,14 @@ use crate::portion::Portion;
 use crate::shard::Shard;
 use crate::suite::{self, Case, Judge, State};
 
+/// Where scenarios lie, if nothing is said.
+const SCENARIOS: &str = "scenarios";
+
 /// Which scenarios.
 #[derive(Debug, clap::Args)]
 pub(super) struct Selection {
     /// Folders of scenarios, or single files.
-    #[arg(default_value = "scenarios")]
+    #[arg(default_value = SCENARIOS)]
     pub(super) paths: Vec<PathBuf>,
     /// Only those whose name contains TEXT (may be given several times: any of them).
     #[arg(long, short, value_name = "TEXT")]
@@ -112,5 +115,10 @@ pub(super) fn select(selection: &Selection, judge: &Judge) -> Result<(Vec<Select
 
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
     eprintln!("error: {}: {error}", path.display());
+    if path == Path::new(SCENARIOS) && error.kind() == io::ErrorKind::NotFound {
+        eprintln!(
+            "help: name the folder of scenarios, or a file, as in `assize run NAME.yaml`; `assize record -- CMD` writes one"
+        );
+    }
     ExitCode::from(USAGE)
 }
