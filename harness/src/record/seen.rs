@@ -108,7 +108,7 @@ impl Facts {
             self.connects.extend(address);
         }
         let from_command = verdict.place.as_ref().is_some_and(|place| place.steps().len() == 2);
-        if is(&family::EXEC) && !verdict.result.is_some_and(|result| result < 0) {
+        if is(&family::EXEC) && verdict.result.is_none_or(|result| result >= 0) {
             // Of a script the interpreter is what runs.
             self.executed.extend(named.iter().filter_map(|named| inside(named, work)));
         }
