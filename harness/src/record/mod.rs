@@ -134,10 +134,11 @@ pub fn record(options: &Options, say: &dyn Fn(&str)) -> Result<String, RecordErr
     if let End::TimedOut(after) = first.end {
         return Err(RecordError::TimedOut(after));
     }
+    let took = first.took;
     let mut takes = vec![first];
     for nth in 2..=options.runs.max(LEAST_RUNS) {
         let way = match nth {
-            2 => Way::Bare,
+            2 => Way::Bare { before: took },
             nth if nth < options.runs.max(LEAST_RUNS) => Way::Plain,
             _ => Way::Elsewhere,
         };

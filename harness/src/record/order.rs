@@ -16,17 +16,20 @@ use crate::runner::Handlers;
 
 /// So many take turns: the first is held up the longest, the last not at all.
 const TURNS: usize = 4;
-const STEP: Duration = Duration::from_millis(12);
+/// How much longer than the next, at least: a fourth of what the command takes, for on a busy machine all comes later.
+const LEAST_STEP: Duration = Duration::from_millis(20);
+const LONGEST_STEP: Duration = Duration::from_millis(150);
 /// No more are held up: a command of a thousand steps would take long.
 const MOST_HELD: usize = 40;
 
-/// Handlers for whatever writes.
-pub(super) fn held_up() -> Handlers {
+/// Handlers for whatever writes, in a command that took so long before.
+pub(super) fn held_up(took: Duration) -> Handlers {
+    let step = (took / 4).clamp(LEAST_STEP, LONGEST_STEP);
     let seen: Arc<Mutex<BTreeSet<u32>>> = Arc::default();
     let calls = family::WRITE.syscalls();
     calls
         .map(|call| {
-            let handler = HeldUp { seen: Arc::clone(&seen) };
+            let handler = HeldUp { seen: Arc::clone(&seen), step };
             (i64::from(call.number()), Box::new(handler) as Box<dyn Handler>)
         })
         .collect()
@@ -36,6 +39,7 @@ pub(super) fn held_up() -> Handlers {
 struct HeldUp {
     /// Who has written, by thread.
     seen: Arc<Mutex<BTreeSet<u32>>>,
+    step: Duration,
 }
 
 impl Handler for HeldUp {
@@ -46,7 +50,7 @@ impl Handler for HeldUp {
             NotifAction::Continue
         } else {
             match u32::try_from(TURNS - 1 - nth % TURNS) {
-                Ok(turns @ 1..) => NotifAction::after(STEP * turns, NotifAction::Continue),
+                Ok(turns @ 1..) => NotifAction::after(self.step * turns, NotifAction::Continue),
                 _ => NotifAction::Continue,
             }
         };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::time::{Duration, Instant};
 
 use assize_core::outcome::End;
 use assize_core::policy::{Clock, ClockMode, Isolation, Observe, Timestamp};
@@ -24,7 +25,10 @@ pub(super) enum Way {
     /// In nothing.
     Plain,
     /// It has no namespaces, so that numbers of processes are the host's; and who writes first is held up.
-    Bare,
+    Bare {
+        /// How long the one before took: so much slower may be whoever it is to let pass.
+        before: Duration,
+    },
     /// It has another clock and another host name.
     Elsewhere,
 }
@@ -34,7 +38,7 @@ impl Way {
     pub(super) fn says(self) -> &'static str {
         match self {
             Self::Plain => "",
-            Self::Bare => ", without namespaces and in another order",
+            Self::Bare { .. } => ", without namespaces and in another order",
             Self::Elsewhere => ", with another clock and another host name",
         }
     }
@@ -43,7 +47,7 @@ impl Way {
     pub(super) fn names(self) -> Option<&'static str> {
         match self {
             Self::Plain => None,
-            Self::Bare => Some("a run without namespaces, in which who writes first is held up"),
+            Self::Bare { .. } => Some("a run without namespaces, in which who writes first is held up"),
             Self::Elsewhere => Some("another time or another host name"),
         }
     }
@@ -52,6 +56,7 @@ impl Way {
 /// What came of it.
 pub(super) struct Take {
     pub(super) way: Way,
+    pub(super) took: Duration,
     pub(super) end: End,
     pub(super) stdout: String,
     pub(super) stderr: String,
@@ -62,7 +67,7 @@ pub(super) struct Take {
 impl Take {
     /// A text that it wrote.
     pub(super) fn written<'a>(&'a self, text: &'a str) -> Written<'a> {
-        Written { text, pids: (self.way == Way::Bare).then_some(&self.facts.pids) }
+        Written { text, pids: matches!(self.way, Way::Bare { .. }).then_some(&self.facts.pids) }
     }
 }
 
@@ -101,9 +106,9 @@ pub(super) fn take(
         policy.hostname = Some("another-host".to_owned());
     }
     let mut handlers: Handlers = Vec::new();
-    if way == Way::Bare {
+    if let Way::Bare { before } = way {
         policy.isolation = Isolation::Off;
-        handlers = super::order::held_up();
+        handlers = super::order::held_up(before);
     }
     let argv: Vec<OsString> = words.iter().map(|word| Word(word.clone()).expand(work.path())).collect();
     let Some((program, args)) = argv.split_first() else {
@@ -112,7 +117,9 @@ pub(super) fn take(
     let stdin = options.stdin.as_ref().map_or(Stdin::Null, |text| Stdin::Bytes(text.clone().into_bytes()));
     let command = Command::new(program).args(args).cwd(work.path()).stdin(stdin);
     let log = Memory::default();
+    let began = Instant::now();
     let outcome = Kernel.run(policy, command, handlers, log.clone())?;
+    let took = began.elapsed();
     if outcome.end == End::Cancelled {
         return Err(RecordError::Interrupted);
     }
@@ -129,6 +136,7 @@ pub(super) fn take(
     }
     Ok(Take {
         way,
+        took,
         end: outcome.end,
         stdout: text(&outcome.stdout),
         stderr: text(&outcome.stderr),
