@@ -56,6 +56,19 @@ const TESTS: &[Test] = &[
     ("a_pipeline_of_a_shell", None, a_pipeline_of_a_shell),
     ("a_talk_with_a_server", Some("curl"), a_talk_with_a_server),
     ("what_varies_is_left_open", None, what_varies_is_left_open),
+    ("what_runs_at_once_comes_in_any_order", None, what_runs_at_once_comes_in_any_order),
+    ("the_number_of_a_process_has_a_name", None, the_number_of_a_process_has_a_name),
+    ("what_a_clock_measured_is_left_open", None, what_a_clock_measured_is_left_open),
+    ("a_program_of_one_s_own_is_tested_as_it_is_now", None, a_program_of_one_s_own_is_tested_as_it_is_now),
+    ("what_a_script_executes_is_a_program", None, what_a_script_executes_is_a_program),
+    ("what_is_too_much_for_a_text_is_copied", None, what_is_too_much_for_a_text_is_copied),
+    ("the_modules_of_a_program_are_live", Some("python3"), the_modules_of_a_program_are_live),
+    ("what_was_recorded_says_nothing_twice", None, what_was_recorded_says_nothing_twice),
+    (
+        "a_command_line_that_can_not_work_says_what_would",
+        None,
+        a_command_line_that_can_not_work_says_what_would,
+    ),
     ("a_listing_shows_what_is_there", None, a_listing_shows_what_is_there),
     (
         "what_is_denied_is_expected_and_options_are_passed_on",
@@ -95,6 +108,8 @@ fn recorded(folder: &Path, options: &[&str], command: &[&str]) -> String {
         let out = assize(elsewhere.path(), &["run", "--keep", "none", "s.yaml"]);
         assert_eq!(out.status.code(), Some(0), "{text}\n{}", said(&out));
     }
+    let out = assize(elsewhere.path(), &["check", "--deny", "warnings", "s.yaml"]);
+    assert_eq!(out.status.code(), Some(0), "{text}\n{}", said(&out));
     assert_eq!(listing(folder), before);
     text
 }
@@ -114,8 +129,11 @@ fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// The value of `read:` or `write:` in the policy.
+/// The value of `read:` or `write:` in the policy, or what holds without one.
 fn granted<'a>(text: &'a str, list: &str) -> &'a str {
+    if !text.contains("\npolicy:\n") {
+        return if list == "read" { "[$SYSTEM]" } else { "[$WORK]" };
+    }
     let line = text.lines().find_map(|line| line.trim().strip_prefix(list)?.strip_prefix(": "));
     line.unwrap_or_else(|| panic!("{text}"))
 }
@@ -279,6 +297,154 @@ fn what_can_not_be_recorded_is_said() {
         let out = assize(folder.path(), &[&["record", "-o", "-"], args].concat());
         assert_eq!(out.status.code(), Some(1), "{}", said(&out));
         assert!(said(&out).contains(says), "{}", said(&out));
+        // One that does not end is not run again.
+        assert!(says != "did not end within 200ms" || !said(&out).contains("run 2"), "{}", said(&out));
         assert!(out.stdout.is_empty());
+    }
+}
+
+fn what_runs_at_once_comes_in_any_order() {
+    let folder = folder(&[]);
+    let script = "for i in 1 2 3; do (echo $i) & done; wait";
+    for _ in 0..2 {
+        let text = recorded(folder.path(), &[], &["sh", "-c", script]);
+        assert!(text.contains("stdout: { lines: { unordered: [\"1\", \"2\", \"3\"] } }\n"), "{text}");
+    }
+    // Also where the one is nearly always earlier.
+    let text = recorded(folder.path(), &[], &["sh", "-c", "(echo 1) & (/bin/true; echo 2) & wait"]);
+    assert!(text.contains("stdout: { lines: { unordered: [\"1\", \"2\"] } }\n"), "{text}");
+    // What comes one after the other stays so.
+    let text = recorded(folder.path(), &[], &["sh", "-c", "for i in 1 2 3; do (echo $i); done"]);
+    assert!(text.contains("    1\n    2\n    3\n"), "{text}");
+}
+
+fn the_number_of_a_process_has_a_name() {
+    let folder = folder(&[]);
+    // In a namespace the command is number 2: only its own number varies.
+    let text = recorded(folder.path(), &[], &["sh", "-c", "echo $$ 2; echo 2"]);
+    assert!(text.contains("    [PID] 2\n    2\n"), "{text}");
+    assert!(text.contains("\npolicy:\n"), "{text}");
+    fs::write(folder.path().join("bare.yaml"), text.replace("policy:\n", "policy:\n  isolation: off\n"))
+        .unwrap();
+    run_is(folder.path(), "bare.yaml", 0);
+}
+
+fn what_a_clock_measured_is_left_open() {
+    let folder = folder(&[("wait.txt", "wait 5 s\n")]);
+    let script = "echo took $((1 - 1)) ms; cat wait.txt; echo 7 s";
+    let text = recorded(folder.path(), &[], &["sh", "-c", script]);
+    // What only looks like that stands in what the command was given.
+    assert!(text.contains("    took [..] ms\n    wait 5 s\n    7 s\n"), "{text}");
+    assert!(text.contains("# - how long things took"), "{text}");
+}
+
+/// Records into the folder itself, and gives the scenario.
+fn recorded_here(folder: &Path, args: &[&str]) -> String {
+    let out = assize(folder, &[&["record", "-o"], args].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", said(&out));
+    fs::read_to_string(folder.join(args[0])).unwrap()
+}
+
+fn run_is(folder: &Path, scenario: &str, code: i32) {
+    let out = assize(folder, &["run", "--keep", "none", scenario]);
+    assert_eq!(out.status.code(), Some(code), "{}", said(&out));
+}
+
+fn a_program_of_one_s_own_is_tested_as_it_is_now() {
+    for (at, from) in [
+        ("s.yaml", "report.sh"),
+        ("scenarios/s.yaml", "../report.sh"),
+        // A folder of another name does not say what it tests.
+        ("my/deep/s.yaml", "../../report.sh, outside: true"),
+    ] {
+        let folder = folder(&[("report.sh", "tr a-z A-Z <\"$1\" >\"$2\"\n"), ("in.txt", "one\n")]);
+        fs::create_dir_all(folder.path().join(at).parent().unwrap()).unwrap();
+        let text = recorded_here(folder.path(), &[at, "--", "sh", "report.sh", "in.txt", "out.txt"]);
+        assert!(text.contains(&format!("  report.sh: {{ from: {from} }}\n")), "{text}");
+        assert!(text.contains("# Live, copied anew at each run: report.sh.\n"), "{text}");
+        assert!(text.contains("# Frozen, as when it was recorded: in.txt.\n"), "{text}");
+        run_is(folder.path(), at, 0);
+        if at.starts_with("scenarios") {
+            run_is(folder.path(), "scenarios", 0);
+        }
+        // What it reads stays; what is tested does not.
+        fs::write(folder.path().join("in.txt"), "two\n").unwrap();
+        run_is(folder.path(), at, 0);
+        fs::write(folder.path().join("report.sh"), "cat \"$1\" >\"$2\"\n").unwrap();
+        run_is(folder.path(), at, 101);
+        let out = assize(folder.path(), &["bless", "--check", at]);
+        assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+    }
+}
+
+fn what_a_script_executes_is_a_program() {
+    let folder = folder(&[("tool", "#!/bin/sh\necho mine\n")]);
+    let tool = folder.path().join("tool");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = recorded_here(folder.path(), &["s.yaml", "--", "sh", "-c", "./tool | tr a-z A-Z"]);
+    assert!(text.contains("  tool: { from: tool }\n"), "{text}");
+    run_is(folder.path(), "s.yaml", 0);
+    fs::write(&tool, "#!/bin/sh\necho other\n").unwrap();
+    run_is(folder.path(), "s.yaml", 101);
+}
+
+fn what_is_too_much_for_a_text_is_copied() {
+    let long = "a line\n".repeat(4000);
+    let folder = folder(&[("in.txt", "one\n"), ("long.txt", &long), ("d/x", "1\n"), ("d/y", "2\n")]);
+    fs::write(folder.path().join("data.bin"), [0xff; 99]).unwrap();
+    let command = ["sh", "-c", "cat in.txt long.txt data.bin d/x | wc -c"];
+    let text = recorded_here(folder.path(), &[&["s.yaml", "--live", "d", "--"][..], &command].concat());
+    let copied =
+        ["  data.bin: { from: data.bin }\n", "  long.txt: { from: long.txt }\n", "  d: { from: d }\n"];
+    assert!(copied.iter().all(|line| text.contains(line)), "{text}");
+    assert!(
+        text.contains("  in.txt: |\n") && !text.contains("base64") && !text.contains("  d/x: "),
+        "{text}"
+    );
+    assert!(text.contains("# Live, copied anew at each run: d, data.bin, long.txt.\n"), "{text}");
+    run_is(folder.path(), "s.yaml", 0);
+    fs::write(folder.path().join("d/x"), "longer\n").unwrap();
+    run_is(folder.path(), "s.yaml", 101);
+    let out = assize(folder.path(), &["record", "--live", "../x", "--", "cat", "in.txt"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(said(&out).contains("../x is nothing that lies in the current folder"), "{}", said(&out));
+}
+
+fn the_modules_of_a_program_are_live() {
+    let main = "import mine\nprint(mine.said(open('in.txt').read()))\n";
+    let folder = folder(&[("main.py", main), ("in.txt", "x"), ("__pycache__/mine.cpython-311.pyc", "old")]);
+    let module = folder.path().join("mine.py");
+    fs::write(&module, "def said(text): return text.upper()\n").unwrap();
+    let text = recorded_here(folder.path(), &["s.yaml", "--", "python3", "main.py"]);
+    for wanted in ["  main.py: { from: main.py }\n", "  mine.py: { from: mine.py }\n", "  in.txt: x\n"] {
+        assert!(text.contains(wanted), "{text}");
+    }
+    // What Python keeps of a module is no input.
+    assert!(!text.contains("  __pycache__/mine.cpython-311.pyc: old\n"), "{text}");
+    run_is(folder.path(), "s.yaml", 0);
+    fs::write(&module, "def said(text): return text\n").unwrap();
+    run_is(folder.path(), "s.yaml", 101);
+}
+
+fn what_was_recorded_says_nothing_twice() {
+    let folder = folder(&[("in.txt", "b\na\n")]);
+    // To read the system and to write its own folder is what any scenario may do.
+    let text = recorded(folder.path(), &[], &["sort", "-o", "out.txt", "in.txt"]);
+    assert!(!text.contains("policy:"), "{text}");
+}
+
+fn a_command_line_that_can_not_work_says_what_would() {
+    let folder = folder(&[]);
+    for command in [&["run"][..], &["list"], &["check"], &["bless"]] {
+        let out = assize(folder.path(), command);
+        assert_eq!(out.status.code(), Some(2), "{}", said(&out));
+        assert!(said(&out).contains("help: name the folder of scenarios, or a file"), "{}", said(&out));
+    }
+    for command in ["exec", "trace", "record"] {
+        let out = assize(folder.path(), &[command, "--", "gcc x.c && ./m 'a' b"]);
+        let hint = r"for a script: sh -c 'gcc x.c && ./m '\''a'\'' b'";
+        assert!(said(&out).contains(hint), "{}", said(&out));
+        let out = assize(folder.path(), &[command, "--", "no-such-program"]);
+        assert!(!said(&out).contains("for a script"), "{}", said(&out));
     }
 }

@@ -118,6 +118,9 @@ pub(super) fn run<S: Sink + 'static>(
                 eprintln!("{}", report::render(diagnostics, Colour::Auto.applies(&io::stderr())));
             }
             eprintln!("assize: {error}");
+            if let ExecError::Run(error) = &error {
+                super::as_script(job.command, error).iter().for_each(|hint| eprintln!("assize: {hint}"));
+            }
             ExitCode::from(match error {
                 ExecError::Run(RunError::Launch(LaunchError::Exec { errno: Errno::ENOENT, .. })) => NOT_FOUND,
                 ExecError::Run(RunError::Launch(LaunchError::Exec { .. })) => NOT_EXECUTABLE,

@@ -17,9 +17,12 @@ mod schema;
 mod select;
 mod trace;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use assize_core::launch::LaunchError;
+use assize_core::{Errno, RunError};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::interrupt;
@@ -107,6 +110,13 @@ enum What {
         /// Write the pages of all commands into this folder instead.
         folder: Option<PathBuf>,
     },
+}
+
+/// What to say besides of a command that is not there, where its first word looks like a script: how to run that.
+fn as_script(command: &[OsString], error: &RunError) -> Option<String> {
+    let missing = matches!(error, RunError::Launch(LaunchError::Exec { errno: Errno::ENOENT, .. }));
+    let script = command.first()?.to_str().filter(|word| missing && word.contains(char::is_whitespace))?;
+    Some(format!("for a script: sh -c '{}'", script.replace('\'', r"'\''")))
 }
 
 /// The whole command.

@@ -28,8 +28,9 @@ pub(super) struct RecordArgs {
     /// The promise that the scenario tests.
     #[arg(long, value_name = "TEXT")]
     about: Option<String>,
-    /// How many runs are compared, at least two. The last one has another clock and another host name.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100))]
+    /// How many runs are compared, at least three. In the second one there are no namespaces, and who writes first is held up; the
+    /// last one has another clock and another host name.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=100))]
     runs: u32,
     /// How long each run may take: `30s`, `5m`.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
@@ -43,6 +44,10 @@ pub(super) struct RecordArgs {
     /// Let the command write to PATH, besides its copy of the current folder.
     #[arg(long, value_name = "PATH")]
     write: Vec<PathBuf>,
+    /// Copy PATH, a file or folder of the current folder, anew at each run of the scenario, as the programs of your own that the command
+    /// executes or gives to an interpreter are anyway. Other files are in the scenario as they are now.
+    #[arg(long, value_name = "PATH")]
+    live: Vec<PathBuf>,
     /// Do not say what is being done.
     #[arg(long, short)]
     quiet: bool,
@@ -73,6 +78,9 @@ pub(super) fn record(args: &RecordArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("assize: {error}");
+            if let Failed::Record(RecordError::Run(error)) = &error {
+                super::as_script(&args.command, error).iter().for_each(|hint| eprintln!("assize: {hint}"));
+            }
             ExitCode::from(FAILED)
         }
     }
@@ -91,6 +99,12 @@ fn start(args: &RecordArgs) -> Result<(), Failed> {
         return Err(Failed::Exists(output));
     }
     let stem = output.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let beside =
+        if to_stdout { None } else { output.parent().filter(|beside| !beside.as_os_str().is_empty()) };
+    let saved_in = match beside {
+        Some(beside) => beside.canonicalize().map_err(file(beside))?,
+        None => here.clone(),
+    };
     let options = Options {
         command: args.command.clone(),
         folder: here,
@@ -101,6 +115,8 @@ fn start(args: &RecordArgs) -> Result<(), Failed> {
         env: args.env.iter().map(|text| variable(text)).collect::<Result<BTreeMap<_, _>, _>>()?,
         stdin: args.stdin.as_deref().map(|path| read(path).map_err(file(path))).transpose()?,
         write: args.write.clone(),
+        live: args.live.clone(),
+        saved_in,
     };
     let text = record::record(&options, &|what| {
         if !args.quiet {

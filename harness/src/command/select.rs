@@ -12,11 +12,14 @@ use crate::runner::Named;
 use crate::shard::Shard;
 use crate::suite::{self, Case, State};
 
+/// Where scenarios lie, if nothing is said.
+const SCENARIOS: &str = "scenarios";
+
 /// Which scenarios.
 #[derive(Debug, clap::Args)]
 pub(super) struct Selection {
     /// Folders of scenarios, or single files.
-    #[arg(default_value = "scenarios")]
+    #[arg(default_value = SCENARIOS)]
     pub(super) paths: Vec<PathBuf>,
     /// Only those whose name contains TEXT (may be given several times: any of them).
     #[arg(long, short, value_name = "TEXT")]
@@ -128,10 +131,16 @@ pub(super) fn select(selection: &Selection, host: &Host) -> Result<(Vec<Selected
     Ok((selected, left_out + elsewhere))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
     let shown = path.display();
-    // Who knows libtest takes what stands there for a filter.
-    if error.kind() == io::ErrorKind::NotFound && path.components().count() == 1 {
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    if missing && path == Path::new(SCENARIOS) {
+        eprintln!("error: {shown}: {error}");
+        eprintln!(
+            "help: name the folder of scenarios, or a file, as in `assize run NAME.yaml`; `assize record -- CMD` writes one"
+        );
+    } else if missing && path.components().count() == 1 {
+        // Who knows libtest takes what stands there for a filter.
         eprintln!("error: there is no file or folder `{shown}`; to select by name: `-f {shown}`");
     } else {
         eprintln!("error: {shown}: {error}");

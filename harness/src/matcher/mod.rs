@@ -198,6 +198,17 @@ fn attempts(seen: &Observation) -> Vec<Finding> {
     findings
 }
 
+/// A text whose lines stand for themselves alone.
+pub(crate) fn escaped(text: &str) -> String {
+    let names = crate::scenario::expect::Redactions::default();
+    let lines = text.split_inclusive('\n').map(|line| {
+        let body = line.strip_suffix('\n').unwrap_or(line);
+        line::escaped(body, &names, &std::collections::BTreeSet::new())
+            + line.get(body.len()..).unwrap_or_default()
+    });
+    lines.collect()
+}
+
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]

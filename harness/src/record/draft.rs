@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use super::tree::Entry;
 use super::vary::Wanted;
-use super::yaml;
+use super::{live, yaml};
+use crate::scenario;
+
+/// More files are not named at the head.
+const MOST_NAMED: usize = 8;
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -39,8 +43,12 @@ pub(super) struct Draft {
     pub(super) files: BTreeMap<PathBuf, Entry>,
     /// Those among them that it opened: nothing is taken from what it read.
     pub(super) used: BTreeSet<PathBuf>,
+    /// Those among them, files and folders, that are copied anew at each run.
+    pub(super) live: BTreeSet<PathBuf>,
     /// The folder that was recorded in: links into it lead into the work folder.
     pub(super) from: PathBuf,
+    /// The folder that the file will lie in.
+    pub(super) saved_in: PathBuf,
     pub(super) stdin: Option<String>,
     pub(super) ran: Ran,
     pub(super) exit: String,
@@ -58,19 +66,85 @@ pub(super) struct Draft {
     pub(super) left_out: Vec<String>,
 }
 
+/// Where the file that is written is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// In the folder that it will lie in.
+    Saved,
+    /// In any: while it is tried.
+    Anywhere,
+}
+
 impl Draft {
     /// As a file.
-    pub(super) fn render(&self) -> String {
+    pub(super) fn render(&self, reach: Reach) -> String {
         let mut out = String::new();
         // Writing to a string can't fail.
-        let _ = self.write_to(&mut out);
+        let _ = self.write_to(&mut out, reach);
         out
     }
 
-    fn write_to(&self, out: &mut String) -> std::fmt::Result {
+    /// Whether an input is copied anew at each run.
+    pub(super) fn is_copied(&self, path: &Path, entry: &Entry) -> bool {
+        match entry {
+            Entry::File { bytes, .. } => {
+                self.live.iter().any(|live| path.starts_with(live)) || live::is_bulky(path, bytes)
+            }
+            Entry::Folder { .. } => self.live.contains(path),
+            Entry::Symlink(_) => false,
+        }
+    }
+
+    /// Whether it is part of a folder that is copied as a whole.
+    fn is_within_copied(&self, path: &Path) -> bool {
+        path.ancestors().skip(1).any(|above| self.live.contains(above))
+    }
+
+    /// Which files are the ones that lie there when it runs, and which are copies.
+    fn say_which(&self, out: &mut String) -> std::fmt::Result {
+        let shown = |live: bool| {
+            let wanted = self.files.iter().filter(|(path, entry)| {
+                !self.is_within_copied(path)
+                    && match entry {
+                        Entry::File { .. } => self.is_copied(path, entry) == live,
+                        Entry::Folder { .. } => live && self.is_copied(path, entry),
+                        Entry::Symlink(_) => false,
+                    }
+            });
+            let names: Vec<String> = wanted.map(|(path, _)| path.display().to_string()).collect();
+            let clean = names.iter().take(MOST_NAMED).map(|name| name.replace(char::is_control, " "));
+            let more = names.len().saturating_sub(MOST_NAMED);
+            let more = (more > 0).then(|| format!("{more} more"));
+            clean.chain(more).collect::<Vec<_>>().join(", ")
+        };
+        for (names, says) in [
+            (shown(true), "Live, copied anew at each run"),
+            (shown(false), "Frozen, as when it was recorded"),
+        ] {
+            if !names.is_empty() {
+                writeln!(out, "# {says}: {names}.")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `from:` and what belongs to it.
+    fn copy(&self, path: &Path, reach: Reach) -> String {
+        let at = self.from.join(path);
+        let said = match reach {
+            Reach::Saved => live::relative(&at, &self.saved_in),
+            Reach::Anywhere => at.clone(),
+        };
+        let inside = reach == Reach::Saved && scenario::is_in_project(&self.saved_in, &at);
+        let outside = if inside { "" } else { ", outside: true" };
+        format!("{{ from: {}{outside} }}", yaml::scalar(&said.to_string_lossy()))
+    }
+
+    fn write_to(&self, out: &mut String, reach: Reach) -> std::fmt::Result {
         for line in &self.head {
             writeln!(out, "# {line}")?;
         }
+        self.say_which(out)?;
         if !self.left_out.is_empty() {
             writeln!(out, "#\n# Not in it:")?;
             for line in &self.left_out {
@@ -84,17 +158,24 @@ impl Draft {
         if !self.needs.is_empty() {
             writeln!(out, "needs: {}", yaml::list(&self.needs))?;
         }
-        writeln!(out, "\n# The least under which it does the same, and nothing more is denied.")?;
-        writeln!(out, "policy:\n  fs:")?;
-        writeln!(out, "    read: {}", yaml::list(&self.read))?;
-        writeln!(out, "    write: {}", yaml::list(&self.write))?;
+        if self.read == ["$SYSTEM"] && self.write == ["$WORK"] {
+            writeln!(
+                out,
+                "\n# It needs what every scenario may do: to read the system, and to write to its own folder."
+            )?;
+        } else {
+            writeln!(out, "\n# The least under which it does the same, and nothing more is denied.")?;
+            writeln!(out, "policy:\n  fs:")?;
+            writeln!(out, "    read: {}", yaml::list(&self.read))?;
+            writeln!(out, "    write: {}", yaml::list(&self.write))?;
+        }
         if !self.env.is_empty() {
             writeln!(out, "env:")?;
             for (name, value) in &self.env {
                 writeln!(out, "  {}: {}", yaml::scalar(name), yaml::text(value, 4))?;
             }
         }
-        self.write_files(out)?;
+        self.write_files(out, reach)?;
         if let Some(text) = &self.stdin {
             writeln!(out, "stdin: {}", yaml::text(text, 2))?;
         }
@@ -123,10 +204,17 @@ impl Draft {
         self.write_verdicts(out)
     }
 
-    fn write_files(&self, out: &mut String) -> std::fmt::Result {
+    fn write_files(&self, out: &mut String, reach: Reach) -> std::fmt::Result {
         let mut lines = Vec::new();
         for (path, entry) in &self.files {
             let Some(name) = path.to_str().map(yaml::scalar) else { continue };
+            if self.is_within_copied(path) {
+                continue;
+            }
+            if self.is_copied(path, entry) {
+                lines.push(format!("  {name}: {}", self.copy(path, reach)));
+                continue;
+            }
             lines.push(match entry {
                 Entry::File { bytes, mode } => match (std::str::from_utf8(bytes), *mode) {
                     (Ok(text), 0o644) => format!("  {name}: {}", yaml::text(text, 4)),

@@ -6,8 +6,11 @@
 
 mod draft;
 mod grants;
+mod live;
+mod order;
 mod seen;
 mod steady;
+mod take;
 mod tree;
 mod vary;
 pub(crate) mod yaml;
@@ -17,22 +20,22 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use assize_core::RunError;
 use assize_core::outcome::End;
-use assize_core::policy::{Clock, ClockMode, Observe, Timestamp};
-use assize_core::trace::{Exit, Memory};
-use assize_core::{Command, RunError, Stdin};
+use assize_core::trace::Exit;
 use draft::{Draft, Left, Ran};
 use seen::{Denial, Facts};
+use take::{Take, Way, env, take};
 pub use tree::TreeError;
 use tree::{Entry, Tree};
 
 use crate::needs::Need;
-use crate::runner::scratch::{self, Scratch};
-use crate::runner::{Engine, Kernel};
+use crate::runner::scratch;
 use crate::scenario::expect::Signal;
-use crate::scenario::policy::{GUEST_PATH, PolicySpec};
-use crate::scenario::template::{Template, Word};
+use crate::scenario::policy::GUEST_PATH;
 
+/// One as it comes, and two in which more differs.
+const LEAST_RUNS: u32 = 3;
 /// More of the files that a command writes are not compared.
 const MOST_LEFT: usize = 24;
 /// A larger file is looked for, and not compared.
@@ -53,7 +56,8 @@ pub struct Options {
     pub about: Option<String>,
     /// The scenario's name, where it is another than its file's.
     pub name: Option<String>,
-    /// How many runs are compared, at least two; the last one has another clock and another host name.
+    /// How many runs are compared, at least three: the second one has no namespaces, and who writes first is held up; the last
+    /// one has another clock and another host name.
     pub runs: u32,
     /// How long each may take.
     pub timeout: Duration,
@@ -63,6 +67,10 @@ pub struct Options {
     pub stdin: Option<String>,
     /// What it may write to besides its own folder.
     pub write: Vec<PathBuf>,
+    /// What of the folder is copied anew at each run of the scenario, besides the programs of one's own that it executes.
+    pub live: Vec<PathBuf>,
+    /// The folder that the scenario's file will lie in, as the kernel names it.
+    pub saved_in: PathBuf,
 }
 
 /// Why a command can't be recorded.
@@ -94,8 +102,14 @@ pub enum RecordError {
     /// Its words are no text.
     #[error("{0:?} is not UTF-8: a scenario could not say it")]
     NotText(OsString),
+    /// What is to be copied anew is not there.
+    #[error("{0} is nothing that lies in the current folder: only what does can be copied from it")]
+    NotInside(PathBuf),
     /// It uses too much of its folder.
-    #[error("it uses {0} KiB of files in its folder, and a scenario can hold {most} KiB", most = MOST_INPUT >> 10)]
+    #[error(
+        "it uses {0} KiB of files in its folder, and a scenario can hold {most} KiB: `--live PATH` copies a file or folder at each run",
+        most = MOST_INPUT >> 10
+    )]
     Inputs(usize),
     /// It does not do the same again, and it is not known why.
     #[error("what was recorded does not pass when it is run again:\n{0}")]
@@ -105,15 +119,6 @@ pub enum RecordError {
     Interrupted,
 }
 
-/// One run.
-struct Take {
-    end: End,
-    stdout: String,
-    stderr: String,
-    after: Tree,
-    facts: Facts,
-}
-
 /// Records a command, and gives the scenario's text. Says meanwhile what it does.
 ///
 /// # Errors
@@ -121,40 +126,56 @@ struct Take {
 pub fn record(options: &Options, say: &dyn Fn(&str)) -> Result<String, RecordError> {
     let _kept = scratch::keep();
     let before = Tree::read(&options.folder)?;
+    let named = named(options, &before)?;
     let words = words(options)?;
-    let mut takes = Vec::new();
     let mut left_out = Vec::new();
-    for nth in 1..options.runs.max(2) {
-        say(&format!("run {nth}"));
-        takes.push(take(options, &words, &before, nth, false)?);
+    say("run 1");
+    let first = take(options, &words, &before, 1, Way::Plain)?;
+    if let End::TimedOut(after) = first.end {
+        return Err(RecordError::TimedOut(after));
     }
-    let Some(first) = takes.first() else { return Err(RecordError::Interrupted) };
-    for other in &takes {
-        if let End::TimedOut(after) = other.end {
-            return Err(RecordError::TimedOut(after));
-        }
-        if other.end != first.end {
-            return Err(RecordError::Ends { one: shown(first.end), two: shown(other.end) });
-        }
-    }
-    say("a run with another clock and another host name");
-    match take(options, &words, &before, options.runs, true) {
-        Ok(varied) if varied.end == first.end => {
-            let differs = takes.iter().all(|take| take.stdout == first.stdout && take.stderr == first.stderr)
-                && (varied.stdout != first.stdout || varied.stderr != first.stderr);
-            if differs {
-                left_out
-                    .push("what it writes of the time or of the host's name: it stands as `[..]`".to_owned());
+    let took = first.took;
+    let mut takes = vec![first];
+    for nth in 2..=options.runs.max(LEAST_RUNS) {
+        let way = match nth {
+            2 => Way::Bare { before: took },
+            nth if nth < options.runs.max(LEAST_RUNS) => Way::Plain,
+            _ => Way::Elsewhere,
+        };
+        say(&format!("run {nth}{}", way.says()));
+        let other = take(options, &words, &before, nth, way);
+        let Some(first) = takes.first() else { return Err(RecordError::Interrupted) };
+        match other {
+            Ok(other) if other.end == first.end => {
+                let same = |take: &Take| take.stdout == first.stdout && take.stderr == first.stderr;
+                if way == Way::Elsewhere && takes.iter().all(same) && !same(&other) {
+                    let what = "what it writes of the time or of the host's name: it stands as `[..]`";
+                    left_out.push(what.to_owned());
+                }
+                takes.push(other);
             }
-            takes.push(varied);
+            Ok(other) => match (way.names(), other.end) {
+                (Some(name), end) => left_out.push(format!("{name}: there it ended by {}", shown(end))),
+                (None, End::TimedOut(after)) => return Err(RecordError::TimedOut(after)),
+                (None, end) => return Err(RecordError::Ends { one: shown(first.end), two: shown(end) }),
+            },
+            Err(RecordError::Run(error)) if way.names().is_some() => {
+                left_out.push(format!("{}: {error}", way.names().unwrap_or_default()));
+            }
+            Err(error) => return Err(error),
         }
-        Ok(varied) => left_out
-            .push(format!("another time or another host name: there it ended by {}", shown(varied.end))),
-        Err(RecordError::Run(error)) => left_out.push(format!("another time or another host name: {error}")),
-        Err(error) => return Err(error),
     }
-    let draft = draft(options, words, &before, &takes, left_out)?;
+    let draft = draft(options, words, &before, &takes, named, left_out)?;
     steady::settle(draft, &before, say)
+}
+
+/// What the user names to be copied anew, relative to the folder.
+fn named(options: &Options, before: &Tree) -> Result<BTreeSet<PathBuf>, RecordError> {
+    let inside = |path: &PathBuf| {
+        let inside = live::inside(path, &options.folder).filter(|path| before.0.contains_key(path));
+        inside.ok_or_else(|| RecordError::NotInside(path.clone()))
+    };
+    options.live.iter().map(inside).collect()
 }
 
 /// The command's words as a scenario writes them.
@@ -183,77 +204,6 @@ fn relocated(text: &str, folder: &Path) -> String {
     out + rest
 }
 
-fn take(
-    options: &Options,
-    words: &[String],
-    before: &Tree,
-    nth: u32,
-    varied: bool,
-) -> Result<Take, RecordError> {
-    if crate::interrupt::is_ending() {
-        return Err(RecordError::Interrupted);
-    }
-    let work = Scratch::make(&format!("record {nth}")).map_err(RecordError::Scratch)?;
-    // The folder above shows how many there are, to whoever lists it.
-    let beside = || Scratch::make("record beside").map_err(RecordError::Scratch);
-    let _beside = if varied { Some((beside()?, beside()?)) } else { None };
-    before.write(work.path(), &options.folder)?;
-    let mut policy = PolicySpec::default().compile(work.path());
-    policy.fs.read = vec!["/".into()];
-    policy.fs.write.extend(options.write.iter().cloned());
-    policy.limits.timeout = Some(options.timeout);
-    for (name, value) in &env(options) {
-        policy.env.insert(name.into(), Template(value.clone()).expand(work.path()));
-    }
-    policy.observe = Observe {
-        calls: seen::observed().collect(),
-        denials: true,
-        processes: true,
-        in_passing: false,
-        readings: false,
-    };
-    if varied {
-        let start = Timestamp { seconds: 1_931_000_000, nanoseconds: 0 };
-        policy.clock = Some(Clock { start, mode: ClockMode::Offset });
-        policy.hostname = Some("another-host".to_owned());
-    }
-    let argv: Vec<OsString> = words.iter().map(|word| Word(word.clone()).expand(work.path())).collect();
-    let Some((program, args)) = argv.split_first() else {
-        return Err(RecordError::NotText(OsString::new()));
-    };
-    let stdin = options.stdin.as_ref().map_or(Stdin::Null, |text| Stdin::Bytes(text.clone().into_bytes()));
-    let command = Command::new(program).args(args).cwd(work.path()).stdin(stdin);
-    let log = Memory::default();
-    let outcome = Kernel.run(policy, command, Vec::new(), log.clone())?;
-    if outcome.end == End::Cancelled {
-        return Err(RecordError::Interrupted);
-    }
-    let text = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes);
-        work.path().to_str().map_or_else(|| text.to_string(), |work| text.replace(work, "[WORK]"))
-    };
-    let mut after = Tree::read(work.path())?;
-    // As the scenario will compare them.
-    for entry in after.0.values_mut() {
-        if let Entry::Symlink(target) = entry {
-            *target = tree::moved(target, work.path(), &options.folder);
-        }
-    }
-    Ok(Take {
-        end: outcome.end,
-        stdout: text(&outcome.stdout),
-        stderr: text(&outcome.stderr),
-        after,
-        facts: Facts::of(&log.drain(), work.path()),
-    })
-}
-
-/// Its variables as a scenario writes them.
-fn env(options: &Options) -> BTreeMap<String, String> {
-    let template = |value: &String| relocated(&value.replace('$', "$$"), &options.folder);
-    options.env.iter().map(|(name, value)| (name.clone(), template(value))).collect()
-}
-
 fn shown(end: End) -> String {
     match end {
         End::Exit(Exit::Code(code)) => code.to_string(),
@@ -280,6 +230,7 @@ fn together(takes: &[Take]) -> Together {
         facts.listed.extend(of.listed.iter().cloned());
         facts.connects.extend(of.connects.iter().cloned());
         facts.programs.extend(of.programs.iter().cloned());
+        facts.executed.extend(of.executed.iter().cloned());
     }
     let in_each = |of: fn(&Facts) -> &BTreeSet<Denial>| {
         let all: BTreeSet<_> = takes.iter().flat_map(|take| of(&take.facts)).cloned().collect();
@@ -299,13 +250,27 @@ fn draft(
     words: Vec<String>,
     before: &Tree,
     takes: &[Take],
+    named: BTreeSet<PathBuf>,
     mut left_out: Vec<String>,
 ) -> Result<Draft, RecordError> {
-    let Together { facts, denied_alike } = together(takes);
+    let Together { mut facts, denied_alike } = together(takes);
+    // What is named is there, whether or not it was used.
+    facts.touched.extend(named.iter().cloned());
+    facts.used.extend(named.iter().cloned());
+    let plain: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let programs = live::programs(&plain, &facts.executed, &facts.used, before, &options.folder);
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let mut write = grants::write(&facts.writes, home.as_deref());
     write.insert(0, "$WORK".to_owned());
-    let (left, more) = left(before, takes);
+    let given = |text: &str| given(text, options, &facts, before);
+    let mut times = false;
+    let mut pattern = |texts: &[&str]| {
+        let written: Vec<_> = takes.iter().zip(texts).map(|(take, text)| take.written(text)).collect();
+        let found = vary::pattern(&written, &given)?;
+        times |= found.times;
+        Some(found.wanted)
+    };
+    let (left, more) = left(before, takes, &mut pattern);
     left_out.extend(more);
     if !denied_alike {
         left_out.push("denials that were not the same in each run".to_owned());
@@ -317,10 +282,12 @@ fn draft(
     if facts.reads.contains(Path::new("/dev/tty")) {
         left_out.push("what is typed: it opens the terminal, which a scenario has not".to_owned());
     }
-    let stream = |of: fn(&Take) -> &String| {
-        vary::pattern(&takes.iter().map(|take| of(take).clone()).collect::<Vec<_>>())
-    };
+    let mut stream =
+        |of: fn(&Take) -> &String| pattern(&takes.iter().map(|take| of(take).as_str()).collect::<Vec<_>>());
     let streams = (stream(|take| &take.stdout), stream(|take| &take.stderr));
+    if times {
+        left_out.push("how long things took: digits before a unit of time stand as `[..]`".to_owned());
+    }
     for (name, wanted) in [("stdout", &streams.0), ("stderr", &streams.1)] {
         if wanted.is_none() {
             left_out.push(format!("what it writes to {name}: it is no text"));
@@ -344,16 +311,17 @@ fn draft(
             denial.call, denial.errno, denial.by
         )
     });
+    let files = steady::inputs(before, &facts);
     let inputs = |path: &&String| {
         let plain = path.trim_start_matches("$WORK/").trim_start_matches("./");
-        before.0.contains_key(Path::new(plain))
+        files.contains_key(Path::new(plain))
     };
     let opens = facts.opened.iter().filter(inputs).take(MOST_OPENS);
-    let opens =
-        opens.map(|path| format!("{{ call: family(open), path: {}, verdict: allow }}", yaml::scalar(path)));
-    let command = options.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let opens = opens
+        .map(|path| format!("{{ call: family(open), path: {}, verdict: allow }}", yaml::scalar(path)))
+        .collect();
+    let command = plain.join(" ");
     let command: String = command.chars().map(|c| if c.is_control() { ' ' } else { c }).take(100).collect();
-    let files = steady::inputs(before, &facts);
     Ok(Draft {
         head: vec![
             format!("Recorded from: {command}"),
@@ -373,7 +341,9 @@ fn draft(
         env: env(options),
         files,
         used: facts.used.clone(),
+        live: programs.into_iter().chain(named).collect(),
         from: options.folder.clone(),
+        saved_in: options.saved_in.clone(),
         stdin: options.stdin.clone(),
         ran,
         exit: takes.first().map_or_else(String::new, |take| shown(take.end)),
@@ -382,15 +352,33 @@ fn draft(
         left,
         never_connects: facts.connects.is_empty(),
         sees: denials.chain(connects).collect(),
-        opens: opens.collect(),
+        opens,
         exhaustive: denied_alike,
         timeout: options.timeout,
         left_out,
     })
 }
 
+/// Whether a text stands in what the command was given, and so comes from there.
+fn given(text: &str, options: &Options, facts: &Facts, before: &Tree) -> bool {
+    let has = |from: &str| from.contains(text);
+    let files = facts.used.iter().any(|path| match before.0.get(path) {
+        Some(Entry::File { bytes, .. }) => std::str::from_utf8(bytes).is_ok_and(has),
+        _ => false,
+    });
+    let words = options.command.iter().any(|word| word.to_str().is_some_and(has));
+    files
+        || words
+        || options.stdin.as_deref().is_some_and(has)
+        || options.env.values().any(|value| has(value))
+}
+
 /// What every run made, changed and removed in the work folder; and what is to be said of the rest.
-fn left(before: &Tree, takes: &[Take]) -> (BTreeMap<String, Left>, Vec<String>) {
+fn left(
+    before: &Tree,
+    takes: &[Take],
+    pattern: &mut dyn FnMut(&[&str]) -> Option<vary::Wanted>,
+) -> (BTreeMap<String, Left>, Vec<String>) {
     let changes: Vec<_> = takes.iter().map(|take| before.changes(&take.after)).collect();
     let (mut left, mut left_out) = (BTreeMap::new(), Vec::new());
     let all: BTreeSet<&Path> = changes.iter().flat_map(|of| of.keys().copied()).collect();
@@ -408,7 +396,10 @@ fn left(before: &Tree, takes: &[Take]) -> (BTreeMap<String, Left>, Vec<String>) 
         let texts: Option<Vec<String>> = of.iter().map(|entry| text(*entry)).collect();
         let wanted = match (texts, of.iter().all(Option::is_none)) {
             (_, true) => Left::Absent,
-            (Some(texts), _) => vary::pattern(&texts).map_or(Left::Present, Left::Text),
+            (Some(texts), _) => {
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                pattern(&texts).map_or(Left::Present, Left::Text)
+            }
             (None, _) if of.iter().all(Option::is_some) => Left::Present,
             _ => {
                 more += 1;

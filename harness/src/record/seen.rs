@@ -44,6 +44,8 @@ pub(super) struct Facts {
     pub(super) listed: BTreeSet<PathBuf>,
     /// Those among them that were opened, and existed.
     pub(super) used: BTreeSet<PathBuf>,
+    /// Those among them that were executed.
+    pub(super) executed: BTreeSet<PathBuf>,
     /// Files among them that were opened for reading, each as the guest wrote it.
     pub(super) opened: BTreeSet<String>,
     pub(super) denials: BTreeSet<Denial>,
@@ -51,6 +53,8 @@ pub(super) struct Facts {
     pub(super) connects: BTreeSet<String>,
     /// Programs that the command itself started, as it wrote them.
     pub(super) programs: BTreeSet<PathBuf>,
+    /// The guests, as the host numbers them.
+    pub(super) pids: BTreeSet<u32>,
 }
 
 impl Facts {
@@ -59,7 +63,13 @@ impl Facts {
         for event in events {
             match &event.body {
                 Body::Verdict(verdict) => facts.add(verdict, work),
-                Body::Exec { exe, .. } => facts.used(&path(exe), work),
+                Body::Exec { exe, .. } => {
+                    facts.used(&path(exe), work);
+                    facts.executed.extend(inside(&path(exe), work));
+                }
+                Body::Start { pid, .. } => {
+                    facts.pids.insert(*pid);
+                }
                 _ => {}
             }
         }
@@ -98,6 +108,10 @@ impl Facts {
             self.connects.extend(address);
         }
         let from_command = verdict.place.as_ref().is_some_and(|place| place.steps().len() == 2);
+        if is(&family::EXEC) && verdict.result.is_none_or(|result| result >= 0) {
+            // Of a script the interpreter is what runs.
+            self.executed.extend(named.iter().filter_map(|named| inside(named, work)));
+        }
         if is(&family::EXEC) && from_command {
             self.programs.extend(named.iter().filter(|path| path.is_file()).cloned());
         }

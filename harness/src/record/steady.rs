@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::draft::{Draft, Left};
+use super::draft::{Draft, Left, Reach};
 use super::seen::Facts;
 use super::tree::{Entry, Tree};
 use super::{MOST_INPUT, RecordError};
@@ -28,8 +28,11 @@ pub(super) fn inputs(before: &Tree, facts: &Facts) -> BTreeMap<PathBuf, Entry> {
         let inside = before.0.keys().filter(|path| path.parent() == Some(folder));
         wanted.extend(inside.cloned());
     }
+    // What Python keeps of a module it makes anew.
+    let is_cache = |path: &Path| path.components().any(|part| part.as_os_str() == "__pycache__");
     wanted
         .into_iter()
+        .filter(|path| !is_cache(path) || facts.listed.iter().any(|folder| is_cache(folder)))
         .filter_map(|path| before.0.get_key_value(&path))
         .map(|(path, entry)| (path.clone(), entry.clone()))
         .collect()
@@ -48,15 +51,15 @@ pub(super) fn settle(mut draft: Draft, before: &Tree, say: &dyn Fn(&str)) -> Res
         // Once more, so that no chance made it pass.
         failed = passes(&draft)?.err();
         if failed.is_none() {
-            return Ok(draft.render());
+            return Ok(draft.render(Reach::Saved));
         }
     }
     Err(RecordError::NotSteady(failed.unwrap_or_default()))
 }
 
 fn fits(draft: &Draft) -> Result<(), RecordError> {
-    let sizes = draft.files.values().map(|entry| match entry {
-        Entry::File { bytes, .. } => bytes.len(),
+    let sizes = draft.files.iter().map(|(path, entry)| match entry {
+        Entry::File { bytes, .. } if !draft.is_copied(path, entry) => bytes.len(),
         _ => 0,
     });
     let size: usize = sizes.sum();
@@ -70,7 +73,7 @@ fn passes(draft: &Draft) -> Result<Result<(), String>, RecordError> {
     }
     let folder = Scratch::make("record scenario").map_err(RecordError::Scratch)?;
     let file = folder.path().join("recorded.yaml");
-    std::fs::write(&file, draft.render()).map_err(RecordError::Scratch)?;
+    std::fs::write(&file, draft.render(Reach::Anywhere)).map_err(RecordError::Scratch)?;
     let scenarios = match scenario::load(folder.path(), &file) {
         Ok(scenarios) => scenarios,
         Err(diagnostics) => return Ok(Err(report::render(&diagnostics, false))),

@@ -1,5 +1,13 @@
-//! What several runs wrote, as one pattern that all of them match.
+//! What several runs wrote, as one pattern that all of them match; and, of what was the same by chance, what the next one
+//! may well write otherwise.
 #![forbid(unsafe_code)]
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use crate::matcher;
 
 /// Texts of more lines are shown by their ends.
 const MOST_LINES: usize = 60;
@@ -18,8 +26,105 @@ pub(super) enum Wanted {
     Unordered(Vec<String>),
 }
 
-/// One pattern for all; `None`: it is no text that a file could show.
-pub(super) fn pattern(texts: &[String]) -> Option<Wanted> {
+/// What one run wrote.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written<'a> {
+    pub(super) text: &'a str,
+    /// The numbers of the guests, where they see the host's.
+    pub(super) pids: Option<&'a BTreeSet<u32>>,
+}
+
+/// A pattern, and what is to be said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    pub(super) wanted: Wanted,
+    /// Whether digits before a unit of time were left open.
+    pub(super) times: bool,
+}
+
+/// One pattern for all; `None`: it is no text that a file could show. `given`: what the command was given, so that a time in it
+/// was not measured.
+pub(super) fn pattern(written: &[Written<'_>], given: &dyn Fn(&str) -> bool) -> Option<Pattern> {
+    let raw: Vec<String> = written.iter().map(|written| written.text.to_owned()).collect();
+    let plain: Vec<String> = raw.iter().map(|text| matcher::escaped(text)).collect();
+    let numbered = numbered(&plain, written);
+    let mut times = false;
+    let timed: Vec<String> = numbered.iter().map(|text| without_times(text, given, &mut times)).collect();
+    // What stands for more, and is to stand for itself, is said as it is, if that is all.
+    let same = raw.iter().all(|text| Some(text) == raw.first());
+    let wanted = match raw.first() {
+        Some(text) if same && timed == plain && plain != raw && text.lines().count() <= MOST_LINES => {
+            varied(&raw).map(|_| Wanted::Equals(text.clone()))
+        }
+        _ => varied(&timed),
+    };
+    wanted.map(|wanted| Pattern { wanted, times })
+}
+
+/// With `[PID]` for the numbers of guests: for words that are one in the run that shows the host's numbers, and are another
+/// number in others.
+fn numbered(texts: &[String], written: &[Written<'_>]) -> Vec<String> {
+    let words: Vec<Vec<&str>> = texts.iter().map(|text| words(text)).collect();
+    let aligned = words.iter().all(|of| of.len() == words.first().map_or(0, Vec::len));
+    if !aligned {
+        return texts.to_vec();
+    }
+    let at = |run: usize, nth: usize| words.get(run).and_then(|of| of.get(nth)).copied().unwrap_or_default();
+    let is_pid = |nth: usize| {
+        let numbers = (0..texts.len()).all(|run| at(run, nth).parse::<u32>().is_ok());
+        let differs = (0..texts.len()).any(|run| at(run, nth) != at(0, nth));
+        let known = |(run, written): (usize, &Written<'_>)| {
+            let number = at(run, nth).parse::<u32>();
+            written.pids.is_some_and(|pids| number.is_ok_and(|number| pids.contains(&number)))
+        };
+        numbers && differs && written.iter().enumerate().any(known)
+    };
+    let pids: HashSet<usize> = (0..words.first().map_or(0, Vec::len)).filter(|nth| is_pid(*nth)).collect();
+    let put = |of: &Vec<&str>| {
+        let each = of.iter().enumerate();
+        each.map(|(nth, word)| if pids.contains(&nth) { "[PID]" } else { *word }).collect()
+    };
+    words.iter().map(put).collect()
+}
+
+/// Numbers and names, and what stands between them.
+fn words(text: &str) -> Vec<&str> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        let end = rest.find(|c| word(c) != word(first)).unwrap_or(rest.len());
+        let (head, tail) = rest.split_at(end);
+        out.push(head);
+        rest = tail;
+    }
+    out
+}
+
+/// A number before a unit of time, that is no part of a name, a date or a path.
+static A_TIME: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let number = r"(?:[0-9]+h ?)?(?:[0-9]+m ?)?[0-9]+(?:[.,][0-9]+)?";
+    let unit = r"(?:ns|us|µs|μs|ms|s|sec|secs|seconds?|msec|msecs|milliseconds?|microseconds?|nanoseconds?)";
+    Regex::new(&format!(r"(?m)(^|[^0-9A-Za-z_./:\-])({number})( ?)({unit})\b")).ok()
+});
+
+/// With `[..]` for what a clock may have measured.
+fn without_times(text: &str, given: &dyn Fn(&str) -> bool, found: &mut bool) -> String {
+    let Some(time) = &*A_TIME else { return text.to_owned() };
+    let put = |parts: &Captures<'_>| {
+        let part = |nth: usize| parts.get(nth).map_or("", |part| part.as_str());
+        let (before, number, space, unit) = (part(1), part(2), part(3), part(4));
+        if given(&format!("{number}{space}{unit}")) {
+            return part(0).to_owned();
+        }
+        *found = true;
+        format!("{before}[..]{space}{unit}")
+    };
+    time.replace_all(text, put).into_owned()
+}
+
+/// One pattern for what has gaps already.
+fn varied(texts: &[String]) -> Option<Wanted> {
     let (first, rest) = texts.split_first()?;
     let odd = |c: char| c == '\u{fffd}' || c.is_control() && !matches!(c, '\n' | '\t' | '\r' | '\u{1b}');
     if texts.iter().any(|text| text.contains(odd)) {
@@ -33,12 +138,7 @@ pub(super) fn pattern(texts: &[String]) -> Option<Wanted> {
         if lines.len() > MOST_LINES {
             return Some(Wanted::Whole(ends(&lines)));
         }
-        let stands_for_more = lines.iter().any(|line| line.contains("[..]") || line.trim() == "...");
-        return Some(if stands_for_more {
-            Wanted::Equals(first.clone())
-        } else {
-            Wanted::Whole(first.clone())
-        });
+        return Some(Wanted::Whole(first.clone()));
     }
     let mut lines: Vec<String> = first.lines().map(str::to_owned).collect();
     for text in rest {
@@ -116,7 +216,8 @@ mod tests {
     use super::*;
 
     fn of(texts: &[&str]) -> Option<Wanted> {
-        pattern(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        let written: Vec<_> = texts.iter().map(|text| Written { text, pids: None }).collect();
+        pattern(&written, &|_| true).map(|pattern| pattern.wanted)
     }
 
     fn whole(text: &str) -> Option<Wanted> {
@@ -134,6 +235,43 @@ mod tests {
         assert_eq!(of(&["a\nb\n", "b\na\n"]), Some(Wanted::Unordered(vec!["a".into(), "b".into()])));
         assert_eq!(of(&["a [..]\n", "a [..]\n"]), Some(Wanted::Equals("a [..]\n".into())));
         assert_eq!(of(&["a\0", "a\0"]), None);
+    }
+
+    #[test]
+    fn a_guest_s_number_has_a_name() {
+        let pids = BTreeSet::from([4711, 4712]);
+        let of = |one: &str, two: &str| {
+            let written = [Written { text: one, pids: None }, Written { text: two, pids: Some(&pids) }];
+            pattern(&written, &|_| false).map(|pattern| pattern.wanted)
+        };
+        assert_eq!(of("2\n", "4711\n"), whole("[PID]\n"));
+        assert_eq!(of("2 of 2: p2.\n", "4712 of 2: p2.\n"), whole("[PID] of 2: p2.\n"));
+        // The same in both, or no guest's: nothing is known of it.
+        assert_eq!(of("4711\n", "4711\n"), whole("4711\n"));
+        assert_eq!(of("a 2\n", "a 99\n"), whole("a [..]\n"));
+        // What is written as a name is no name.
+        assert_eq!(of("[PID] 2\n", "[PID] 4711\n"), whole("\\[PID] [PID]\n"));
+    }
+
+    #[test]
+    fn what_a_clock_measured_is_left_open() {
+        let of = |text: &str| {
+            let text = format!("{text}\n");
+            let written = [Written { text: &text, pids: None }; 2];
+            let pattern = pattern(&written, &|given| given == "5 s").unwrap();
+            (pattern.wanted, pattern.times)
+        };
+        for (text, wanted) in [
+            ("after 0 ms: x", "after [..] ms: x"),
+            ("(12ms) 1.5s, 3 seconds 0,2 µs", "([..]ms) [..]s, [..] seconds [..] µs"),
+            ("took 1m12.5s", "took [..]s"),
+            ("time=0.04 ms", "time=[..] ms"),
+        ] {
+            assert_eq!(of(text), (Wanted::Whole(format!("{wanted}\n")), true), "{text}");
+        }
+        for same in ["5 s", "a1s 10 sheets v1.2s 3 m", "2 files", "12:30:01s /1s"] {
+            assert_eq!(of(same), (Wanted::Whole(format!("{same}\n")), false), "{same}");
+        }
     }
 
     #[test]

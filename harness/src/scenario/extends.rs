@@ -26,14 +26,25 @@ const MAX_PARTS: usize = 100;
 const MAX_WEIGHT: usize = 64 << 20;
 
 /// The folder whose files the scenarios beneath `root` may name: their project's, which is the nearest folder above them
-/// with a `.git` or a `Cargo.lock`, or else `root` itself. It is the same whether a scenario is run alone or with others.
+/// with a `.git` or a `Cargo.lock`; or else the one that a folder called `scenarios` lies in, which holds what these test; or
+/// else `root` itself. It is the same whether a scenario is run alone or with others.
 pub(super) fn project(root: &Path) -> PathBuf {
     // Above `x.yaml` stands nothing by its text; and beneath nothing lies everything.
     let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
     let whole = || std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     let root = root.canonicalize().unwrap_or_else(|_| whole());
     let marked = |folder: &&Path| [".git", "Cargo.lock"].iter().any(|mark| folder.join(mark).exists());
-    root.ancestors().find(marked).unwrap_or(&root).to_owned()
+    let scenarios = |folder: &&Path| folder.file_name().is_some_and(|name| name == "scenarios");
+    // Never the root of all.
+    let above = |folder: &Path| folder.parent().filter(|above| above.parent().is_some()).map(Path::to_owned);
+    let found = root.ancestors().find(marked).map(Path::to_owned);
+    found.or_else(|| root.ancestors().find(scenarios).and_then(above)).unwrap_or(root)
+}
+
+/// Whether a scenario whose file lies in this folder may name the path without more ado.
+pub(crate) fn is_in_project(folder: &Path, path: &Path) -> bool {
+    let leads = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    leads.starts_with(project(folder))
 }
 
 /// Why a file that is named can't be used.
@@ -273,6 +284,12 @@ mod tests {
         let root = folder.path().canonicalize().unwrap();
         std::fs::create_dir_all(root.join("tests/scenarios/deep")).unwrap();
         assert_eq!(project(&root.join("tests")), root.join("tests"));
+        // What `scenarios` lies in is what they test.
+        for part in ["tests/scenarios", "tests/scenarios/deep"] {
+            assert_eq!(project(&root.join(part)), root.join("tests"));
+        }
+        assert_eq!(project(Path::new("/scenarios")), Path::new("/scenarios"));
+        assert!(project(Path::new("")).is_absolute());
         std::fs::write(root.join("Cargo.lock"), "").unwrap();
         for part in ["tests", "tests/scenarios", "tests/scenarios/deep"] {
             assert_eq!(project(&root.join(part)), root);

@@ -31,6 +31,7 @@ pub mod turn;
 
 pub use action::Action;
 pub(crate) use document::schema as scenario_schema;
+pub(crate) use extends::is_in_project;
 pub(crate) use fault::nearest;
 pub use load::{discover, load, load_named};
 pub use model::{Scenario, TestName};
