@@ -148,6 +148,14 @@ pub const ENVELOPE: &[Source] = &[
         "clock/a-sleep-takes-no-time-while-nobody-can-run.yaml",
     ),
     held(
+        "how long a timer still runs",
+        Hold::Emulated,
+        "clock",
+        "by the virtual clock, and of a timer that the processor's time runs for by the virtual one of that: whether such a \
+         timer has expired is what the kernel counts",
+        "clock/how-long-a-timer-still-runs.yaml",
+    ),
+    held(
         "the order of folders",
         Hold::Emulated,
         "directories",
@@ -229,8 +237,10 @@ pub const ENVELOPE: &[Source] = &[
          nobody else's clock is moved",
     ),
     loose(
-        "a periodic timer's descriptor that is closed while it is set",
-        "nobody sees it closed: its process's clock goes on in real time, and no sleep is cut short any more",
+        "a timer's descriptor that is closed while it is set, or used by more than who set it",
+        "nobody sees it closed: a periodic one moves its process's clock on in real time until a guest sleeps and nobody can run, \
+         when it is looked for; by another number of the descriptor, or to another process, how long it still runs is told by \
+         the real time",
     ),
     named(
         "rdrand, rdseed",
