@@ -90,6 +90,7 @@ families! {
     CHDIR "chdir": "changes the current folder", [chdir, fchdir];
     CHROOT "chroot": "changes the root folder", [chroot];
     STATFS "statfs": "reads a file system's state", [statfs, fstatfs];
+    USTAT "ustat": "reads the state of a file system that is named by its device", [ustat];
     INOTIFY "inotify": "watches a file", [inotify_add_watch];
     FANOTIFY "fanotify": "watches files and decides on their use", [fanotify_init, fanotify_mark];
     READ "read": "reads from a descriptor, among what else the call may do", [
@@ -209,6 +210,8 @@ families! {
         [sched_setparam, sched_setscheduler, sched_setattr];
     SCHEDULE_GET "schedule_get": "asks by which policy a thread runs",
         [sched_getparam, sched_getscheduler, sched_getattr];
+    SCHEDULE_INTERVAL "schedule_interval": "asks how long a thread may run before others of its kind",
+        [sched_rr_get_interval];
     SETPRIORITY "setpriority": "changes the priority of a process, a group or all of a user's", [setpriority];
     IOPRIO "ioprio": "changes the I/O priority of a thread, a group or all of a user's", [ioprio_set];
     PERSONALITY "personality": "changes how programs are laid out and run", [personality];
@@ -250,7 +253,7 @@ mod tests {
         msync mincore madvise pause shutdown getsockname getpeername setsockopt getsockopt exit \
         flock fsync fdatasync getrlimit getuid getgid setuid setgid geteuid getegid setpgid getpgrp setsid \
         setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid setfsuid setfsgid capget \
-        capset rt_sigpending rt_sigsuspend sigaltstack ustat sysfs sched_get_priority_max \
+        capset rt_sigpending rt_sigsuspend sigaltstack sysfs sched_get_priority_max \
         sched_get_priority_min mlock munlock mlockall munlockall arch_prctl sync readahead set_thread_area \
         io_setup io_destroy io_cancel get_thread_area epoll_create set_tid_address fadvise64 \
         timer_getoverrun exit_group epoll_ctl get_mempolicy mq_notify mq_getsetattr inotify_init \
