@@ -57,3 +57,46 @@ fn a_lower_hard_limit_is_told() {
     let told = seen.starts_with("600\n") && report.contains("hard limit NOFILE is 600, lower than 1024");
     assert!(raised || told, "{seen}\n{report}");
 }
+
+/// What a thread has from its maker, as a program that says it.
+const OF_A_THREAD: &str = "
+import ctypes
+call = ctypes.CDLL(None, use_errno=True).syscall
+mode = ctypes.c_int(-1)
+call(239, ctypes.byref(mode), None, 0, None, 0)
+print('ioprio', call(252, 1, 0), 'memory policy', mode.value, 'memory failure', call(157, 34, 0, 0, 0, 0))
+";
+
+/// Gives the thread an I/O priority, a memory policy and a way to end when memory fails, says what it has, and executes the
+/// rest.
+const OTHER_THREAD: &str = "
+import ctypes, os, sys
+call = ctypes.CDLL(None, use_errno=True).syscall
+node = ctypes.c_ulong(1)
+call(251, 1, 0, 3 << 13)
+call(238, 1, ctypes.byref(node), 64)
+call(157, 33, 1, 1, 0, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn a_callers_thread_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |command: &[&str]| {
+        let output = Command::new("python3")
+            .args(["-Sc", OTHER_THREAD])
+            .args(command)
+            .args(["python3", "-Sc", OF_A_THREAD])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let without = run(&["env"]);
+    assert!(without.starts_with("ioprio 24576 ") && without.ends_with("memory failure 1\n"), "{without}");
+    let assize = env!("CARGO_BIN_EXE_assize");
+    for how in [&[assize, "exec", "--"][..], &[assize, "exec", "--deterministic", "--"]] {
+        assert_eq!(run(how), "ioprio 0 memory policy 0 memory failure 2\n", "{how:?}");
+    }
+}

@@ -15,9 +15,9 @@ impl Capability for Addresses {
     const NAME: &'static str = "addresses";
     const STAGE: Stage = Stage::Account;
     const PROMISE: &'static str = "Programs, libraries, heap, stack and vDSO lie at the same addresses in every run, and no \
-        personality(2) is inherited from the caller. The stack lies where the lengths of arguments and environment put it, \
-        the length of the work folder's path among them; and everything below it where the limit of the stack does, \
-        which `environment` fixes.";
+        personality(2) is inherited from the caller. The stack begins where the lengths of arguments and environment put it, \
+        the length of the work folder's path among them: it is the same in runs whose strings are as long. Everything below it \
+        lies where the limit of the stack puts it, which `environment` fixes.";
     const RULES: &'static [Rule<Self>] = &[];
 
     fn start(policy: &Policy) -> Result<Option<Self>, StartError> {

@@ -136,7 +136,7 @@ pub const ENVELOPE: &[Source] = &[
         "when a process began and how long it has run, in /proc/PID/stat and schedstat",
         Hold::Emulated,
         "clock",
-        "as its own time has it; faults and the processor it ran on are none and the first",
+        "as its own time has it; faults and the processor it ran on are none and the first, and its priority is an ordinary one",
         "clock/a-process-began-when-the-guests-time-says.yaml",
     ),
     held(
@@ -146,6 +146,14 @@ pub const ENVELOPE: &[Source] = &[
         "they end by the virtual clock; a sleep takes no time while nobody can run and no timer is set; a wait that a \
          signal from outside ends has taken as long as it really did",
         "clock/a-sleep-takes-no-time-while-nobody-can-run.yaml",
+    ),
+    held(
+        "how long a timer still runs",
+        Hold::Emulated,
+        "clock",
+        "by the virtual clock, and of a timer that the processor's time runs for by the virtual one of that: whether such a \
+         timer has expired is what the kernel counts",
+        "clock/how-long-a-timer-still-runs.yaml",
     ),
     held(
         "the order of folders",
@@ -158,7 +166,8 @@ pub const ENVELOPE: &[Source] = &[
         "numbers of files and devices, sizes of folders, blocks, free room",
         Hold::Emulated,
         "metadata",
-        "numbered by first sight; sizes of no file system; constant free room",
+        "numbered by first sight; sizes of no file system; constant free room, and no ustat; links of /proc/PID/fd have the same \
+         numbers",
         "metadata/numbers-are-given-by-first-sight.yaml",
     ),
     held(
@@ -176,17 +185,25 @@ pub const ENVELOPE: &[Source] = &[
         "machine/a-guest-sees-the-machine-that-the-policy-gives.yaml",
     ),
     held(
+        "processors, nodes and switches in /proc/PID/status",
+        Hold::Emulated,
+        "machine",
+        "the policy's processors, or what was chosen of them, one node, and no switch",
+        "machine/what-a-process-says-of-its-processors.yaml",
+    ),
+    held(
         "addresses of programs, libraries, heap and stack",
         Hold::Controlled,
         "addresses",
-        "no randomised layout; the stack's strings have one length",
+        "no randomised layout; where the stack begins depends on the lengths of arguments and environment, and so on that of the work \
+         folder's path, which may differ from host to host",
         "addresses/programs-lie-at-the-same-addresses.yaml",
     ),
     held(
         "resource limits, niceness",
         Hold::Controlled,
         "environment",
-        "the same whoever runs it",
+        "the same whoever runs it; every guest starts without the caller's I/O priority, memory policy, timer slack and PR_MCE_KILL",
         "environment/limits-are-the-same-for-every-caller.yaml",
     ),
     held(
@@ -229,8 +246,10 @@ pub const ENVELOPE: &[Source] = &[
          nobody else's clock is moved",
     ),
     loose(
-        "a periodic timer's descriptor that is closed while it is set",
-        "nobody sees it closed: its process's clock goes on in real time, and no sleep is cut short any more",
+        "a timer's descriptor that is closed while it is set, or used by more than who set it",
+        "nobody sees it closed: a periodic one moves its process's clock on in real time until a guest sleeps and nobody can run, \
+         when it is looked for; by another number of the descriptor, or to another process, how long it still runs is told by \
+         the real time",
     ),
     named(
         "rdrand, rdseed",
@@ -241,14 +260,54 @@ pub const ENVELOPE: &[Source] = &[
         "instructions of the processor; Linux can trap the first on some processors alone; the report names the programs \
          that have them",
     ),
-    loose("/proc/self/maps and mountinfo", "numbers of files, devices and mounts there are the host's"),
     loose(
-        "/proc/PID/sched, status, statm, smaps, io",
-        "switches between processes, memory in use, and what was read and written are what the kernel counts",
+        "/proc/PID/maps, mountinfo, fdinfo and ns",
+        "numbers of files, devices, mounts, pipes and namespaces there are the host's, and a timer's remaining time is real",
+    ),
+    loose(
+        "/proc/PID/sched, statm, smaps, io, numa_maps, and what status says of memory; mincore, cachestat",
+        "memory in use, what the host has in its caches, and what was read and written are what the kernel counts",
     ),
     loose(
         "the rest of /proc, such as interrupts, softirqs, diskstats, net and sys",
         "a procfs of the guests' own shows no other processes, but the same machine and the same settings of the kernel",
+    ),
+    loose(
+        "the flags of the address space that a caller leaves: no transparent huge pages, merging of pages, coredump_filter",
+        "they are inherited past exec, and can't be reset on the way there, where a guest still shares the supervisor's memory",
+    ),
+    loose(
+        "PR_GET_TIMERSLACK",
+        "a guest that runs by `schedule: serial` has none on some kernels, and reads that it has none",
+    ),
+    loose(
+        "the processor in the auxiliary vector: AT_HWCAP, AT_HWCAP2, AT_RSEQ_*, AT_MINSIGSTKSZ",
+        "it names the real one, and so libraries choose their code by it, as they do by cpuid",
+    ),
+    loose(
+        "folders of /sys, such as cpu*, node*, block, net and cgroup, and control groups",
+        "they show the real machine, but for the files that `machine` makes up",
+    ),
+    loose(
+        "the machine's MAC addresses and /etc/machine-id",
+        "whoever may read them knows the host by them, as the node of Python's `uuid.uuid1` does",
+    ),
+    loose(
+        "inode generations (FS_IOC_GETVERSION) and placement on a disk (FIEMAP, FIBMAP)",
+        "the file system's own",
+    ),
+    loose(
+        "names and numbers that the kernel counts for the whole machine: cookies of inotify and of sockets (SO_COOKIE), names of \
+         Unix sockets bound to none",
+        "they go on from whatever was counted before the run",
+    ),
+    loose(
+        "times that sockets tell, also on loopback: SO_TIMESTAMP and its kin, TCP_INFO",
+        "time stamps and round-trip times are real",
+    ),
+    loose(
+        "time along pipes, FIFOs, sockets, files and shared memory",
+        "it doesn't travel there: whoever reads what another process has written may stand earlier than that one did",
     ),
     loose(
         "the network, and whatever else answers from outside",

@@ -52,6 +52,8 @@ impl Drop for Claim {
 const ATTR: usize = 48;
 const ATTR_KNOWN: usize = 56;
 const PAGE: u64 = 4096;
+/// How long an ordinary thread may run before others: a tick of a kernel that has 250 in a second.
+const INTERVAL: i64 = 4_000_000;
 
 impl Schedule {
     fn at_start(&self, standing: &mut Standing) {
@@ -123,6 +125,19 @@ impl Schedule {
         }
         match call.write(call.arg(2), &mask) {
             Ok(()) => Answer::Done(NotifAction::ReturnValue(mask.len() as i64)),
+            Err(errno) => Answer::errno(errno),
+        }
+    }
+
+    /// As of an ordinary thread; one with a real-time priority may run for ever.
+    #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut)]
+    fn interval(&self, call: &mut Call) -> Answer {
+        let pid = call.arg(0) as u32;
+        if pid != 0 && call.numbered(pid).is_none() {
+            return Answer::Pass;
+        }
+        match call.write(call.arg(1), &[0, INTERVAL].map(i64::to_ne_bytes).concat()) {
+            Ok(()) => Answer::Done(NotifAction::ReturnValue(0)),
             Err(errno) => Answer::errno(errno),
         }
     }
@@ -199,6 +214,12 @@ impl Capability for Schedule {
             when: &[],
             then: Then::Ask { by: Self::get, grounds: Grounds::Emulated },
             doc: "a guest sees the ordinary policy, as on a host that gives no other",
+        },
+        Rule {
+            calls: Calls::Family(&family::SCHEDULE_INTERVAL),
+            when: &[],
+            then: Then::Ask { by: Self::interval, grounds: Grounds::Emulated },
+            doc: "a guest may run as long as under the ordinary policy",
         },
     ];
     const AT_START: Option<AtStart<Self>> = Some(Self::at_start);

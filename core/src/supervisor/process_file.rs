@@ -18,6 +18,8 @@ const INIT: u32 = 1;
 pub(crate) struct ProcessFile {
     /// The process, by its number in that procfs.
     pub(crate) process: u32,
+    /// The thread that it tells of, by its number there: the process's first where it tells of the whole process.
+    thread: u32,
     /// What the file is called.
     pub(crate) name: Vec<u8>,
     /// Where the supervisor finds it.
@@ -26,8 +28,8 @@ pub(crate) struct ProcessFile {
     device: u64,
 }
 
-/// The process and the file's name in a path that ends so.
-fn parts(path: &[u8]) -> Option<(u32, &[u8])> {
+/// The process, the thread and the file's name in a path that ends so.
+fn parts(path: &[u8]) -> Option<(u32, u32, &[u8])> {
     let number = |part: &[u8]| std::str::from_utf8(part).ok()?.parse::<u32>().ok();
     let mut parts = path.rsplit(|byte| *byte == b'/');
     let (name, above) = (parts.next()?, number(parts.next()?)?);
@@ -35,7 +37,14 @@ fn parts(path: &[u8]) -> Option<(u32, &[u8])> {
         Some(b"task") => number(parts.next()?)?,
         _ => above,
     };
-    Some((process, name))
+    Some((process, above, name))
+}
+
+impl ProcessFile {
+    /// Whether it lies in the host's procfs. In another, guests have the numbers that they have among themselves.
+    fn is_hosts(&self) -> bool {
+        rustix::fs::stat(c"/proc").is_ok_and(|proc| proc.st_dev == self.device)
+    }
 }
 
 impl Call {
@@ -48,7 +57,13 @@ impl Call {
         let device = pinned.identity().dev;
         let whole = pinned.path().ok()?;
         let path = PathBuf::from(OsString::from_vec(pinned.own_path().into_bytes()));
-        parts(&whole).map(|(process, name)| ProcessFile { process, name: name.to_vec(), path, device })
+        let (process, thread, name) = parts(&whole)?;
+        Some(ProcessFile { process, thread, name: name.to_vec(), path, device })
+    }
+
+    /// The thread that a file tells of, as we number it, if it is a guest's.
+    pub(crate) fn thread_of(&self, file: &ProcessFile) -> Option<u32> {
+        if file.is_hosts() { Some(file.thread) } else { self.numbered(file.thread) }
     }
 
     /// Works with the time of the process that a file tells of. That of init, which guests see in a procfs of their own, is
@@ -59,10 +74,8 @@ impl Call {
         work: impl FnOnce(&Time, &mut OwnTime) -> T,
     ) -> Option<T> {
         let time = self.run.time.as_ref()?;
-        // In another procfs than the host's, guests have the numbers that they have among themselves.
-        let is_hosts = rustix::fs::stat(c"/proc").is_ok_and(|proc| proc.st_dev == file.device);
         let mut processes = self.run.processes();
-        if is_hosts {
+        if file.is_hosts() {
             processes.with_time(file.process, |own| work(time, own))
         } else if file.process == INIT {
             Some(work(time, &mut OwnTime::default()))
@@ -78,8 +91,8 @@ mod tests {
 
     #[test]
     fn a_file_of_a_process_is_known_by_its_path() {
-        assert_eq!(parts(b"/proc/7/stat"), Some((7, &b"stat"[..])));
-        assert_eq!(parts(b"/7/task/8/schedstat"), Some((7, &b"schedstat"[..])));
+        assert_eq!(parts(b"/proc/7/stat"), Some((7, 7, &b"stat"[..])));
+        assert_eq!(parts(b"/7/task/8/schedstat"), Some((7, 8, &b"schedstat"[..])));
         for other in [&b"/proc/stat"[..], b"/stat", b"stat", b"", b"/", b"/proc/x/stat", b"/proc/-7/stat"] {
             assert_eq!(parts(other), None, "{}", String::from_utf8_lossy(other));
         }

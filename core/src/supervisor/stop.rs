@@ -102,6 +102,12 @@ impl CallStop<'_> {
         self.result
     }
 
+    /// Gives the call another result, where it ends.
+    pub fn set_result(&mut self, result: i64) {
+        self.result = Some(result);
+        self.registers.set_result(result);
+    }
+
     /// Whether it ends for a signal's sake, and will be made again, or gone on with, if that has no handler.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
@@ -295,7 +301,7 @@ pub(super) fn end(run: &Run, tid: u32, mut underway: Underway) -> Result<Option<
         has_time: Cell::default(),
     };
     (underway.at_end.work)(&mut stop);
-    if is_its_time || was_led_elsewhere {
+    if is_its_time || was_led_elsewhere || stop.result != Some(result) {
         ptrace::set_registers(tid, &stop.registers)?;
     }
     let goes_on = result == GOES_ON;

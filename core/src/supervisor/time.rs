@@ -6,8 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod counter;
+mod timers;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use self::counter::Counter;
+use self::timers::Timers;
+pub(crate) use self::timers::{Armed, Set, Timer};
 use super::call::Call;
 use crate::policy::{Clock, ClockMode, Timestamp};
 
@@ -25,7 +28,7 @@ pub(crate) const UPTIME: Duration = Duration::from_secs(1000);
 pub(crate) const NEVER: u64 = i64::MAX as u64;
 
 const SECOND: i128 = 1_000_000_000;
-/// How many timers and ends of children are kept for a process at most: its oldest ones are of no use any more.
+/// How many ends of children, and timers of a kind, are kept for a process at most: its oldest ones are of no use any more.
 const KEPT: usize = 1024;
 
 /// What a clock counts from.
@@ -59,10 +62,8 @@ pub(crate) struct OwnTime {
     used_by_children: u64,
     /// When it last touched a file.
     touched: u64,
-    /// Timers that run in real time.
-    timers: Vec<(Timer, Armed)>,
-    /// The clocks of its POSIX timers.
-    timer_clocks: HashMap<u32, i32>,
+    /// Its timers.
+    timers: Timers,
     /// Where it counts by itself, if it does.
     counter: Option<Counter>,
     /// How far the children had come that ended and were not waited for yet, by their numbers among the guests.
@@ -75,28 +76,6 @@ pub(crate) struct Ended {
     elapsed: u64,
     used: u64,
     touched: u64,
-}
-
-/// A timer of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Timer {
-    /// `ITIMER_REAL`, which is also `alarm`'s.
-    Interval,
-    /// A POSIX timer, by its number.
-    Posix(u32),
-    /// A descriptor.
-    Descriptor(u32),
-}
-
-/// When a timer expires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Armed {
-    /// In the process's time.
-    pub(crate) at: u64,
-    /// In reality.
-    pub(crate) really: u64,
-    /// How long after it the next time; 0: never again.
-    pub(crate) interval: u64,
 }
 
 /// What a process's clocks show at once.
@@ -174,64 +153,10 @@ impl OwnTime {
         self.touched
     }
 
-    /// Sets a timer, or stops it.
-    pub(crate) fn arm(&mut self, timer: Timer, armed: Option<Armed>) {
-        self.timers.retain(|(known, _)| *known != timer);
-        if let Some(armed) = armed {
-            if self.timers.len() >= KEPT {
-                self.timers.remove(0);
-            }
-            self.timers.push((timer, armed));
-        }
-    }
-
-    /// It has removed a POSIX timer.
-    pub(crate) fn removed_timer(&mut self, number: u32) {
-        self.arm(Timer::Posix(number), None);
-        self.timer_clocks.remove(&number);
-    }
-
-    /// It has made a POSIX timer with this number, on this clock.
-    pub(crate) fn made_timer(&mut self, number: u32, clock: i32) {
-        if self.timer_clocks.len() < KEPT {
-            self.timer_clocks.insert(number, clock);
-        }
-    }
-
     /// It runs another program: POSIX timers are gone, and so is its memory.
     pub(super) fn executed(&mut self) {
         self.counter = None;
-        self.timers.retain(|(timer, _)| !matches!(timer, Timer::Posix(_)));
-        self.timer_clocks.clear();
-    }
-
-    /// The clock of a POSIX timer.
-    pub(crate) fn timer_clock(&self, number: u32) -> Option<i32> {
-        self.timer_clocks.get(&number).copied()
-    }
-
-    /// Whether some timer will still expire, or has done so just now.
-    pub(crate) fn has_timers(&mut self) -> bool {
-        self.expire();
-        !self.timers.is_empty()
-    }
-
-    /// What has expired in reality has expired for the process. It is kept a little longer: the kernel may take its time to
-    /// tell of it.
-    fn expire(&mut self) {
-        const TOLD: u64 = 100_000_000;
-        if self.timers.is_empty() {
-            return;
-        }
-        let now = real();
-        let mut reached = self.elapsed;
-        self.timers.retain(|(_, armed)| {
-            let Some(late) = now.checked_sub(armed.really) else { return true };
-            let turns = late.checked_div(armed.interval).unwrap_or(0);
-            reached = reached.max(armed.at.saturating_add(turns.saturating_mul(armed.interval)));
-            armed.interval != 0 || late < TOLD
-        });
-        self.elapsed = reached;
+        self.timers.executed();
     }
 }
 
@@ -467,17 +392,6 @@ mod tests {
     }
 
     #[test]
-    fn who_was_ended_by_its_timer_has_come_as_far_as_that() {
-        let mut child = OwnTime::default();
-        let long_ago = real().saturating_sub(1_000_000_000);
-        child.arm(Timer::Interval, Some(Armed { at: 70, really: long_ago, interval: 0 }));
-        let mut parent = OwnTime::default();
-        parent.child_ended(3, child.end());
-        parent.waited_for(3);
-        assert_eq!(time(ClockMode::Frozen).peek(&mut parent), 70);
-    }
-
-    #[test]
     fn a_parent_that_has_waited_is_as_late_as_its_child() {
         let step = Duration::from_nanos(10);
         let time = time(ClockMode::Logical { step });
@@ -492,19 +406,5 @@ mod tests {
         assert_eq!(parent.waited_for(8), 0);
         assert_eq!(parent.waited_for(7), 10);
         assert_eq!(time.read(&mut parent), Reading { elapsed: 5010, used: 10, used_by_children: 10 });
-    }
-
-    #[test]
-    fn a_timer_that_has_really_expired_has_expired() {
-        let time = time(ClockMode::Frozen);
-        let mut own = OwnTime::default();
-        own.arm(Timer::Interval, Some(Armed { at: 50, really: 0, interval: 0 }));
-        own.arm(Timer::Posix(0), Some(Armed { at: 1000, really: u64::MAX, interval: 0 }));
-        assert!(own.has_timers());
-        assert_eq!(time.peek(&mut own), 50);
-        own.arm(Timer::Posix(0), None);
-        assert!(!own.has_timers());
-        own.arm(Timer::Descriptor(3), Some(Armed { at: 60, really: 1, interval: 1 }));
-        assert!(time.peek(&mut own) > 1_000_000 && own.has_timers());
     }
 }

@@ -85,6 +85,24 @@ fn own_number(pid: u32) -> Option<u32> {
     numbers.split_ascii_whitespace().next_back()?.parse().ok()
 }
 
+/// Whether a thread holds a descriptor that is a timer, and set (`man 5 proc_pid_fdinfo`). One that can't be looked at may.
+fn has_set_descriptor(tid: u32) -> bool {
+    let is_set = |entry: std::io::Result<std::fs::DirEntry>| {
+        let Ok(entry) = entry else { return false };
+        let target = std::fs::read_link(entry.path());
+        if !target.is_ok_and(|target| target.as_os_str() == "anon_inode:[timerfd]") {
+            return false;
+        }
+        let info = std::path::Path::new(&format!("/proc/{tid}/fdinfo")).join(entry.file_name());
+        let info = std::fs::read_to_string(info).unwrap_or_default();
+        info.lines().any(|line| line.strip_prefix("it_value: ").is_some_and(|left| left != "(0, 0)"))
+    };
+    match std::fs::read_dir(format!("/proc/{tid}/fd")) {
+        Ok(mut entries) => entries.any(is_set),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
 /// A tracker that has taken hold of the first guest.
 pub(crate) struct Tracker {
     run: Arc<Run>,
@@ -168,7 +186,7 @@ impl Tracker {
         // Who sleeps for ever is not woken.
         let ends = |waits: &Waits| waits.sleeps && waits.until < time::NEVER;
         let Some((tid, _)) = first.filter(|(_, waits)| ends(waits)) else { return };
-        if self.run.processes().times().any(time::OwnTime::has_timers) {
+        if self.some_timer_is_set() {
             return;
         }
         if let Some(call) = self.underway.get_mut(&tid)
@@ -176,6 +194,20 @@ impl Tracker {
         {
             call.cut_short = true;
         }
+    }
+
+    /// Whether a timer is set that runs in real time. Nobody sees a descriptor closed, so these are looked for.
+    fn some_timer_is_set(&self) -> bool {
+        let mut processes = self.run.processes();
+        if !processes.times().any(time::OwnTime::has_timers) {
+            return false;
+        }
+        if processes.times().any(|own| own.has_timer_descriptors())
+            && !processes.tids().any(has_set_descriptor)
+        {
+            processes.times().for_each(time::OwnTime::forget_timer_descriptors);
+        }
+        processes.times().any(time::OwnTime::has_timers)
     }
 
     /// A call begins that was to be stopped.

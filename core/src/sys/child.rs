@@ -261,6 +261,7 @@ pub(super) extern "C" fn guest_stage(argument: *mut c_void) -> ! {
             0,
             8,
         );
+        forget_callers_own();
         if let Some(limit) = start.core_limit {
             let limits = [limit; 2];
             let new = limits.as_ptr() as usize;
@@ -352,6 +353,24 @@ pub(super) extern "C" fn guest_stage(argument: *mut c_void) -> ! {
             }
         }
         give_up(shared, Step::Exec, errno)
+    }
+}
+
+/// What a thread has from its maker and nothing else takes from it: I/O priority, memory policy, what becomes of it when its
+/// memory fails, how late its timers may be. A kernel that lacks one has nothing to forget.
+fn forget_callers_own() {
+    /// `IOPRIO_WHO_PROCESS` (`man 2 ioprio_set`), and no class.
+    const ONE_PROCESS: usize = 1;
+    const NO_CLASS: usize = 0;
+    /// What init has (`man 2 PR_SET_TIMERSLACK`).
+    const SLACK: usize = 50_000;
+    // SAFETY: raw calls with numbers alone.
+    unsafe {
+        let _ = syscall3(Sysno::ioprio_set as usize, ONE_PROCESS, 0, NO_CLASS);
+        let _ = syscall3(Sysno::set_mempolicy as usize, libc::MPOL_DEFAULT as usize, 0, 0);
+        let clear = libc::PR_MCE_KILL_CLEAR as usize;
+        let _ = syscall5(Sysno::prctl as usize, libc::PR_MCE_KILL as usize, clear, 0, 0, 0);
+        let _ = syscall5(Sysno::prctl as usize, libc::PR_SET_TIMERSLACK as usize, SLACK, 0, 0, 0);
     }
 }
 

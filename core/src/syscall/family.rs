@@ -90,6 +90,7 @@ families! {
     CHDIR "chdir": "changes the current folder", [chdir, fchdir];
     CHROOT "chroot": "changes the root folder", [chroot];
     STATFS "statfs": "reads a file system's state", [statfs, fstatfs];
+    USTAT "ustat": "reads the state of a file system that is named by its device", [ustat];
     INOTIFY "inotify": "watches a file", [inotify_add_watch];
     FANOTIFY "fanotify": "watches files and decides on their use", [fanotify_init, fanotify_mark];
     READ "read": "reads from a descriptor, among what else the call may do", [
@@ -158,10 +159,13 @@ families! {
     MESSAGE_WAIT "message_wait": "waits for a POSIX message queue", [mq_timedsend, mq_timedreceive] waits;
     ALARM "alarm": "sets the process's timer, in seconds", [alarm];
     SETITIMER "setitimer": "sets the process's timer, in microseconds", [setitimer];
+    GETITIMER "getitimer": "asks how long one of the process's timers still runs", [getitimer];
     TIMER_CREATE "timer_create": "makes a POSIX timer", [timer_create];
     TIMER_SETTIME "timer_settime": "sets a POSIX timer", [timer_settime];
+    TIMER_GETTIME "timer_gettime": "asks how long a POSIX timer still runs", [timer_gettime];
     TIMER_DELETE "timer_delete": "removes a POSIX timer", [timer_delete];
     TIMERFD_SETTIME "timerfd_settime": "sets a timer that is a descriptor", [timerfd_settime];
+    TIMERFD_GETTIME "timerfd_gettime": "asks how long a timer that is a descriptor still runs", [timerfd_gettime];
     SYSINFO "sysinfo": "asks for uptime, load and memory", [sysinfo];
     AFFINITY_GET "affinity_get": "asks which processors a thread may run on", [sched_getaffinity];
     AFFINITY_SET "affinity_set": "changes which processors a thread may run on", [sched_setaffinity];
@@ -206,6 +210,8 @@ families! {
         [sched_setparam, sched_setscheduler, sched_setattr];
     SCHEDULE_GET "schedule_get": "asks by which policy a thread runs",
         [sched_getparam, sched_getscheduler, sched_getattr];
+    SCHEDULE_INTERVAL "schedule_interval": "asks how long a thread may run before others of its kind",
+        [sched_rr_get_interval];
     SETPRIORITY "setpriority": "changes the priority of a process, a group or all of a user's", [setpriority];
     IOPRIO "ioprio": "changes the I/O priority of a thread, a group or all of a user's", [ioprio_set];
     PERSONALITY "personality": "changes how programs are laid out and run", [personality];
@@ -244,15 +250,15 @@ mod tests {
 
     /// Calls that concern nobody but the caller and what it already holds, or everybody and change nothing.
     const ORDINARY: &str = "close lseek munmap brk rt_sigaction rt_sigprocmask rt_sigreturn pipe sched_yield \
-        msync mincore madvise pause getitimer shutdown getsockname getpeername setsockopt getsockopt exit \
+        msync mincore madvise pause shutdown getsockname getpeername setsockopt getsockopt exit \
         flock fsync fdatasync getrlimit getuid getgid setuid setgid geteuid getegid setpgid getpgrp setsid \
         setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid setfsuid setfsgid capget \
-        capset rt_sigpending rt_sigsuspend sigaltstack ustat sysfs sched_get_priority_max \
+        capset rt_sigpending rt_sigsuspend sigaltstack sysfs sched_get_priority_max \
         sched_get_priority_min mlock munlock mlockall munlockall arch_prctl sync readahead set_thread_area \
-        io_setup io_destroy io_cancel get_thread_area epoll_create set_tid_address fadvise64 timer_gettime \
+        io_setup io_destroy io_cancel get_thread_area epoll_create set_tid_address fadvise64 \
         timer_getoverrun exit_group epoll_ctl get_mempolicy mq_notify mq_getsetattr inotify_init \
         inotify_rm_watch set_robust_list sync_file_range signalfd timerfd_create eventfd fallocate \
-        timerfd_gettime signalfd4 eventfd2 epoll_create1 pipe2 inotify_init1 syncfs membarrier mlock2 \
+        signalfd4 eventfd2 epoll_create1 pipe2 inotify_init1 syncfs membarrier mlock2 \
         pkey_alloc pkey_free uretprobe uprobe close_range cachestat map_shadow_stack futex_wake futex_requeue \
         lsm_get_self_attr \
         lsm_set_self_attr lsm_list_modules mseal";

@@ -47,9 +47,10 @@ const fn stop(
     Rule { calls: Calls::Family(calls), when, then: Then::Stop { by }, doc }
 }
 
-// These two say of a rule that it concerns only a clock that need not run as the real one.
+// These say of a rule that it concerns only a clock that need not run as the real one.
 const LENGTH: &str = "the caller's clock has moved on when the time is over";
 const USED: &str = "tells of the processor's virtual time";
+const LEFT: &str = "tells how long the timer still runs by the caller's clock";
 const CHILD: &str = "the caller's clock is then at least the child's, and tells of its virtual time";
 
 const EXECUTES: &str = "what the caller has read without a call is taken note of, before its memory is gone";
@@ -137,11 +138,14 @@ impl Capability for VirtualClock {
         stop(&family::FUTEX_WAITV, &[Match::ne(3, 0)], Self::futex_waitv, UNTIL),
         stop(&family::MESSAGE_WAIT, &[Match::ne(4, 0)], Self::message_wait, UNTIL),
         stop(&family::ALARM, &[], Self::alarm, LENGTH),
-        stop(&family::SETITIMER, &[Match::eq(0, libc::ITIMER_REAL as u64)], Self::setitimer, LENGTH),
+        stop(&family::SETITIMER, &[], Self::setitimer, LENGTH),
+        stop(&family::GETITIMER, &[], Self::getitimer, LEFT),
         stop(&family::TIMER_CREATE, &[], Self::timer_create, TIMER),
         stop(&family::TIMER_SETTIME, &[], Self::timer_settime, TIMER),
+        stop(&family::TIMER_GETTIME, &[], Self::timer_gettime, LEFT),
         stop(&family::TIMER_DELETE, &[], Self::timer_delete, TIMER),
         stop(&family::TIMERFD_SETTIME, &[], Self::timerfd_settime, TIMER),
+        stop(&family::TIMERFD_GETTIME, &[], Self::timerfd_gettime, LEFT),
         stop(&family::WAIT_BY_NUMBER, &[], Self::wait_by_number, CHILD),
         stop(&family::WAIT_BY_ID, &[], Self::wait_by_id, CHILD),
     ];
@@ -157,7 +161,7 @@ impl Capability for VirtualClock {
 
     fn applies(&self, rule: &Rule<Self>, _: Syscall) -> bool {
         match rule.doc {
-            LENGTH | USED | CHILD => !self.is_real(),
+            LENGTH | LEFT | USED | CHILD => !self.is_real(),
             EXECUTES => !self.within().is_empty(),
             _ => true,
         }

@@ -1,4 +1,5 @@
-//! What a procfs tells of the times of one process: in its `stat` and its `schedstat`. Of processes that are not of this run it
+//! What a procfs tells of the times of one process: in its `stat` and its `schedstat`. Of a guest's real-time priority, by which
+//! runs are made serial, it tells nothing. Of processes that are not of this run it
 //! tells what the kernel does.
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,12 @@ const STIME: usize = 15;
 const CUTIME: usize = 16;
 const CSTIME: usize = 17;
 const STARTTIME: usize = 22;
+const PRIORITY: usize = 18;
+const NICE: usize = 19;
+const REAL_TIME_PRIORITY: usize = 40;
+const POLICY: usize = 41;
+/// The priority of an ordinary process whose niceness is 0.
+const ORDINARY: i64 = 20;
 
 /// The numbers of a `stat`, from the third on: what stands behind the program's name in parentheses.
 fn split(stat: &[u8]) -> Option<(&[u8], Vec<&str>)> {
@@ -45,11 +52,18 @@ fn started(stat: &[u8]) -> u64 {
 /// The same `stat` with these times; `used` only where the processor's time is virtual too.
 fn with_times(stat: &[u8], started: u64, used: Option<&Reading>) -> Option<Vec<u8>> {
     let (name, fields) = split(stat)?;
+    let signed =
+        |number: usize| fields.get(number - FIRST).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
+    // No guest gives itself one.
+    let has_real_time = signed(REAL_TIME_PRIORITY) > 0;
+    let priority = ORDINARY.saturating_add(signed(NICE));
     let mut text = name.to_vec();
     for (place, field) in fields.iter().enumerate() {
         let number = place + FIRST;
         let shown = match (number, used) {
             (STARTTIME, _) => Some(started / TICK),
+            (PRIORITY, _) if has_real_time => u64::try_from(priority).ok(),
+            (REAL_TIME_PRIORITY | POLICY, _) if has_real_time => Some(0),
             (UTIME, Some(used)) => Some(used.used / TICK),
             (CUTIME, Some(used)) => Some(used.used_by_children / TICK),
             (STIME | CSTIME, Some(_)) => Some(0),
@@ -103,7 +117,7 @@ mod tests {
     // A program's name may hold what would end it.
     const STAT: &[u8] =
         b"7 (a) b) R 1 7 7 0 -1 4194304 10 11 12 13 14 15 16 17 20 0 1 0 2222 23 24 25 26 27 28 29 30 31 32 \
-        33 34 35 36 37 17 39 40 41 42 43 44 45\n";
+        33 34 35 36 37 17 39 0 0 42 43 44 45\n";
 
     #[test]
     fn times_stand_in_their_fields_and_all_else_is_left_alone() {
@@ -115,10 +129,15 @@ mod tests {
         assert_eq!(
             shown,
             "7 (a) b) R 1 7 7 0 -1 4194304 0 0 0 0 35 0 46 0 20 0 1 0 100000 23 24 25 26 27 28 29 30 31 32 \
-             33 34 35 36 37 17 0 40 41 0 0 0 45\n"
+             33 34 35 36 37 17 0 0 0 0 0 0 45\n"
         );
         let real = with_times(STAT, 5 * TICK, None).unwrap();
         assert_eq!(String::from_utf8(real).unwrap(), String::from_utf8_lossy(STAT).replace("2222", "5"));
+        let serial = String::from_utf8_lossy(STAT)
+            .replace(" 20 0 1 0 2222", " -2 5 1 0 2222")
+            .replace(" 0 0 42", " 1 1 42");
+        let shown = String::from_utf8(with_times(serial.as_bytes(), 5 * TICK, None).unwrap()).unwrap();
+        assert_eq!(shown, serial.replace(" -2 5 1 0 2222", " 25 5 1 0 5").replace(" 1 1 42", " 0 0 42"));
         for odd in [&b""[..], b"7", b"7 (a", b"7 (a)", b"7 (a) \xff"] {
             assert_eq!(ticks(odd), [0; 4]);
             let _ = with_times(odd, 0, None);

@@ -1,11 +1,12 @@
 //! The machine as the guest sees it: processors, memory, the kernel's name. Nothing here limits what a guest may use.
 //!
-//! What no system call and no file of this list tells stays real: `cpuid`, `rdpid`, `/proc/PID/status`, the folders of
-//! `/sys` (not the files named here), control groups.
+//! What no system call and no file of this list tells stays real: `cpuid`, `rdpid`, the folders of `/sys` (not the files
+//! named here), control groups.
 #![forbid(unsafe_code)]
 
 mod files;
 mod processors;
+mod status;
 
 use processors::Processors;
 
@@ -116,8 +117,8 @@ impl Capability for Seen {
     const NAME: &'static str = "machine";
     const STAGE: Stage = Stage::Synthesize;
     const PROMISE: &'static str = "The guest sees the processors, the memory and the kernel that the policy says, by \
-        system calls, by the vDSO's getcpu, which is switched off, and by the files of /proc and /sys that are named \
-        here. A thread may choose among those processors and reads back what it chose. The instructions cpuid and rdpid, \
+        system calls, by the vDSO's getcpu, which is switched off, by the files of /proc and /sys that are named here, and by \
+        the status of each process. A thread may choose among those processors and reads back what it chose. The instructions cpuid and rdpid, \
         and folders of /sys, tell the real machine.";
     const RULES: &'static [Rule<Self>] = &[
         Rule {
@@ -155,6 +156,12 @@ impl Capability for Seen {
             when: &[],
             then: Then::Errno(Errno::ENOSYS),
             doc: "the kernel would write the real processor's number into memory; libc falls back to getcpu",
+        },
+        Rule {
+            calls: Calls::Family(&family::OPEN),
+            when: &[],
+            then: Then::Ask { by: Self::opens, grounds: Grounds::Pinned },
+            doc: "a thread's `status`, on whatever procfs, has the policy's processors, and was never interrupted",
         },
     ];
     const FILES: &'static [VirtualFile<Self>] = files::FILES;

@@ -44,6 +44,39 @@ impl Mask {
         self.0.iter().all(|word| *word == 0)
     }
 
+    fn has(&self, processor: u32) -> bool {
+        self.0.get((processor / WORD) as usize).is_some_and(|word| word >> (processor % WORD) & 1 == 1)
+    }
+
+    /// The first `count` of it in groups of 32, the highest ahead, each with as many digits as it needs at most.
+    fn hexadecimal(&self, count: u32) -> String {
+        const GROUP: u32 = 32;
+        let group = |first: u32| {
+            let bits = GROUP.min(count - first);
+            let value =
+                (0..bits).filter(|bit| self.has(first + bit)).fold(0_u32, |value, bit| value | 1 << bit);
+            format!("{value:0digits$x}", digits = bits.div_ceil(4) as usize)
+        };
+        let groups: Vec<_> = (0..count.div_ceil(GROUP)).rev().map(|nth| group(nth * GROUP)).collect();
+        groups.join(",")
+    }
+
+    /// The first `count` of it, as numbers and ranges.
+    fn list(&self, count: u32) -> String {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for processor in (0..count).filter(|processor| self.has(*processor)) {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == processor => *last = processor,
+                _ => ranges.push((processor, processor)),
+            }
+        }
+        let shown = ranges.into_iter().map(|range| match range {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        });
+        shown.collect::<Vec<_>>().join(",")
+    }
+
     fn lowest(&self) -> u32 {
         let word = self.0.iter().zip(0..).find(|(word, _)| **word != 0);
         word.map_or(0, |(word, nth)| nth * WORD + word.trailing_zeros())
@@ -144,6 +177,12 @@ impl Processors {
         Answer::Done(NotifAction::ReturnValue(0))
     }
 
+    /// The processors that a thread may run on, as `/proc/PID/status` has them: a mask, and a list. `None` is no guest.
+    pub(super) fn allowed(&self, call: &Call, tid: Option<u32>) -> (String, String) {
+        let mask = tid.map_or_else(|| self.all.clone(), |tid| self.of(call, tid));
+        (mask.hexadecimal(self.count), mask.list(self.count))
+    }
+
     fn of(&self, call: &Call, tid: u32) -> Mask {
         let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
         // Nearly nobody chooses.
@@ -182,6 +221,19 @@ mod tests {
         assert_eq!(all.among(&[0, 0, 0, 0, 0, 0, 0, 0, 255, 1]).0, [0, 3]);
         assert!(Mask::first(1).among(&[2]).is_empty());
         assert_eq!(all.among(&[0, 0, 0, 0, 0, 0, 0, 0, 2]).lowest(), 65);
+    }
+
+    #[test]
+    fn sets_are_written_as_the_kernel_does() {
+        for (count, bytes, mask, list) in [
+            (1, &[255][..], "1", "0"),
+            (8, &[0b0010_1011], "2b", "0-1,3,5"),
+            (33, &[255; 8], "1,ffffffff", "0-32"),
+            (40, &[1, 0, 0, 0, 128], "80,00000001", "0,39"),
+        ] {
+            let set = Mask::first(count).among(bytes);
+            assert_eq!((&*set.hexadecimal(count), &*set.list(count)), (mask, list));
+        }
     }
 
     #[test]

@@ -133,13 +133,13 @@ impl OwnTime {
 
     /// Whether each reading is to be a call: a timer moves the clock on in real time.
     fn is_held(&self, counted: u64, offset: u64) -> bool {
-        !self.timers.is_empty() || !is_countable(counted) || !is_countable(offset)
+        self.timers.run_in_real_time() || !is_countable(counted) || !is_countable(offset)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Armed, Timer};
+    use super::super::{Armed, Set, Timer};
     use super::*;
     use crate::policy::{Clock, Timestamp};
 
@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn a_reading_is_a_call_while_a_timer_is_set_or_the_count_is_full() {
         let mut guest = Guest::new(0);
-        let armed = Armed { at: 1000, really: u64::MAX, interval: 0 };
-        guest.works(|own| own.arm(Timer::Interval, Some(armed)));
+        let armed = Set::ByTime(Armed { at: 1000, really: u64::MAX, interval: 0 });
+        guest.works(|own| own.arm(Timer::Interval(0), Some(armed)));
         assert!(guest.is_held());
         // The same holds of the next program.
         guest.own.executed();
@@ -234,8 +234,8 @@ mod tests {
         let words = guest.own.counts_at(0, fixed);
         assert_ne!(words.offset, words.mirror);
         let mut guest = Guest::new(0);
-        guest.works(|own| own.arm(Timer::Interval, Some(armed)));
-        guest.works(|own| own.arm(Timer::Interval, None));
+        guest.works(|own| own.arm(Timer::Interval(0), Some(armed)));
+        guest.works(|own| own.arm(Timer::Interval(0), None));
         assert!(!guest.is_held());
         guest.works(|own| own.reaches(LIMIT));
         assert!(guest.is_held());
