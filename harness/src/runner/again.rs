@@ -100,5 +100,8 @@ fn may_follow(scenario: &Scenario, before: &Take) -> bool {
     let inside = |path: &Path| path.starts_with(work) || SINKS.iter().any(|sink| path == Path::new(sink));
     let written = scenario.policy.paths(work).into_iter().filter(|(list, ..)| *list == "write");
     // Steps outside of the sandbox may change whatever they like.
-    ended && guarded && scenario.outside.is_empty() && written.into_iter().all(|(.., path)| inside(&plain(&path)))
+    ended
+        && guarded
+        && scenario.outside.is_empty()
+        && written.into_iter().all(|(.., path)| inside(&plain(&path)))
 }
