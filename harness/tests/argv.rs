@@ -162,7 +162,8 @@ struct Said {
 }
 
 /// What a caller of these tests may have set, and they have not.
-const CALLERS: [&str; 16] = [
+const CALLERS: [&str; 17] = [
+    "CARGO",
     "RUST_TEST_THREADS",
     "NEXTEST",
     "NEXTEST_EXECUTION_MODE",

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{NO_TESTS, USAGE};
+use super::select::unreadable;
+use super::NO_TESTS;
 use crate::diagnostic::Diagnostic;
 use crate::needs::Host;
 use crate::report::Colour;
@@ -106,11 +107,6 @@ fn show(diagnostics: &[Diagnostic], colour: bool) {
     if !diagnostics.is_empty() {
         eprintln!("{}", report::render(diagnostics, colour));
     }
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> ExitCode {
-    eprintln!("error: {}: {error}", path.display());
-    ExitCode::from(USAGE)
 }
 
 fn counted(number: usize, what: &str) -> String {
