@@ -14,6 +14,8 @@
 //! * A guest that isn't dumpable can't be helped: looking at its descriptors gives `EACCES`.
 #![forbid(unsafe_code)]
 
+mod link;
+
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
@@ -175,7 +177,7 @@ impl Metadata {
     /// A link to what has no name tells its number.
     #[allow(clippy::unused_self)]
     fn link(&self, call: &mut Call) -> Answer {
-        match link(call) {
+        match link::read(call) {
             Ok(Some(length)) => Answer::Done(NotifAction::ReturnValue(length)),
             // What is wrong with it, the kernel will say.
             Ok(None) | Err(_) => Answer::Pass,
@@ -234,51 +236,6 @@ fn list(call: &mut Call) -> Result<i64, Errno> {
         }
     }
     Ok(length as i64)
-}
-
-/// Reads the link of a procfs that a descriptor is; `None`: it is another, or tells no number.
-fn link(call: &mut Call) -> Result<Option<i64>, Errno> {
-    let named = |name: &str| call.named(name);
-    let (path, dirfd) = (named("path").unwrap_or(0), named("dirfd").map_or(libc::AT_FDCWD, |fd| fd as i32));
-    let (room, size) = (named("buf").unwrap_or(0), named("bufsiz").unwrap_or(0) as i32);
-    let path = call.cstr(path)?;
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    // Nearly no link is one of these.
-    if name.is_empty() || !name.iter().all(u8::is_ascii_digit) {
-        return Ok(None);
-    }
-    let lookup = Lookup::new(call.guest()?, dirfd, &path);
-    let Found::Existing(link) = resolve(&Lookup { follow: false, ..lookup })? else { return Ok(None) };
-    if !link.on_procfs()? {
-        return Ok(None);
-    }
-    let target = rustix::fs::readlinkat(&link, c"", Vec::new())?.into_bytes();
-    let Some(number) = number_in(&target) else { return Ok(None) };
-    let Found::Existing(file) = resolve(&lookup)? else { return Ok(None) };
-    let stat = call.show(Stat::of(&file, 0)?, Looked::Descriptor);
-    let text =
-        [&target[..number.start], stat.identity.ino.to_string().as_bytes(), &target[number.end..]].concat();
-    let length = text.len().min(usize::try_from(size).unwrap_or(0));
-    if length == 0 {
-        return Ok(None);
-    }
-    call.write(room, &text[..length])?;
-    Ok(Some(length as i64))
-}
-
-/// Where the number stands in what a link says of something without a name: `pipe:[7]`, `socket:[7]`, `/folder/#7 (deleted)`.
-fn number_in(target: &[u8]) -> Option<std::ops::Range<usize>> {
-    let between = |start: usize, end: &[u8]| {
-        let number = start..target.len().checked_sub(end.len())?;
-        let digits = target.get(number.clone())?;
-        let is_one = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) && target.ends_with(end);
-        is_one.then_some(number)
-    };
-    if let Some(kind) = [&b"pipe:["[..], b"socket:["].into_iter().find(|kind| target.starts_with(kind)) {
-        return between(kind.len(), b"]");
-    }
-    let name = target.windows(2).rposition(|part| part == b"/#")? + 2;
-    between(name, b" (deleted)")
 }
 
 /// Whether this is a module of Python's own. Its bytecode says how old it must be, to the second: with any other time each
@@ -379,32 +336,5 @@ impl Capability for Metadata {
         let first = [rustix::fs::makedev(0, 1).to_ne_bytes(), 2_u64.to_ne_bytes()].concat();
         let expect = Expect { result: 0, memory: Some((2, 0, first)) };
         proof.expect(Syscall::of(Sysno::newfstatat), args, expect, "stat of /", "device 1, inode 2");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_found_in_links_to_what_has_no_name() {
-        for (target, number) in [
-            ("pipe:[12]", Some("12")),
-            ("socket:[7]", Some("7")),
-            ("/a/#3/#45 (deleted)", Some("45")),
-            ("/#1 (deleted)", Some("1")),
-            ("pipe:[]", None),
-            ("pipe:[1x]", None),
-            ("pipe:[1", None),
-            ("anon_inode:[eventfd]", None),
-            ("/a/#45", None),
-            ("/a/#4b (deleted)", None),
-            ("/memfd:x (deleted)", None),
-            ("/", None),
-            ("", None),
-        ] {
-            let found = number_in(target.as_bytes()).map(|range| &target[range]);
-            assert_eq!(found, number, "{target}");
-        }
     }
 }
