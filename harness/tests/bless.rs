@@ -226,6 +226,11 @@ fn a_file_is_replaced_where_it_lies() {
 #[test]
 fn a_failure_says_how_to_accept_it_where_that_can_be() {
     let report = |text: &str| said(&assize_with(folder(text).path(), &["run", "s.yaml"], false));
+    // One cell of a sweep has no values of its own.
+    let swept = folder("each: { w: [a, b] }\nrun: [echo, $w]\nsweep: { calls: [openat], errno: [EIO] }\n");
+    let (status, told) =
+        bless(swept.path(), &["--check", "s.yaml", "--exact", "s.yaml::s[w=a,openat#1=EIO]"]);
+    assert!(status == 2 && told.contains("those of `s.yaml::s[w=a]`"), "{status} {told}");
     let said = report("run: [echo, x]\nexpect: { stdout: y }\n");
     assert!(said.contains("= to accept it: assize bless s.yaml --exact 's.yaml::s'\n"), "{said}");
     for text in

@@ -55,6 +55,7 @@ const TESTS: &[Test] = &[
     ("an_archive_of_files", None, an_archive_of_files),
     ("a_pipeline_of_a_shell", None, a_pipeline_of_a_shell),
     ("a_talk_with_a_server", Some("curl"), a_talk_with_a_server),
+    ("a_script_that_is_executed_itself_is_live", None, a_script_that_is_executed_itself_is_live),
     ("what_varies_is_left_open", None, what_varies_is_left_open),
     ("what_runs_at_once_comes_in_any_order", None, what_runs_at_once_comes_in_any_order),
     ("the_number_of_a_process_has_a_name", None, the_number_of_a_process_has_a_name),
@@ -423,6 +424,17 @@ fn the_modules_of_a_program_are_live() {
     assert!(!text.contains("  __pycache__/mine.cpython-311.pyc: old\n"), "{text}");
     run_is(folder.path(), "s.yaml", 0);
     fs::write(&module, "def said(text): return text\n").unwrap();
+    run_is(folder.path(), "s.yaml", 101);
+}
+
+fn a_script_that_is_executed_itself_is_live() {
+    let folder = folder(&[("p.sh", "#!/bin/sh\necho hi\n")]);
+    let script = folder.path().join("p.sh");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = recorded_here(folder.path(), &["s.yaml", "--", "./p.sh"]);
+    assert!(text.contains("p.sh: { from: p.sh }"), "{text}");
+    run_is(folder.path(), "s.yaml", 0);
+    fs::write(&script, "#!/bin/sh\necho broken\n").unwrap();
     run_is(folder.path(), "s.yaml", 101);
 }
 

@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::USAGE;
 use super::select::{Consent, Selected, Selection, host, select};
 use crate::bless::{self, Also, Way};
 use crate::report::{self, Colour};
 use crate::runner::scratch;
+use crate::suite::State;
 
 /// Something was refused, or `--check` would change something.
 const REFUSED: u8 = 1;
@@ -48,6 +50,16 @@ pub(super) fn bless(args: &BlessArgs) -> ExitCode {
     // By file: its cases share a text.
     let mut files: BTreeMap<PathBuf, (PathBuf, BTreeSet<String>)> = BTreeMap::new();
     for Selected { path, case } in selected {
+        if let State::Ready(scenario) = &case.state
+            && scenario.sweep.as_ref().is_some_and(|sweep| sweep.only.is_some())
+        {
+            eprintln!(
+                "error: {}: a cell of a sweep has no values of its own; those of `{}` are for all its cells",
+                case.name,
+                whole(&case.name)
+            );
+            return ExitCode::from(USAGE);
+        }
         let root = if path.is_file() { path.parent().unwrap_or(&path).to_owned() } else { path };
         let file = root.join(case.name.split("::").next().unwrap_or_default());
         files.entry(file).or_insert_with(|| (root, BTreeSet::new())).1.insert(case.name);
@@ -95,4 +107,13 @@ pub(super) fn bless(args: &BlessArgs) -> ExitCode {
         return ExitCode::from(REFUSED);
     }
     if refused > 0 || changed > 0 && !write { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS }
+}
+
+/// The name of the scenario that a cell of a sweep belongs to.
+fn whole(cell: &str) -> String {
+    let Some((scenario, cells)) = cell.rsplit_once('[') else { return cell.to_owned() };
+    match cells.rsplit_once(',') {
+        Some((matrix, _)) => format!("{scenario}[{matrix}]"),
+        None => scenario.to_owned(),
+    }
 }

@@ -88,7 +88,8 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     if args.last_failed {
         if keep.folder().is_none() {
             eprintln!(
-                "error: --last-failed: nothing is remembered where there is neither Cargo's folder `target` nor a HOME"
+                "error: --last-failed: nothing is remembered where there is neither Cargo's folder `target`, nor a folder of \
+                 the user's own state that can be made (XDG_STATE_HOME, or beneath HOME)"
             );
             return ExitCode::from(USAGE);
         }

@@ -5,14 +5,18 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::{Lint, Warning};
 use crate::scenario::expect::{Expectation, FilePattern, is_redaction_name};
+use crate::scenario::files::FileSpec;
 use crate::scenario::place::{Step, YamlPath};
 use crate::scenario::policy::default_env;
 use crate::scenario::template::{Piece, pieces};
 use crate::scenario::{Scenario, nearest};
 
+/// So many names in brackets are looked at.
+const MOST_NAMES: usize = 100;
 /// What stands for the work folder, with a dollar or in brackets.
 const WORK: &str = "WORK";
 
@@ -105,8 +109,13 @@ fn brackets(scenario: &Scenario, found: &mut Vec<Warning>) {
         texts.iter().flat_map(|(_, text)| bracketed(text)).filter_map(|inner| inner.split_once('='));
     let captured = captured.map(|(name, _)| name).filter(|name| is_redaction_name(name));
     let known: BTreeSet<&str> = scenario.expect.redact.names().chain(captured).chain([WORK]).collect();
+    // Each name once, and of a text full of brackets not all.
+    let mut looked_at = BTreeSet::new();
     for (at, text) in &texts {
         for name in bracketed(text).filter(|name| is_redaction_name(name) && !known.contains(name)) {
+            if looked_at.len() >= MOST_NAMES || !looked_at.insert(name) {
+                continue;
+            }
             if let Some(near) = meant(name, known.iter().copied(), false) {
                 found.push(
                     Warning::new(
@@ -129,9 +138,25 @@ fn bracketed(text: &str) -> impl Iterator<Item = &str> {
 
 /// A name under `files` is no glob. That one is absent which nobody would give a file is no promise.
 fn absent_globs(scenario: &Scenario, expect: &Expectation, at: &YamlPath, found: &mut Vec<Warning>) {
+    let expected = |at: &YamlPath| begins(at, &["expect"]) || begins(at, &["sweep", "expect"]);
     for (name, pattern) in &expect.files {
-        let own = scenario.files.keys().any(|file| file.as_str() == name);
-        if matches!(pattern, FilePattern::Absent) && name.contains(['*', '?', '[']) && !own {
+        if !matches!(pattern, FilePattern::Absent) || !name.contains(['*', '?', '[']) {
+            continue;
+        }
+        let last = name.rsplit('/').next().unwrap_or(name);
+        let own = scenario.files.iter().any(|(file, what)| {
+            // What is copied is not looked into.
+            file.as_str() == name
+                || matches!(what, FileSpec::From(_)) && Path::new(name).starts_with(file.as_path())
+        });
+        // Whoever says the name elsewhere means it.
+        let own = own
+            || scenario
+                .source
+                .texts(scenario.document)
+                .iter()
+                .any(|(at, text)| !expected(at) && text.contains(last));
+        if !own {
             let title =
                 format!("`{name}` is a name here, and no glob: that no file is called so says nothing");
             found.push(

@@ -24,8 +24,8 @@ fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> {
             let (list, path) = wanted(verdict, seen)?;
             let path = path.to_string();
             let place = if list == List::Write { place_of_change(&path, verdict) } else { &path };
-            let place = if is_in(&path, seen) { "$WORK" } else { place };
-            let to_grant = grant(list, place, &seen.granted);
+            let place = if is_in(&path, seen) { "$WORK".to_owned() } else { literal(place) };
+            let to_grant = grant(list, &place, &seen.granted);
             // An attempt names its path itself; a program asks the environment.
             Some(if place == "/tmp" && seen.attempts.is_empty() {
                 temporary(seen, &to_grant)
@@ -53,7 +53,7 @@ fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> {
 pub(super) const NOT_DENIED: &str =
     "to allow it: take the path, or the folder above it, out of `policy.fs.deny`";
 
-/// The line that grants a path, or what is to be added to the lists that there are: `fs` replaces what is granted where nothing
+/// The line that grants a path as a scenario says it, or what is to be added to the lists that there are: `fs` replaces what is granted where nothing
 /// is said.
 pub(super) fn grant(list: List, place: &str, granted: &Granted) -> String {
     // Whatever may be read may be executed, unless something else is said.
@@ -83,6 +83,11 @@ fn added(granted: &Granted, what: &str, keys: &[(&str, String)]) -> String {
         (None, Some((key, text))) => format!("to allow it: `{key}: {{ {text} }}`"),
         (None, None) => format!("to allow it: grant `{what}`"),
     }
+}
+
+/// A text in which no dollar begins a variable.
+pub(super) fn literal(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 /// `/proc/self` is another process's to whoever opens the grant.
@@ -188,6 +193,7 @@ mod tests {
         assert_eq!(opened("/tmp/w12/x", "O_RDWR|O_CREAT"), fs("", ", /tmp/w12"));
         assert_eq!(opened("/proc/self/maps", "O_RDONLY"), fs(", /proc", ""));
         assert_eq!(opened("/a b", "O_RDONLY"), fs(", \"/a b\"", ""));
+        assert_eq!(opened("/a$b", "O_RDONLY"), fs(", /a$$b", ""));
         // What it is relative to is not known.
         assert_eq!(opened("x", "O_RDONLY"), "");
         let path = |name, path: &str| (name, Arg::Path(BytesText(path.as_bytes().to_vec())));

@@ -99,7 +99,7 @@ pub(crate) fn to_execute(of: &Granted, path: &Path, real: &Path, work: &Path) ->
         return None;
     }
     let system = SYSTEM.iter().any(|known| path.starts_with(known));
-    let place = if system { "$SYSTEM".to_owned() } else { spelt(path, work) };
+    let place = if system { "$SYSTEM".to_owned() } else { said(path, work) };
     Some([uncovered(List::Exec, path, of, work), advice::grant(List::Exec, &place, of)])
 }
 
@@ -115,11 +115,20 @@ fn shown(path: &Path, seen: &Observation) -> String {
 }
 
 fn spelt(path: &Path, work: &Path) -> String {
+    within(path, work, |text| text)
+}
+
+/// The same, so that a scenario that says it means it.
+fn said(path: &Path, work: &Path) -> String {
+    within(path, work, |text| advice::literal(&text))
+}
+
+fn within(path: &Path, work: &Path, text: impl Fn(String) -> String) -> String {
     let within =
         Some(work).filter(|work| !work.as_os_str().is_empty()).and_then(|work| path.strip_prefix(work).ok());
     match within {
-        Some(rest) => Path::new("$WORK").join(rest).display().to_string(),
-        None => path.display().to_string(),
+        Some(rest) => format!("$WORK/{}", text(rest.display().to_string())),
+        None => text(path.display().to_string()),
     }
     .trim_end_matches('/')
     .to_owned()

@@ -67,6 +67,9 @@ pub(super) fn programs(
     let is_file = |path: &PathBuf| matches!(before.0.get(path), Some(Entry::File { .. }));
     let mut found: BTreeSet<PathBuf> = executed.iter().filter(|path| is_file(path)).cloned().collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // Of a script that is executed itself, its interpreter is all that is seen.
+    let itself = words.first().filter(|word| word.contains('/')).and_then(|word| file(word, before, folder));
+    found.extend(itself);
     for script in scripts(&words, &|word| file(word, before, folder)) {
         found.insert(script);
     }

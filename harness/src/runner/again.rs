@@ -1,7 +1,7 @@
 //! Second runs: of a scenario that has failed, where more is watched.
 //!
-//! Nothing is run again that could change more than a work folder, nor where a second run has nothing to add; and a report says
-//! of each that there was one.
+//! Nothing is run again that could change other files than those of its work folder, nor where a second run has nothing to add;
+//! and a report says of each that there was one. What a scenario does on a network, a second run does again.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use assize_core::outcome::End;
 
 use super::{Engine, Look, Take, observe, repeat, take};
 use crate::lexical::plain;
-use crate::matcher::{self, Finding};
+use crate::matcher::{self, Finding, List};
 use crate::scenario::Scenario;
 use crate::scenario::place::YamlPath;
 use crate::scenario::policy::SINKS;
@@ -96,12 +96,16 @@ pub(super) fn part(scenario: &Scenario, engine: &dyn Engine, first: &Take, other
 fn may_follow(scenario: &Scenario, before: &Take) -> bool {
     let ended = !matches!(before.seen.end, End::TimedOut(_) | End::Cancelled);
     let guarded = !scenario.without.iter().any(|name| name == "fs" || name == "guard");
-    let work = Path::new("/work folder");
-    let inside = |path: &Path| path.starts_with(work) || SINKS.iter().any(|sink| path == Path::new(sink));
-    let written = scenario.policy.paths(work).into_iter().filter(|(list, ..)| *list == "write");
+    // By what the paths lead to: what lies in a work folder may be a link.
+    let work = &before.seen.work;
+    let real = work.parent().and_then(|parent| Some(parent.canonicalize().ok()?.join(work.file_name()?)));
+    let inside = |path: &Path| {
+        path.starts_with(real.as_ref().unwrap_or(work)) || SINKS.iter().any(|sink| path == Path::new(sink))
+    };
+    let written = before.seen.granted.paths.iter().filter(|granted| granted.list == List::Write);
     // Steps outside of the sandbox may change whatever they like.
     ended
         && guarded
         && scenario.outside.is_empty()
-        && written.into_iter().all(|(.., path)| inside(&plain(&path)))
+        && written.into_iter().all(|granted| inside(&plain(&granted.real)))
 }

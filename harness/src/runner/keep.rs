@@ -126,7 +126,8 @@ fn put_all(takes: &[(&str, &Take)], folder: &Path) -> Option<()> {
 
 /// `report-leaks` for `report/leaks.yaml::leaks`.
 fn file_name(test: &TestName) -> String {
-    let file = test.file.trim_end_matches(".yaml").trim_end_matches(".yml");
+    let kind = test.file.rsplit_once('.').filter(|(_, kind)| matches!(&*kind.to_lowercase(), "yaml" | "yml"));
+    let file = kind.map_or(&*test.file, |(file, _)| file);
     let stem = file.rsplit('/').next().unwrap_or(file);
     let mut name = if stem == test.name { file.to_owned() } else { format!("{file}-{}", test.name) };
     for (axis, value) in &test.cell {
@@ -180,6 +181,9 @@ mod tests {
     fn a_test_has_a_folder_of_its_own() {
         let mut test = TestName { file: "report/leaks.yaml".into(), name: "leaks".into(), cell: Vec::new() };
         assert_eq!(file_name(&test), "report-leaks");
+        test.file = "report/LEAKS.YAML".into();
+        assert_eq!(file_name(&test), "report-LEAKS-leaks");
+        test.file = "report/leaks.yaml".into();
         test.name = "../x".into();
         test.cell.push(("seed".into(), "1".into()));
         assert_eq!(file_name(&test), "report-leaks----x-seed-1");

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use assize_core::Policy;
+use rustix::fs::{Mode, OFlags, open};
 
 use crate::matcher::{Granted, to_execute};
 use crate::scenario::Scenario;
@@ -33,6 +34,9 @@ pub(super) fn refused(
         let within = file.strip_prefix(work).ok();
         let shown = within.map_or_else(|| file.clone(), |rest| Path::new("$WORK").join(rest));
         let shown = shown.display();
+        if !found.is_file() {
+            return vec![format!("why: {led}`{shown}` is no regular file, and only such are executed")];
+        }
         let mode = found.permissions().mode() & 0o7777;
         if mode & 0o111 == 0 {
             let own = within.filter(|rest| scenario.files.keys().any(|path| path.as_path() == *rest));
@@ -65,7 +69,10 @@ fn find(policy: &Policy, program: &str, work: &Path) -> Option<PathBuf> {
 /// What a script's first line, or a program's header, names as what is to run it.
 fn interpreter(file: &Path) -> Option<PathBuf> {
     let mut beginning = Vec::new();
-    fs::File::open(file).ok()?.take(BEGINNING).read_to_end(&mut beginning).ok()?;
+    // Nothing waits for whoever may have put a FIFO there meanwhile.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = fs::File::from(open(file, OFlags::RDONLY | flags, Mode::empty()).ok()?);
+    file.take(BEGINNING).read_to_end(&mut beginning).ok()?;
     let named = match beginning.strip_prefix(b"#!") {
         Some(rest) => {
             let line = rest.split(|byte| *byte == b'\n').next()?.trim_ascii_start();

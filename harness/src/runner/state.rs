@@ -6,16 +6,22 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::bazel;
 
 /// Holds the path of the project that a folder is for.
-const OF: &str = "project";
+///
+/// The folder of no test is called so: those have no dots.
+const OF: &str = "project.path";
+/// Of a project that can't be found nothing is forgotten before. It may lie on a disk that isn't there for the moment.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The folder of the project around `start`: that of the nearest `.git` from there upwards, or else `start` itself. `None` where
 /// there is no place for it, or Bazel has one of its own for what is only there for a while.
@@ -51,13 +57,16 @@ fn name(project: &Path) -> String {
     format!("{}-{digits}", last.chars().map(plain).take(60).collect::<String>())
 }
 
-/// Removes the folders whose projects are no longer there.
+/// Removes the folders whose projects are no longer there, and which nobody has used for long.
 fn forget_what_is_gone(all: &Path) {
     for folder in fs::read_dir(all).into_iter().flatten().flatten() {
         // What doesn't say whose it is may be another's, or in the making.
         let Ok(project) = fs::read(folder.path().join(OF)) else { continue };
         let project = Path::new(std::ffi::OsStr::from_bytes(&project));
-        if project.is_absolute() && !project.exists() {
+        let gone = fs::symlink_metadata(project).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let used = fs::metadata(folder.path()).and_then(|found| found.modified());
+        let old = used.is_ok_and(|used| used.elapsed().is_ok_and(|since| since > REMEMBERED));
+        if project.is_absolute() && gone && old {
             let _ = fs::remove_dir_all(folder.path());
         }
     }
@@ -80,13 +89,20 @@ mod tests {
     #[test]
     fn what_is_gone_is_forgotten() {
         let all = tempfile::tempdir().unwrap();
-        for (name, project) in [("here", all.path()), ("gone", Path::new("/no/such/folder"))] {
-            fs::create_dir(all.path().join(name)).unwrap();
-            fs::write(all.path().join(name).join(OF), project.as_os_str().as_bytes()).unwrap();
+        let gone = Path::new("/no/such/folder");
+        for (name, project, used) in
+            [("here", all.path(), 31), ("gone", gone, 31), ("gone of late", gone, 29)]
+        {
+            let folder = all.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join(OF), project.as_os_str().as_bytes()).unwrap();
+            let used = std::time::SystemTime::now() - Duration::from_secs(used * 24 * 3600);
+            fs::File::open(&folder).unwrap().set_modified(used).unwrap();
         }
         fs::create_dir(all.path().join("unsaid")).unwrap();
         forget_what_is_gone(all.path());
         let left = |name: &str| all.path().join(name).is_dir();
-        assert_eq!((left("here"), left("gone"), left("unsaid")), (true, false, true));
+        let all_left = ["here", "gone", "gone of late", "unsaid"].map(left);
+        assert_eq!(all_left, [true, false, true, true]);
     }
 }

@@ -263,6 +263,7 @@ pub(super) fn parse_file(text: &str, file: usize) -> Result<SourceMap, Fault> {
                 let fault = not_yaml(&error, &builder.offsets);
                 let opened =
                     builder.open_bracket().or_else(|| builder.offsets.opened_before(*error.marker()));
+                let opened = opened.filter(|opened| !is_closed(text.get(opened.start..).unwrap_or_default()));
                 return Err(match opened {
                     Some(opened) => fault.other(opened, "this is not closed"),
                     None => fault,
@@ -277,6 +278,34 @@ pub(super) fn parse_file(text: &str, file: usize) -> Result<SourceMap, Fault> {
 /// What YAML does not allow unescaped. The parser takes NUL for the end of the file and would drop what follows.
 fn forbidden(c: char) -> bool {
     c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')
+}
+
+/// Whether the bracket that a text begins with is closed, by one of its kind and after all that are opened in it.
+fn is_closed(text: &str) -> bool {
+    let mut open = Vec::new();
+    let (mut before, mut quote) = (' ', None);
+    let mut letters = text.chars();
+    while let Some(c) = letters.next() {
+        match (quote, c) {
+            (Some('"'), '\\') => {
+                letters.next();
+            }
+            (Some(quoted), _) if c == quoted => quote = None,
+            (Some(_), _) => {}
+            // Within a word it is a letter.
+            (None, '"' | '\'') if matches!(before, '[' | '{' | ',' | ':' | ' ' | '\n') => quote = Some(c),
+            (None, '#') if before.is_whitespace() => {
+                letters.find(|c| *c == '\n');
+            }
+            (None, '[') => open.push(']'),
+            (None, '{') => open.push('}'),
+            (None, ']' | '}') if open.pop() != Some(c) => return false,
+            (None, ']' | '}') if open.is_empty() => return true,
+            (None, _) => {}
+        }
+        before = c;
+    }
+    false
 }
 
 fn not_yaml(error: &saphyr_parser::ScanError, offsets: &Offsets<'_>) -> Fault {

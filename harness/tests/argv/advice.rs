@@ -96,6 +96,13 @@ pub(crate) fn what_keeps_a_program_from_running_is_told() {
             && failed.contains("add `$SYSTEM` to `policy.fs.exec`, at line 1"),
         "{failed}"
     );
+    // Nobody waits for who would write into it.
+    let fifo = folder.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o755.into(), 0).unwrap();
+    let fifo = fifo.canonicalize().unwrap();
+    let policy = "policy: { fs: { read: [$SYSTEM, $PWD], write: [$WORK] }, limits: { timeout: 2s } }\nrun: [$PWD/fifo]\n";
+    let failed = run(folder.path(), &policy.replace("$PWD", fifo.parent().unwrap().to_str().unwrap())).stdout;
+    assert!(failed.contains("fifo` is no regular file"), "{failed}");
 }
 
 pub(crate) fn a_second_run_is_told_and_has_its_bounds() {
@@ -135,6 +142,16 @@ pub(crate) fn a_second_run_is_told_and_has_its_bounds() {
     assert_eq!(counting(&granted), (false, "x\n".to_owned()));
     assert_eq!(counting("without: [fs]"), (false, "x\n".to_owned()));
     assert_eq!(counting(""), (true, String::new()));
+    // So it is where a link in the work folder leads.
+    let _ = fs::remove_file(out.join("log"));
+    let linked = format!(
+        "policy: {{ fs: {{ read: [$SYSTEM], write: [$WORK, $WORK/out] }} }}\nfiles: {{ out: {{ symlink: {} }} }}\n\
+         shell: echo x >> out/log; false\n",
+        out.display()
+    );
+    let said = run(folder.path(), &linked);
+    assert!(!second(&said), "{}", said.stdout);
+    assert_eq!(fs::read_to_string(out.join("log")).unwrap(), "x\n");
     // So it is with the runs that look for where two parted.
     let parting = |policy: &str| {
         let yaml = format!("{policy}\nrepeat: 2\nshell: echo $$ > /dev/null; date +%N\n");

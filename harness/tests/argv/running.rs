@@ -134,6 +134,8 @@ pub(crate) fn what_failed_is_remembered_without_cargo() {
         let told = folder.path().display();
         let bad = format!("shell: echo {told} > out; echo {told}; false\n");
         put(folder.path(), &[("a", "run: [\"true\"]\n"), ("b", &bad)]);
+        // Whatever it is called, what it left is kept.
+        fs::write(folder.path().join("project.yaml"), "run: [\"false\"]\n").unwrap();
     }
     // Whatever the name of a folder is: nothing is built here.
     fs::create_dir(one.path().join("target")).unwrap();
