@@ -136,7 +136,8 @@ pub const ENVELOPE: &[Source] = &[
         "when a process began and how long it has run, in /proc/PID/stat and schedstat",
         Hold::Emulated,
         "clock",
-        "as its own time has it; faults and the processor it ran on are none and the first, and its priority is an ordinary one",
+        "as its own time has it; faults and the processor it ran on are none and the first; of a process that has ended and was \
+         not waited for the kernel's own",
         "clock/a-process-began-when-the-guests-time-says.yaml",
     ),
     held(
@@ -192,6 +193,13 @@ pub const ENVELOPE: &[Source] = &[
         "machine/what-a-process-says-of-its-processors.yaml",
     ),
     held(
+        "how long a thread may run before others: sched_rr_get_interval",
+        Hold::Emulated,
+        "machine",
+        "4 ms, whatever the kernel's ticks, its processors and the thread's priority are",
+        "machine/a-thread-may-run-for-as-long-everywhere.yaml",
+    ),
+    held(
         "addresses of programs, libraries, heap and stack",
         Hold::Controlled,
         "addresses",
@@ -219,6 +227,13 @@ pub const ENVELOPE: &[Source] = &[
         "schedule",
         "one processor and a real-time priority, where the host gives one; elsewhere the report says that it doesn't",
         "schedule/races-have-one-outcome.yaml",
+    ),
+    held(
+        "the priority by which guests run in turn: sched_getattr and its kin, /proc/PID/stat",
+        Hold::Emulated,
+        "schedule",
+        "an ordinary one, as on a host that gives no other; /proc/PID/sched tells the real one",
+        "schedule/a-guest-does-not-leave-the-schedule.yaml",
     ),
     held(
         "numbers of processes and threads",
@@ -259,6 +274,17 @@ pub const ENVELOPE: &[Source] = &[
         "cpuid, rdpid",
         "instructions of the processor; Linux can trap the first on some processors alone; the report names the programs \
          that have them",
+    ),
+    loose(
+        "a /proc/PID/stat, schedstat or status that is kept open",
+        "where something in it is made up it is a copy of that moment, while the kernel's own tells the present at each reading from \
+         its start; fstat shows it as an unnamed file in memory, of the copy's size, on no procfs; and a thread that reads its own \
+         finds itself asleep, since it waits for its open",
+    ),
+    loose(
+        "Speculation_Store_Bypass, SpeculationIndirectBranch and CapBnd in /proc/PID/status",
+        "what the host's processor and kernel have against speculation, and which capabilities(7) that kernel knows and the \
+         caller was left",
     ),
     loose(
         "/proc/PID/maps, mountinfo, fdinfo and ns",

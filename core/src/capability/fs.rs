@@ -85,7 +85,10 @@ const fn judged(calls: &'static Family, doc: &'static str) -> Rule<Fs> {
 impl Capability for Fs {
     const NAME: &'static str = "fs";
     const STAGE: Stage = Stage::Guard;
-    const PROMISE: &'static str = "Landlock grants the policy's files and nothing else. A denied file is not opened, \
+    const PROMISE: &'static str = "Landlock grants the policy's files and nothing else: what the supervisor reads for a guest, \
+        such as a file of a process that is shown in another form, it reads with the same grants. Files whose whole content is made up, which \
+        are listed here with those who make it, are answered without a grant too, unless they are denied: nothing of the host \
+        stands in them that a call would not tell. A denied file is not opened, \
         executed, truncated, renamed, linked or removed, whatever name it is reached by; nor are its mode, owner, times \
         or extended attributes changed, or the latter read. So with anything beneath a denied folder, where nothing is \
         made either.";

@@ -12,6 +12,7 @@ use super::{Answer, AtStart, Calls, Capability, Rule, Stage, StartError, Then};
 use crate::launch::standing::Standing;
 use crate::policy;
 use crate::supervisor::call::Call;
+use crate::supervisor::process_stat::ProcessStat;
 use crate::syscall::{family, signature};
 use crate::trace::Grounds;
 use crate::{Errno, NotifAction, Policy};
@@ -52,8 +53,6 @@ impl Drop for Claim {
 const ATTR: usize = 48;
 const ATTR_KNOWN: usize = 56;
 const PAGE: u64 = 4096;
-/// How long an ordinary thread may run before others: a tick of a kernel that has 250 in a second.
-const INTERVAL: i64 = 4_000_000;
 
 impl Schedule {
     fn at_start(&self, standing: &mut Standing) {
@@ -132,13 +131,19 @@ impl Schedule {
     /// As of an ordinary thread; one with a real-time priority may run for ever.
     #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut)]
     fn interval(&self, call: &mut Call) -> Answer {
-        let pid = call.arg(0) as u32;
-        if pid != 0 && call.numbered(pid).is_none() {
+        call.answer_with_interval()
+    }
+
+    /// An open may lead to a file that tells of a thread's priority. Where nothing in it would differ it is the kernel's.
+    #[allow(clippy::unused_self)]
+    fn opens(&self, call: &mut Call) -> Answer {
+        let Some(file) = call.opened_of_process().filter(|file| file.name == b"stat") else {
             return Answer::Pass;
-        }
-        match call.write(call.arg(1), &[0, INTERVAL].map(i64::to_ne_bytes).concat()) {
-            Ok(()) => Answer::Done(NotifAction::ReturnValue(0)),
-            Err(errno) => Answer::errno(errno),
+        };
+        let Some(real) = call.read_opened() else { return Answer::Pass };
+        match ProcessStat::parse(&real).filter(ProcessStat::has_real_time) {
+            Some(stat) if call.tells_of_this_run(&file) => call.answer_with_content(&stat.shown(|_| None)),
+            _ => Answer::Pass,
         }
     }
 
@@ -220,6 +225,12 @@ impl Capability for Schedule {
             when: &[],
             then: Then::Ask { by: Self::interval, grounds: Grounds::Emulated },
             doc: "a guest may run as long as under the ordinary policy",
+        },
+        Rule {
+            calls: Calls::Family(&family::OPEN),
+            when: &[],
+            then: Then::Ask { by: Self::opens, grounds: Grounds::Pinned },
+            doc: "a guest's `stat`, on whatever procfs, has the priority of an ordinary process",
         },
     ];
     const AT_START: Option<AtStart<Self>> = Some(Self::at_start);

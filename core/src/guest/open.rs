@@ -218,6 +218,21 @@ impl OpenRequest {
         Some(fd)
     }
 
+    /// Opens what was found once more, for its content, if this asks to read a file that is there and may do that. `None`:
+    /// [`perform`](Self::perform) tells why not. It changes nothing and waits for nobody as long as the file is one of a
+    /// procfs.
+    #[must_use]
+    pub fn reads(&self, file: &Pinned) -> Option<OwnedFd> {
+        let is_new = self.has(libc::O_CREAT) && self.has(libc::O_EXCL);
+        let is_other = self.flags & (libc::O_PATH | libc::O_DIRECTORY | libc::O_TRUNC) as u64 != 0;
+        let reads = self.flags & libc::O_ACCMODE as u64 == libc::O_RDONLY as u64;
+        if is_new || is_other || !reads || file.kind() != FileKind::File {
+            return None;
+        }
+        let without = (libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW) as u64;
+        reopen(file, own_flags(self.flags & !without)).ok()
+    }
+
     /// Opens what was found and judged, or creates it under the guest's `umask`.
     ///
     /// The calling thread's own umask is changed and restored, so no other thread may share it (`CLONE_FS`).

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::Run;
 use super::device::{Device, device};
 use super::files::Looked;
+use super::process_file::ProcessFile;
 use super::request::Pin;
 use crate::capability::Answer;
 use crate::guest::stat::Stat;
@@ -38,6 +39,8 @@ pub struct Call {
     pub(super) target: Option<BytesText>,
     /// [`opened_identity`](Self::opened_identity), once it was asked for: each virtual file asks.
     pub(super) opened: Option<Identity>,
+    /// [`opened_of_process`](Self::opened_of_process), once it was asked for.
+    pub(super) of_process: Option<Option<ProcessFile>>,
     /// Its process's time is known as it is while this waits.
     pub(super) has_time: AtomicBool,
 }
@@ -55,6 +58,7 @@ impl Call {
             pin: None,
             target: None,
             opened: None,
+            of_process: None,
             has_time: AtomicBool::new(false),
         }
     }
@@ -103,7 +107,7 @@ impl Call {
         self.notif.pid
     }
 
-    /// The guest's thread that the caller knows by this number, as we number it. For runs whose guests are followed.
+    /// The guest's thread that the caller knows by this number, as we number it; one that nobody has waited for yet as well.
     pub(crate) fn numbered(&self, thread: u32) -> Option<u32> {
         self.run.numbered(thread)
     }

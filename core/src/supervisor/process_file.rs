@@ -1,9 +1,9 @@
-//! Files of a procfs that tell of one process: which process, whichever procfs it is. Says nothing of their content.
+//! Files of a procfs that tell of one process: which process, whichever procfs it is, and what they say to whoever may read
+//! them. Says nothing of what guests are shown in its place.
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
 
 use super::call::Call;
 use super::request::Pin;
@@ -22,8 +22,6 @@ pub(crate) struct ProcessFile {
     thread: u32,
     /// What the file is called.
     pub(crate) name: Vec<u8>,
-    /// Where the supervisor finds it.
-    pub(crate) path: PathBuf,
     /// The procfs.
     device: u64,
 }
@@ -50,15 +48,41 @@ impl ProcessFile {
 impl Call {
     /// The file of a process that an open leads to.
     pub(crate) fn opened_of_process(&mut self) -> Option<ProcessFile> {
+        if self.of_process.is_none() {
+            self.of_process = Some(self.find_process_file());
+        }
+        self.of_process.clone().flatten()
+    }
+
+    fn find_process_file(&mut self) -> Option<ProcessFile> {
         let Pin::Open(_, Found::Existing(pinned)) = self.pinned() else { return None };
         if pinned.on_procfs() != Ok(true) {
             return None;
         }
         let device = pinned.identity().dev;
         let whole = pinned.path().ok()?;
-        let path = PathBuf::from(OsString::from_vec(pinned.own_path().into_bytes()));
         let (process, thread, name) = parts(&whole)?;
-        Some(ProcessFile { process, thread, name: name.to_vec(), path, device })
+        Some(ProcessFile { process, thread, name: name.to_vec(), device })
+    }
+
+    /// What the file says that an open leads to, read as the guest would: by the flags that it gave, with no more rights than it
+    /// has, in the guests' own Landlock domain. `None`: it is refused, or gone, or this is no open for reading. The kernel
+    /// then tells the guest so by itself.
+    pub(crate) fn read_opened(&mut self) -> Option<Vec<u8>> {
+        let Pin::Open(request, Found::Existing(pinned)) = self.pinned() else { return None };
+        let mut file = File::from(request.reads(pinned)?);
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).ok()?;
+        Some(content)
+    }
+
+    /// Whether a file tells of somebody of this run: a guest, or init. Of them also who has ended and was not waited for yet.
+    pub(crate) fn tells_of_this_run(&self, file: &ProcessFile) -> bool {
+        if file.is_hosts() {
+            self.run.is_ours(file.thread)
+        } else {
+            file.thread == INIT || self.numbered(file.thread).is_some()
+        }
     }
 
     /// The thread that a file tells of, as we number it, if it is a guest's.

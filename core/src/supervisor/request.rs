@@ -193,6 +193,7 @@ impl Call {
     pub(crate) fn pin_again(&mut self) {
         self.pin = None;
         self.opened = None;
+        self.of_process = None;
         self.pinned();
     }
 }

@@ -1,6 +1,7 @@
 //! What the threads of one run share.
 #![forbid(unsafe_code)]
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::TryRecvError;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
@@ -18,12 +19,25 @@ use super::time::Time;
 use crate::handler::Handler;
 use crate::outcome::Why;
 use crate::plan::Plan;
+use crate::sys::pid_namespace;
 use crate::sys::seccomp::Listener;
 use crate::trace::{Body, Place};
 use crate::{Errno, RunError, guest};
 
 /// How long a serial run's worker keeps the processor while it waits for an errand, which takes some 60 µs.
 const LONGEST_SPIN: Duration = Duration::from_millis(20);
+
+/// The process that all guests descend from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Init {
+    /// As we number it.
+    pub(super) pid: u32,
+    /// Whether it is the first of a pid namespace, in which guests name nobody but guests and it.
+    pub(super) has_namespaces: bool,
+}
+
+/// init's number in a pid namespace.
+const INIT: u32 = 1;
 
 /// One run.
 pub(crate) struct Run {
@@ -35,8 +49,10 @@ pub(crate) struct Run {
     processes: Mutex<Processes>,
     /// The guests' own time, if they have one.
     pub(crate) time: Option<Time>,
-    /// init, as we number it, unless the guests have a pid namespace.
-    init: OnceLock<Option<u32>>,
+    /// init.
+    init: OnceLock<Init>,
+    /// The guests' pid namespace, once somebody has asked who a number in it is.
+    pids: OnceLock<Option<OwnedFd>>,
     stand_ins: Mutex<StandIns>,
     files: Option<Mutex<Files>>,
     /// The guest still runs our own code: its probes, and the exec of the command.
@@ -75,6 +91,7 @@ impl Run {
             listener: OnceLock::new(),
             processes: Mutex::default(),
             init: OnceLock::new(),
+            pids: OnceLock::new(),
             stand_ins: Mutex::default(),
             files,
             probing: AtomicBool::new(true),
@@ -134,42 +151,50 @@ impl Run {
         }
     }
 
-    /// Whoever descends from `init` is a guest; `None`: whoever a guest can name at all, but for its first process.
-    pub(super) fn set_init(&self, init: Option<u32>) {
+    /// Whoever descends from `init` is a guest.
+    pub(super) fn set_init(&self, init: Init) {
         let _ = self.init.set(init);
     }
 
     /// Whether the guests have namespaces of their own: said when they stand ready.
     pub(super) fn has_namespaces(&self) -> bool {
-        matches!(self.init.get(), Some(None))
+        self.init.get().is_some_and(|init| init.has_namespaces)
     }
 
     /// Whether the thread with this number, as guests number it, is a guest.
     pub(super) fn is_guest(&self, thread: u32) -> bool {
         match self.init.get() {
-            Some(None) => thread != 1,
-            Some(Some(init)) => guest::process::descends(thread, *init),
+            Some(Init { has_namespaces: true, .. }) => thread != INIT,
+            Some(Init { pid, .. }) => guest::process::descends(thread, *pid),
             None => false,
         }
     }
 
-    /// The guest's thread that guests know by this number, as we number it. For runs whose guests are followed.
+    /// Whether the thread that we know by this number is init's or a guest's, also one that has ended and that nobody has
+    /// waited for yet.
+    pub(super) fn is_ours(&self, thread: u32) -> bool {
+        let Some(init) = self.init.get() else { return false };
+        thread == init.pid
+            || self.processes().of(thread).is_some()
+            || guest::process::descends(thread, init.pid)
+    }
+
+    /// The guest's thread that guests know by this number, as we number it; one that has ended and that nobody has waited for
+    /// yet as well.
     pub(super) fn numbered(&self, thread: u32) -> Option<u32> {
-        if let Some(Some(init)) = self.init.get() {
-            return guest::process::descends(thread, *init).then_some(thread);
+        let init = self.init.get()?;
+        if !init.has_namespaces {
+            return guest::process::descends(thread, init.pid).then_some(thread);
         }
-        let tids: Vec<_> = self.processes().tids().collect();
-        // `man 5 proc_pid_status`; a guest's domain may not read it.
-        self.errand(move || {
-            tids.into_iter().find(|tid| {
-                let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-                let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-                let innermost = numbers.and_then(|numbers| numbers.split_ascii_whitespace().next_back());
-                innermost.and_then(|number| number.parse().ok()) == Some(thread)
-            })
-        })
-        .ok()
-        .flatten()
+        if thread == INIT {
+            return None;
+        }
+        // A guest's domain may not look there.
+        let path = format!("/proc/{}/ns/pid", init.pid);
+        let pids = self
+            .pids
+            .get_or_init(|| self.errand(move || std::fs::File::open(path).ok()).ok()?.map(Into::into));
+        pid_namespace::tid_from(pids.as_ref()?.as_fd(), thread).ok()
     }
 
     pub(super) fn stand_ins(&self) -> MutexGuard<'_, StandIns> {

@@ -11,6 +11,7 @@ use rustix::io::DupFlags;
 
 use super::answer::{Asked, let_run, settle};
 use super::call::Call;
+use super::run::Init;
 use super::{Run, handlers, perform};
 use crate::guest::view::View;
 use crate::landlock::Ruleset;
@@ -104,7 +105,7 @@ fn begin(work: &mut Work) -> Result<Starting, Failed> {
     work.run.set_listener(Listener::new(listener));
     let root = guest::process::info(&pidfd).map_err(failure(Step::Listener))?.pid;
     let init = starting.init().ok_or(Failure { step: Step::Lost, errno: Errno::ECHILD })?;
-    work.run.set_init((!starting.has_namespaces()).then_some(starting.init_pid));
+    work.run.set_init(Init { pid: starting.init_pid, has_namespaces: starting.has_namespaces() });
     if work.performer {
         perform::start_performer(&work.run).map_err(failure(Step::Domain))?;
     }

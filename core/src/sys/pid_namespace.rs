@@ -9,6 +9,8 @@ const fn request(nr: libc::c_ulong) -> libc::c_ulong {
     0x8004_b700 | nr
 }
 
+/// `NS_GET_PID_FROM_PIDNS`.
+const TID_FROM: libc::c_ulong = request(6);
 /// `NS_GET_TGID_FROM_PIDNS`.
 const TGID_FROM: libc::c_ulong = request(7);
 /// `NS_GET_PID_IN_PIDNS`.
@@ -30,6 +32,14 @@ pub(crate) fn tgid_in(namespace: BorrowedFd<'_>, tid: u32) -> Result<u32, Errno>
 /// `ESRCH`: there is none, or it is not in there.
 pub(crate) fn tid_in(namespace: BorrowedFd<'_>, tid: u32) -> Result<u32, Errno> {
     translated(namespace, TID_IN, tid)
+}
+
+/// What the caller calls the thread that is called `tid` in `namespace`.
+///
+/// # Errors
+/// `ESRCH`: there is none.
+pub(crate) fn tid_from(namespace: BorrowedFd<'_>, tid: u32) -> Result<u32, Errno> {
+    translated(namespace, TID_FROM, tid)
 }
 
 /// What the caller calls the process of the thread that is called `tid` in `namespace`.

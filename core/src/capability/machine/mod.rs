@@ -104,6 +104,11 @@ impl Seen {
         self.processors.as_ref().map_or(Answer::Pass, |processors| processors.current(call))
     }
 
+    #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut)] // the shape of every handler
+    fn interval(&self, call: &mut Call) -> Answer {
+        call.answer_with_interval()
+    }
+
     /// The vDSO tells the processor without a call.
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno> {
         if let (Some(_), Some(offset)) = (&self.processors, vdso::getcpu_offset()) {
@@ -118,7 +123,8 @@ impl Capability for Seen {
     const STAGE: Stage = Stage::Synthesize;
     const PROMISE: &'static str = "The guest sees the processors, the memory and the kernel that the policy says, by \
         system calls, by the vDSO's getcpu, which is switched off, by the files of /proc and /sys that are named here, and by \
-        the status of each process. A thread may choose among those processors and reads back what it chose. The instructions cpuid and rdpid, \
+        the status of each guest. A thread may choose among those processors and reads back what it chose; it may run for 4 ms \
+        before others, whatever the kernel says to that. The instructions cpuid and rdpid, \
         and folders of /sys, tell the real machine.";
     const RULES: &'static [Rule<Self>] = &[
         Rule {
@@ -161,7 +167,13 @@ impl Capability for Seen {
             calls: Calls::Family(&family::OPEN),
             when: &[],
             then: Then::Ask { by: Self::opens, grounds: Grounds::Pinned },
-            doc: "a thread's `status`, on whatever procfs, has the policy's processors, and was never interrupted",
+            doc: "a guest's `status`, on whatever procfs, has the policy's processors, and was never interrupted",
+        },
+        Rule {
+            calls: Calls::Family(&family::SCHEDULE_INTERVAL),
+            when: &[],
+            then: Then::Ask { by: Self::interval, grounds: Grounds::Emulated },
+            doc: "a guest may run for 4 ms before others, whatever the kernel's ticks and processors are",
         },
     ];
     const FILES: &'static [VirtualFile<Self>] = files::FILES;
@@ -199,7 +211,9 @@ impl Capability for Seen {
     fn applies(&self, rule: &Rule<Self>, call: Syscall) -> bool {
         let _ = rule;
         // What is real is no rule's.
-        if family::UNAME.contains(call) {
+        if family::OPEN.contains(call) || family::SCHEDULE_INTERVAL.contains(call) {
+            true
+        } else if family::UNAME.contains(call) {
             self.kernel.is_some()
         } else if family::SYSINFO.contains(call) {
             self.memory.is_some()

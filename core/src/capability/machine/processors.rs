@@ -177,20 +177,27 @@ impl Processors {
         Answer::Done(NotifAction::ReturnValue(0))
     }
 
-    /// The processors that a thread may run on, as `/proc/PID/status` has them: a mask, and a list. `None` is no guest.
-    pub(super) fn allowed(&self, call: &Call, tid: Option<u32>) -> (String, String) {
-        let mask = tid.map_or_else(|| self.all.clone(), |tid| self.of(call, tid));
+    /// The processors that a thread may run on, as `/proc/PID/status` has them: a mask, and a list. Which thread is looked for
+    /// only where that matters; `None` is no guest.
+    pub(super) fn allowed(&self, call: &Call, tid: impl FnOnce() -> Option<u32>) -> (String, String) {
+        let mask = self.chosen(call, tid);
+        let mask = mask.as_ref().unwrap_or(&self.all);
         (mask.hexadecimal(self.count), mask.list(self.count))
     }
 
     fn of(&self, call: &Call, tid: u32) -> Mask {
+        self.chosen(call, || Some(tid)).unwrap_or_else(|| self.all.clone())
+    }
+
+    fn chosen(&self, call: &Call, tid: impl FnOnce() -> Option<u32>) -> Option<Mask> {
         let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
         // Nearly nobody chooses.
         if chosen.by_place.is_empty() && chosen.by_thread.is_empty() {
-            return self.all.clone();
+            return None;
         }
-        let place = call.place_of(tid);
-        place.and_then(|(place, _)| chosen.of(tid, &place).cloned()).unwrap_or_else(|| self.all.clone())
+        let tid = tid()?;
+        let (place, _) = call.place_of(tid)?;
+        chosen.of(tid, &place).cloned()
     }
 }
 

@@ -5,16 +5,17 @@
 use super::{Answer, Seen};
 use crate::supervisor::call::Call;
 
-/// A `status` with these processors, as a mask and as a list.
-fn with_processors(status: &[u8], mask: &str, list: &str) -> Vec<u8> {
+/// A `status` that was never interrupted, on one node, and with these processors, where they are not the kernel's: as a mask and
+/// as a list.
+fn shown(status: &[u8], processors: Option<&(String, String)>) -> Vec<u8> {
     let mut text = Vec::with_capacity(status.len());
     for line in status.split_inclusive(|byte| *byte == b'\n') {
         let name = line.iter().position(|byte| *byte == b':').and_then(|end| line.get(..end));
-        let shown = match name.unwrap_or_default() {
-            b"Cpus_allowed" => mask,
-            b"Cpus_allowed_list" => list,
-            b"Mems_allowed" => "1",
-            b"Mems_allowed_list" | b"voluntary_ctxt_switches" | b"nonvoluntary_ctxt_switches" => "0",
+        let shown = match (name.unwrap_or_default(), processors) {
+            (b"Cpus_allowed", Some((mask, _))) => mask,
+            (b"Cpus_allowed_list", Some((_, list))) => list,
+            (b"Mems_allowed", _) => "1",
+            (b"Mems_allowed_list" | b"voluntary_ctxt_switches" | b"nonvoluntary_ctxt_switches", _) => "0",
             _ => {
                 text.extend_from_slice(line);
                 continue;
@@ -27,21 +28,17 @@ fn with_processors(status: &[u8], mask: &str, list: &str) -> Vec<u8> {
 }
 
 impl Seen {
-    /// An open may lead to a file that tells of a thread's processors.
+    /// An open may lead to a file that tells of a thread's processors. Of who is not of this run it tells what the kernel does.
     pub(super) fn opens(&self, call: &mut Call) -> Answer {
-        let Some(processors) = &self.processors else { return Answer::Pass };
         let Some(file) = call.opened_of_process().filter(|file| file.name == b"status") else {
             return Answer::Pass;
         };
-        let path = file.path.clone();
-        let status = match call.errand(move || std::fs::read(path)) {
-            Ok(Ok(status)) => status,
-            // The thread is gone: the kernel's own answer to that.
-            Ok(Err(_)) => return Answer::Pass,
-            Err(errno) => return Answer::errno(errno),
+        let Some(status) = call.read_opened().filter(|_| call.tells_of_this_run(&file)) else {
+            return Answer::Pass;
         };
-        let (mask, list) = processors.allowed(call, call.thread_of(&file));
-        call.answer_with_content(&with_processors(&status, &mask, &list))
+        let processors = self.processors.as_ref();
+        let processors = processors.map(|processors| processors.allowed(call, || call.thread_of(&file)));
+        call.answer_with_content(&shown(&status, processors.as_ref()))
     }
 }
 
@@ -55,10 +52,12 @@ mod tests {
                       Mems_allowed:\t00000000,00000003\nMems_allowed_list:\t0-1\nvoluntary_ctxt_switches:\t5\n\
                       nonvoluntary_ctxt_switches:\t6\nx";
         assert_eq!(
-            String::from_utf8(with_processors(status.as_bytes(), "3", "0-1")).unwrap(),
+            String::from_utf8(shown(status.as_bytes(), Some(&("3".to_owned(), "0-1".to_owned())))).unwrap(),
             "Name:\tCpus_allowed\nVmRSS:\t  12 kB\nCpus_allowed:\t3\nCpus_allowed_list:\t0-1\n\
              Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\n\
              nonvoluntary_ctxt_switches:\t0\nx"
         );
+        let real = String::from_utf8(shown(status.as_bytes(), None)).unwrap();
+        assert!(real.contains("Cpus_allowed:\tff\nCpus_allowed_list:\t0-7\nMems_allowed:\t1\n"), "{real}");
     }
 }

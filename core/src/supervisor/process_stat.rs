@@ -1,0 +1,84 @@
+//! The text of a process's `stat` (`man 5 proc_pid_stat`): its fields, by their numbers. Nobody is shown the real-time priority
+//! by which runs are made serial.
+#![forbid(unsafe_code)]
+
+/// The first field behind the program's name, of which the numbers count, is the third.
+const FIRST: usize = 3;
+const PRIORITY: usize = 18;
+const NICE: usize = 19;
+const REAL_TIME_PRIORITY: usize = 40;
+const POLICY: usize = 41;
+/// The priority of an ordinary process whose niceness is 0.
+const ORDINARY: i64 = 20;
+
+/// A `stat`.
+pub(crate) struct ProcessStat<'a> {
+    /// The number and the program's name, in parentheses.
+    name: &'a [u8],
+    /// From the third on.
+    fields: Vec<&'a str>,
+}
+
+impl<'a> ProcessStat<'a> {
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
+        // A program's name may hold what would end it.
+        let end = text.iter().rposition(|byte| *byte == b')')? + 1;
+        let (name, fields) = text.split_at_checked(end)?;
+        Some(Self { name, fields: std::str::from_utf8(fields).ok()?.split_ascii_whitespace().collect() })
+    }
+
+    /// The number in this field, where there is one.
+    pub(crate) fn field<T: std::str::FromStr>(&self, number: usize) -> Option<T> {
+        self.fields.get(number.checked_sub(FIRST)?)?.parse().ok()
+    }
+
+    /// Whether it tells of a real-time priority: no guest gives itself one.
+    pub(crate) fn has_real_time(&self) -> bool {
+        self.field::<i64>(REAL_TIME_PRIORITY).is_some_and(|priority| priority > 0)
+    }
+
+    /// The same with other numbers in some fields, and with the priority of an ordinary process.
+    pub(crate) fn shown(&self, others: impl Fn(usize) -> Option<u64>) -> Vec<u8> {
+        let has_real_time = self.has_real_time();
+        let priority = ORDINARY.saturating_add(self.field(NICE).unwrap_or(0));
+        let mut text = self.name.to_vec();
+        for (place, field) in self.fields.iter().enumerate() {
+            let number = place + FIRST;
+            let shown = match number {
+                PRIORITY if has_real_time => u64::try_from(priority).ok(),
+                REAL_TIME_PRIORITY | POLICY if has_real_time => Some(0),
+                _ => others(number),
+            };
+            text.push(b' ');
+            text.extend(shown.map_or_else(|| (*field).to_owned(), |shown| shown.to_string()).into_bytes());
+        }
+        text.push(b'\n');
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_is_shown_as_an_ordinary_one_and_all_else_is_left_alone() {
+        let others = "R 1 7 7 0 -1 4194304 10 11 12 13 14 15 16 17";
+        let rest = "1 0 2222 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 17 39";
+        let serial = format!("7 (a) b) {others} -2 5 {rest} 1 1 42 43\n");
+        let stat = ProcessStat::parse(serial.as_bytes()).unwrap();
+        assert!(stat.has_real_time());
+        let shown = String::from_utf8(stat.shown(|_| None)).unwrap();
+        assert_eq!(shown, format!("7 (a) b) {others} 25 5 {rest} 0 0 42 43\n"));
+        let ordinary = ProcessStat::parse(shown.as_bytes()).unwrap();
+        assert!(!ordinary.has_real_time());
+        assert_eq!(ordinary.shown(|_| None), shown.as_bytes());
+        assert_eq!(
+            (ordinary.field(14), ordinary.field::<u64>(99), ordinary.field::<u64>(0)),
+            (Some(14), None, None)
+        );
+        for odd in [&b""[..], b"7", b"7 (a", b"7 (a) \xff"] {
+            assert!(ProcessStat::parse(odd).is_none());
+        }
+    }
+}
