@@ -5,11 +5,11 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use super::Run;
 use super::time::nanoseconds;
+use super::tracker::is_alive;
 use crate::sys::kcmp;
 
 /// How many descriptors and threads are looked at, before it gives up: some 10 ms.
@@ -152,7 +152,8 @@ fn takes_one(left: &mut usize) -> bool {
 fn table(run: &Run, tid: u32, left: &mut usize) -> Found {
     let entries = match std::fs::read_dir(format!("/proc/{tid}/fd")) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Found::Nothing,
+        // Whoever has ended holds nothing, and nobody but root may look at that.
+        Err(_) if !is_alive(tid) => return Found::Nothing,
         Err(_) => return Found::Perhaps,
     };
     for entry in entries {

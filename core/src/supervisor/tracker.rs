@@ -72,8 +72,8 @@ impl<'a> FaultStop<'a> {
     }
 }
 
-/// Whether there is such a process, and it has not ended (`man 5 proc_pid_stat`).
-fn is_alive(pid: u32) -> bool {
+/// Whether there is such a process or thread, and it has not ended (`man 5 proc_pid_stat`).
+pub(super) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.iter().rposition(|byte| *byte == b')').and_then(|close| stat.get(close + 2));
     state.is_some_and(|state| !matches!(state, b'Z' | b'X'))
