@@ -262,9 +262,11 @@ pub const ENVELOPE: &[Source] = &[
     ),
     loose(
         "a timer's descriptor that is closed while it is set, or used by more than who set it",
-        "nobody sees it closed: a periodic one moves its process's clock on in real time until a guest sleeps and nobody can run, \
-         when it is looked for; by another number of the descriptor, or to another process, how long it still runs is told by \
-         the real time",
+        "nobody sees it closed or handed on: a periodic one moves its process's clock on in real time until the kernel says \
+         something else of its number, or a guest sleeps and nobody can run, when it is looked for, also on its way through a socket; \
+         where guests have thousands of descriptors that is given up, and the sleep takes its time; one that is closed while a thread \
+         still reads or polls it is not found; by another number than the one it was set by last, or to another process, how long it \
+         still runs is told by the real time",
     ),
     named(
         "rdrand, rdseed",

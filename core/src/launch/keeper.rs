@@ -468,7 +468,7 @@ impl Keeper {
             {
                 stopped = Some(End::TimedOut(limit));
                 seen = doing(started.root);
-                kill(&started, namespaces);
+                kill(&self.run, &started, namespaces);
             }
             let time = left.filter(|_| stopped.is_none()).and_then(|left| Timespec::try_from(left).ok());
             let given_up = self.remote.as_ref().filter(|_| stopped.is_none()).map(Remote::given_up);
@@ -492,16 +492,16 @@ impl Keeper {
             }
             if (started.stdout.overflows || started.stderr.overflows) && stopped.is_none() {
                 stopped = Some(End::Cancelled);
-                kill(&started, namespaces);
+                kill(&self.run, &started, namespaces);
             }
             if (readable[1] || readable[2]) && stopped.is_none() {
                 stopped = Some(End::Cancelled);
-                kill(&started, namespaces);
+                kill(&self.run, &started, namespaces);
             }
         }
         let took = since.elapsed();
         // The command is gone. Nobody else of the tree may stay.
-        kill(&started, namespaces);
+        kill(&self.run, &started, namespaces);
         let gone = || waitid(WaitId::PidFd(started.init.as_fd()), WaitIdOptions::EXITED);
         // This may be the caller's own thread, which signals reach.
         while gone().is_err_and(|errno| errno == rustix::io::Errno::INTR) {}
@@ -570,7 +570,8 @@ impl Keeper {
 }
 
 /// Kills the whole tree.
-fn kill(started: &Started, namespaces: bool) {
+fn kill(run: &Run, started: &Started, namespaces: bool) {
+    run.kills();
     if !namespaces {
         tree::kill_descendants(started.init_pid);
     }

@@ -8,6 +8,7 @@
 pub(crate) mod answer;
 mod attribute;
 pub(crate) mod call;
+pub(crate) mod descriptors;
 pub(crate) mod device;
 pub(crate) mod exec;
 pub(crate) mod files;

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::time::OwnTime;
+use super::descriptors::Threads;
+use super::time::{OwnTime, Running, real};
 use crate::trace::{BytesText, Place};
 
 /// The guests that live.
@@ -15,6 +16,8 @@ pub(crate) struct Processes {
     at: HashMap<Place, u32>,
     /// Threads that are not their process's first.
     threads: HashMap<u32, u32>,
+    /// Until when, in reality, a descriptor may be a set timer that a guest set which is gone.
+    left_set: u64,
 }
 
 /// One guest.
@@ -75,6 +78,7 @@ impl Processes {
         for thread in std::mem::take(&mut process.threads) {
             self.threads.remove(&thread);
         }
+        self.left_set = self.left_set.max(process.time.descriptors_run_until());
         // Whoever takes its end may know how far it came.
         let parent = process.place.parent().and_then(|parent| self.at.get(&parent));
         if let Some(parent) = parent.and_then(|parent| self.by_tgid.get_mut(parent)) {
@@ -121,9 +125,25 @@ impl Processes {
         self.by_tgid.keys().chain(self.threads.keys()).copied()
     }
 
-    /// The processes' times, as they were when they were last needed.
-    pub(crate) fn times(&mut self) -> impl Iterator<Item = &mut OwnTime> {
-        self.by_tgid.values_mut().map(|process| &mut process.time)
+    /// Which timers may be set, by all that is known of each process.
+    pub(super) fn running(&mut self) -> Running {
+        let left = if self.left_set > real() { Running::Descriptors } else { Running::Nothing };
+        self.by_tgid.values_mut().map(|process| process.time.running()).fold(left, Running::max)
+    }
+
+    /// No descriptor is a timer any more that is set. What has expired just now is still told of.
+    pub(super) fn forget_timer_descriptors(&mut self) {
+        self.left_set = 0;
+        self.by_tgid.values_mut().for_each(|process| process.time.forget_timer_descriptors());
+    }
+
+    /// All threads, by processes: first those that have set a descriptor.
+    pub(super) fn all_threads(&self) -> Vec<Threads> {
+        let has_set = |first: u32| self.by_tgid.get(&first).is_some_and(|of| of.time.has_timer_descriptors());
+        let threads = |(first, of): (&u32, &Process)| Threads { first: *first, others: of.threads.clone() };
+        let mut all: Vec<_> = self.by_tgid.iter().map(threads).collect();
+        all.sort_by_key(|threads| (!has_set(threads.first), threads.first));
+        all
     }
 
     /// The same, for a thread that has stood still since [`with_time`](Self::with_time) worked for it.

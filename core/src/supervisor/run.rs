@@ -71,6 +71,8 @@ pub(crate) struct Run {
     sent: Mutex<Option<(i32, Why)>>,
     failure: Mutex<Option<RunError>>,
     ended: watch::Sender<bool>,
+    /// The guests are to end now: whatever takes long is of no use any more.
+    to_end: AtomicBool,
 }
 
 impl Run {
@@ -103,6 +105,7 @@ impl Run {
             sent: Mutex::default(),
             failure: Mutex::default(),
             ended: watch::Sender::new(false),
+            to_end: AtomicBool::new(false),
         }
     }
 
@@ -271,6 +274,15 @@ impl Run {
     /// No more events will come. How many were lost.
     pub(crate) fn close_trace(&self) -> u64 {
         self.recorder.as_ref().map_or(0, Recorder::close)
+    }
+
+    /// All guests are about to be killed.
+    pub(crate) fn kills(&self) {
+        self.to_end.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_to_end(&self) -> bool {
+        self.to_end.load(Ordering::Relaxed)
     }
 
     /// No guest is left: whatever still works for one may stop.

@@ -17,7 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use self::counter::Counter;
 use self::timers::Timers;
-pub(crate) use self::timers::{Armed, Set, Timer};
+pub(crate) use self::timers::{Armed, Looked, Running, Set, Timer};
 use super::call::Call;
 use crate::policy::{Clock, ClockMode, Timestamp};
 

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Run;
+use super::descriptors::{self, Found};
 use super::exec::ExecStop;
 use super::quiet::Watch;
 use super::restart;
 use super::stop::{self, Underway, Waits};
-use super::time;
+use super::time::{self, Running};
 use crate::outcome::{Sender, Why};
 use crate::sys::{memory, ptrace};
 use crate::trace::{Body, BytesText, Exit, Place};
@@ -71,8 +72,8 @@ impl<'a> FaultStop<'a> {
     }
 }
 
-/// Whether there is such a process, and it has not ended (`man 5 proc_pid_stat`).
-fn is_alive(pid: u32) -> bool {
+/// Whether there is such a process or thread, and it has not ended (`man 5 proc_pid_stat`).
+pub(super) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.iter().rposition(|byte| *byte == b')').and_then(|close| stat.get(close + 2));
     state.is_some_and(|state| !matches!(state, b'Z' | b'X'))
@@ -83,24 +84,6 @@ fn own_number(pid: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
     numbers.split_ascii_whitespace().next_back()?.parse().ok()
-}
-
-/// Whether a thread holds a descriptor that is a timer, and set (`man 5 proc_pid_fdinfo`). One that can't be looked at may.
-fn has_set_descriptor(tid: u32) -> bool {
-    let is_set = |entry: std::io::Result<std::fs::DirEntry>| {
-        let Ok(entry) = entry else { return false };
-        let target = std::fs::read_link(entry.path());
-        if !target.is_ok_and(|target| target.as_os_str() == "anon_inode:[timerfd]") {
-            return false;
-        }
-        let info = std::path::Path::new(&format!("/proc/{tid}/fdinfo")).join(entry.file_name());
-        let info = std::fs::read_to_string(info).unwrap_or_default();
-        info.lines().any(|line| line.strip_prefix("it_value: ").is_some_and(|left| left != "(0, 0)"))
-    };
-    match std::fs::read_dir(format!("/proc/{tid}/fd")) {
-        Ok(mut entries) => entries.any(is_set),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    }
 }
 
 /// A tracker that has taken hold of the first guest.
@@ -116,6 +99,8 @@ pub(crate) struct Tracker {
     /// Calls between their begin and their end.
     underway: HashMap<u32, Underway>,
     watch: Watch,
+    /// What was found among the descriptors since a guest ran.
+    looked: Option<Found>,
 }
 
 impl Tracker {
@@ -137,6 +122,7 @@ impl Tracker {
             awaited: HashMap::new(),
             underway: HashMap::new(),
             watch: Watch::default(),
+            looked: None,
         })
     }
 
@@ -158,6 +144,7 @@ impl Tracker {
             return ptrace::wait();
         }
         self.watch.disturb();
+        self.looked = None;
         let mut pause = BRIEFLY;
         loop {
             if let Some(stop) = ptrace::look()? {
@@ -165,8 +152,13 @@ impl Tracker {
             }
             std::thread::sleep(pause);
             pause = LONGEST_PAUSE.min(pause * 2);
-            if pause >= LOOKING && self.watch.is_quiet(&self.run) {
+            if pause < LOOKING {
+                continue;
+            }
+            if self.watch.is_quiet(&self.run) {
                 self.end_a_sleep();
+            } else {
+                self.looked = None;
             }
         }
     }
@@ -196,18 +188,29 @@ impl Tracker {
         }
     }
 
-    /// Whether a timer is set that runs in real time. Nobody sees a descriptor closed, so these are looked for.
-    fn some_timer_is_set(&self) -> bool {
+    /// Whether a timer is set that runs in real time. Nobody sees a descriptor closed, so these are looked for: once, as
+    /// long as nobody runs, but that one which was found may expire.
+    fn some_timer_is_set(&mut self) -> bool {
+        let running = self.run.processes().running();
+        if running != Running::Descriptors {
+            return running == Running::Certainly;
+        }
+        match &self.looked {
+            Some(Found::Perhaps) => return true,
+            Some(Found::Set(held)) if held.is_still_set() => return true,
+            _ => {}
+        }
+        let processes = self.run.processes().all_threads();
+        let found = descriptors::look(&self.run, &processes);
+        let nothing = found == Found::Nothing;
+        self.looked = Some(found);
+        if !nothing {
+            return true;
+        }
+        // No guest's stop has been seen meanwhile, and so no timer set.
         let mut processes = self.run.processes();
-        if !processes.times().any(time::OwnTime::has_timers) {
-            return false;
-        }
-        if processes.times().any(|own| own.has_timer_descriptors())
-            && !processes.tids().any(has_set_descriptor)
-        {
-            processes.times().for_each(time::OwnTime::forget_timer_descriptors);
-        }
-        processes.times().any(time::OwnTime::has_timers)
+        processes.forget_timer_descriptors();
+        processes.running() != Running::Nothing
     }
 
     /// A call begins that was to be stopped.

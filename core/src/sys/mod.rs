@@ -11,6 +11,7 @@ pub mod floor;
 pub(crate) mod group;
 pub mod host;
 pub(crate) mod image;
+pub(crate) mod kcmp;
 pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod own_proc;

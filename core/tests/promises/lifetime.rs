@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use assize_core::outcome::{Control, ControlState, End};
-use assize_core::policy::Isolation;
+use assize_core::policy::{Clock, ClockMode, Isolation, Timestamp};
 use assize_core::{Policy, Sandbox};
 
 use crate::support::*;
@@ -158,4 +158,36 @@ fn the_report_says_what_was_in_force() {
     let outcome = Sandbox::new(policy, sh("exit 0")).run_blocking().unwrap();
     let isolation = outcome.report.controls.iter().find(|control| control.name == "isolation").unwrap();
     assert_eq!(isolation.state, ControlState::NotAsked);
+}
+
+/// Has many threads and descriptors, and sleeps again and again while a timer may be set that is a closed descriptor.
+const CROWD: &str = "import ctypes, os, threading, time\n\
+    libc = ctypes.CDLL(None)\n\
+    threading.stack_size(65536)\n\
+    never = threading.Event()\n\
+    for nth in range(400): threading.Thread(target=never.wait, daemon=True).start()\n\
+    for nth in range(900): os.open('/dev/null', os.O_RDONLY)\n\
+    setting = (ctypes.c_long * 4)(1000, 0, 1000, 0)\n\
+    while True:\n\
+    \x20   timer = libc.timerfd_create(1, 0)\n\
+    \x20   libc.timerfd_settime(timer, 0, setting, None)\n\
+    \x20   os.close(timer)\n\
+    \x20   time.sleep(1000)\n";
+
+#[test]
+fn no_number_of_threads_and_descriptors_makes_a_run_outlive_its_time_limit() {
+    const LIMIT: u64 = 1000;
+    // To start and to kill so many takes some time by itself.
+    const LATE: Duration = Duration::from_millis(LIMIT + 1000);
+    let mut policy = within(LIMIT, policy());
+    policy.clock =
+        Some(Clock { start: Timestamp { seconds: 981_173_106, nanoseconds: 0 }, mode: ClockMode::Frozen });
+    let ends_in_time = |_| {
+        let began = Instant::now();
+        let outcome = Sandbox::new(policy.clone(), python(CROWD)).run_blocking().unwrap();
+        assert!(matches!(outcome.end, End::TimedOut(_)), "{outcome:?}");
+        began.elapsed() < LATE
+    };
+    // One of several may come late, where the host is busy.
+    assert!((0..3).any(ends_in_time));
 }

@@ -6,8 +6,10 @@ use super::VirtualClock;
 use super::reading::at;
 use super::value::{Counts, TIME, TIMES, counts, timespec, timeval};
 use super::waiting::Begun;
+use crate::Errno;
 use crate::capability::{AtEnd, CallStop};
-use crate::supervisor::time::{Armed, Base, NEVER, Set, Timer, nanoseconds, real};
+use crate::supervisor::descriptors::TimerInfo;
+use crate::supervisor::time::{Armed, Base, Looked, NEVER, Set, Timer, nanoseconds, real};
 
 /// `TIMER_ABSTIME`, `TFD_TIMER_ABSTIME`.
 const ABSOLUTE: u64 = 1;
@@ -16,6 +18,8 @@ const VALUE: u64 = TIME as u64;
 
 /// The least that is left of a timer which is told in these.
 const MICROSECOND: u64 = 1000;
+/// The result where the address for a timer's old time is a bad one.
+const NO_ROOM: i64 = -(libc::EFAULT as i64);
 /// `ITIMER_REAL`, which is `alarm`'s.
 const ALARM: Timer = Timer::Interval(libc::ITIMER_REAL);
 
@@ -34,8 +38,20 @@ enum Told {
 }
 
 impl Told {
-    /// The kernel has told it by the real time: says the same by the caller's. What has expired has expired for both.
-    fn by_own_time(self, stop: &mut CallStop<'_>, timer: Timer) {
+    /// What the kernel has told of a descriptor: how long it still runs, and its interval.
+    fn by_the_kernel(self, stop: &CallStop<'_>) -> Option<(u64, u64)> {
+        let Self::Nanoseconds(address @ 1..) = self else { return None };
+        let time = |address| at(stop, address).and_then(|(seconds, more)| nanoseconds(seconds, more));
+        Some((time(address.wrapping_add(VALUE))?, time(address)?))
+    }
+
+    /// The kernel has told it by the real time, since `before`: says the same by the caller's. What has expired has expired
+    /// for both.
+    fn by_own_time(self, stop: &mut CallStop<'_>, timer: Timer, before: u64) {
+        if let Some((left, interval)) = self.by_the_kernel(stop) {
+            let looked = Looked { left, interval, before, after: real() };
+            let _ = stop.with_time(|_, own| own.sees(timer, looked));
+        }
         let left = stop.with_time(|time, own| if time.is_real() { None } else { time.left(own, timer) });
         let Some(left) = left.flatten() else { return };
         let told = match self {
@@ -63,10 +79,10 @@ fn armed(stop: &CallStop<'_>, timer: Timer, setting: Setting, told: Told) -> Beg
     // Before the kernel looks, so that a timer that has expired there has expired here.
     let really = real();
     let set = setting.map(|(length, interval)| {
-        let (at, really) = (now.saturating_add(length), really.saturating_add(length));
-        Set::ByTime(Armed { at, really, interval })
+        let at = now.saturating_add(length);
+        Set::ByTime(Armed { at, really: really.saturating_add(length), late: 0, interval })
     });
-    Ok(Some(takes(timer, set, told)))
+    Ok(Some(takes(timer, set, told, really)))
 }
 
 /// The same, of one that the processor's time runs for.
@@ -74,25 +90,34 @@ fn armed_by_use(stop: &CallStop<'_>, timer: Timer, setting: Setting, told: Told)
     let Some(reading) = stop.with_time(|time, own| time.peeked(own)) else { return Ok(None) };
     let set = setting.map(|(length, interval)| {
         let at = reading.used.saturating_add(length);
-        Set::ByUse(Armed { at, really: NEVER, interval })
+        Set::ByUse(Armed { at, really: NEVER, late: 0, interval })
     });
-    Ok(Some(takes(timer, set, told)))
+    Ok(Some(takes(timer, set, told, real())))
 }
 
-fn takes(timer: Timer, set: Option<Set>, told: Told) -> AtEnd {
+/// The kernel takes it, after `before`.
+fn takes(timer: Timer, set: Option<Set>, told: Told, before: u64) -> AtEnd {
     AtEnd::new(None, move |stop| {
-        if stop.result().is_some_and(|result| result >= 0) {
-            told.by_own_time(stop, timer);
-            let _ = stop.with_time(|_, own| own.arm(timer, set));
+        match stop.result() {
+            Some(0..) => told.by_own_time(stop, timer, before),
+            // The new time could be read. That there is no room for the old one the kernel finds when the timer is set.
+            Some(NO_ROOM) => {}
+            _ => return,
         }
+        let set = set.map(|set| match set {
+            Set::ByTime(armed) => Set::ByTime(Armed { late: real().saturating_sub(before), ..armed }),
+            by_use @ Set::ByUse(_) => by_use,
+        });
+        let _ = stop.with_time(|_, own| own.arm(timer, set));
     })
 }
 
 /// A call that tells how long a timer still runs: a reading of the clock.
 fn reads(timer: Timer, told: Told) -> AtEnd {
+    let before = real();
     AtEnd::new(None, move |stop| {
         if stop.result() == Some(0) {
-            told.by_own_time(stop, timer);
+            told.by_own_time(stop, timer, before);
             let _ = stop.with_time(|time, own| time.read(own));
         }
     })
@@ -172,6 +197,9 @@ impl VirtualClock {
 
     pub(super) fn timer_create(&self, stop: &mut CallStop<'_>) -> Begun {
         let (clock, told) = (stop.arg(0) as i32, stop.arg(2));
+        if stop.with_time(|_, own| own.has_all_timers()) == Some(true) {
+            return Err(Errno::EAGAIN);
+        }
         Ok(Some(AtEnd::new(None, move |stop| {
             if let (Some(0), Ok(number)) = (stop.result(), stop.read::<4>(told)) {
                 let _ = stop.with_time(|_, own| own.made_timer(u32::from_ne_bytes(number), clock));
@@ -200,19 +228,19 @@ impl VirtualClock {
 
     pub(super) fn timerfd_settime(&self, stop: &mut CallStop<'_>) -> Begun {
         let number = stop.arg(0) as u32;
-        let clock = clock_of_descriptor(stop.tid(), number);
-        set(stop, Timer::Descriptor(number), clock)
+        let before = real();
+        let info = TimerInfo::of(stop.tid(), number);
+        if let Some(TimerInfo { left, interval, .. }) = info {
+            // What the number stood for before may be another timer, that somebody still holds.
+            let looked = Looked { left, interval, before, after: real() };
+            let _ = stop.with_time(|_, own| own.sees(Timer::Descriptor(number), looked));
+        }
+        set(stop, Timer::Descriptor(number), info.map(|info| info.clock))
     }
 
     pub(super) fn timerfd_gettime(&self, stop: &mut CallStop<'_>) -> Begun {
         Ok(Some(reads(Timer::Descriptor(stop.arg(0) as u32), Told::Nanoseconds(stop.arg(1)))))
     }
-}
-
-/// The clock of a timer that is a descriptor (`man 5 proc_pid_fdinfo`).
-fn clock_of_descriptor(tid: u32, number: u32) -> Option<i32> {
-    let info = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{number}")).ok()?;
-    info.lines().find_map(|line| line.strip_prefix("clockid:"))?.trim().parse().ok()
 }
 
 #[cfg(test)]

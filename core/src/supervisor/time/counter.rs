@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_reading_is_a_call_while_a_timer_is_set_or_the_count_is_full() {
         let mut guest = Guest::new(0);
-        let armed = Set::ByTime(Armed { at: 1000, really: u64::MAX, interval: 0 });
+        let armed = Set::ByTime(Armed { at: 1000, really: u64::MAX, late: 0, interval: 0 });
         guest.works(|own| own.arm(Timer::Interval(0), Some(armed)));
         assert!(guest.is_held());
         // The same holds of the next program.
