@@ -167,11 +167,6 @@ impl Processes {
         self.by_tgid.keys().copied()
     }
 
-    /// The numbers of all threads.
-    pub(crate) fn tids(&self) -> impl Iterator<Item = u32> {
-        self.by_tgid.keys().chain(self.threads.keys()).copied()
-    }
-
     fn insert(&mut self, tgid: u32, place: Place, exe: Option<BytesText>, time: OwnTime) {
         // A number that is used again belongs to its new owner alone.
         self.gone(tgid);

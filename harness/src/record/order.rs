@@ -1,4 +1,5 @@
-//! Another order of what runs at once: whoever writes first is held up, so that those who do not wait for it come before it.
+//! Another order of what runs at once: whoever writes is held up until somebody younger has written, so that those who do not
+//! wait for each other write in the reverse order of their birth.
 //!
 //! It changes nothing that a guest reads or writes.
 #![forbid(unsafe_code)]
@@ -26,28 +27,30 @@ const IN_VAIN: Duration = Duration::from_secs(3);
 
 /// Handlers for whatever writes, in a command that took so long before.
 pub(super) fn held_up(took: Duration) -> Handlers {
-    let seen = Seen { writers: BTreeSet::new(), left: IN_VAIN };
+    let seen = Seen { writers: BTreeSet::new(), held: BTreeSet::new(), left: IN_VAIN };
     let held = HeldUp {
         seen: Arc::new(Mutex::new(seen)),
-        came: watch::Sender::new(0),
+        youngest: watch::Sender::new(0),
         wait: (took * 2).clamp(LEAST, MOST),
     };
     let calls = family::WRITE.syscalls();
     calls.map(|call| (i64::from(call.number()), Box::new(held.clone()) as Box<dyn Handler>)).collect()
 }
 
-/// Holds up the first write of every second guest until the next one has written.
+/// Holds up the first write of each guest.
 #[derive(Clone)]
 struct HeldUp {
     seen: Arc<Mutex<Seen>>,
-    /// How many have come.
-    came: watch::Sender<usize>,
+    /// The youngest who has written, by its number.
+    youngest: watch::Sender<u32>,
     wait: Duration,
 }
 
 struct Seen {
-    /// Who has written, by thread.
+    /// Who wants to write, or has written, by thread.
     writers: BTreeSet<u32>,
+    /// Who of these is held up.
+    held: BTreeSet<u32>,
     /// How long may still be waited in vain.
     left: Duration,
 }
@@ -55,26 +58,37 @@ struct Seen {
 impl HeldUp {
     fn answer(&self, tid: u32) -> NotifAction {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let nth = seen.writers.len();
-        if !seen.writers.insert(tid) {
-            return NotifAction::Continue;
-        }
-        self.came.send_replace(nth + 1);
         let wait = self.wait.min(seen.left);
-        if nth % 2 == 1 || wait.is_zero() {
+        let first = seen.writers.insert(tid);
+        // An older one waits for it, and would not wait for longer than it.
+        let awaited = seen.held.range(..tid).next().is_some();
+        if !first || awaited || wait.is_zero() {
+            self.gone_on(tid);
             return NotifAction::Continue;
         }
-        let (mut came, seen) = (self.came.subscribe(), Arc::clone(&self.seen));
+        seen.held.insert(tid);
+        let held = self.clone();
         NotifAction::defer(async move {
-            let other = tokio::time::timeout(wait, came.wait_for(|came| *came > nth + 1)).await.is_ok();
-            if other {
+            let mut youngest = held.youngest.subscribe();
+            if tokio::time::timeout(wait, youngest.wait_for(|youngest| *youngest > tid)).await.is_ok() {
                 tokio::time::sleep(BEHIND).await;
             } else {
-                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut seen = held.seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.left = seen.left.saturating_sub(wait);
             }
+            held.seen.lock().unwrap_or_else(PoisonError::into_inner).held.remove(&tid);
+            held.gone_on(tid);
             NotifAction::Continue
         })
+    }
+
+    /// This one writes now.
+    fn gone_on(&self, tid: u32) {
+        self.youngest.send_if_modified(|youngest| {
+            let younger = tid > *youngest;
+            *youngest = tid.max(*youngest);
+            younger
+        });
     }
 }
 
