@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "record/again.rs"]
+mod again;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -82,7 +85,7 @@ const TESTS: &[Test] = &[
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = TESTS.iter().map(|(name, program, test)| {
+    let trials = TESTS.iter().chain(again::TESTS).map(|(name, program, test)| {
         let missing = program.filter(|program| !is_installed(program));
         if let (Some(program), false) = (missing, arguments.list) {
             eprintln!("ignored: {name}: {program} is not installed");
@@ -225,8 +228,17 @@ fn a_pipeline_of_a_shell() {
 }
 
 fn a_talk_with_a_server() {
+    let to = format!("http://{}/", server());
+    let folder = folder(&[]);
+    let text = recorded(folder.path(), &[], &["curl", "-s", &to]);
+    assert!(text.contains("hello") && text.contains("call: family(connect), to: "), "{text}");
+    assert!(!text.contains("never:"), "{text}");
+}
+
+/// A server of ours, which says hello to whoever asks: where it is.
+fn server() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let to = format!("http://{}/", listener.local_addr().unwrap());
+    let at = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -234,10 +246,7 @@ fn a_talk_with_a_server() {
             let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n");
         }
     });
-    let folder = folder(&[]);
-    let text = recorded(folder.path(), &[], &["curl", "-s", &to]);
-    assert!(text.contains("hello") && text.contains("call: family(connect), to: "), "{text}");
-    assert!(!text.contains("never:"), "{text}");
+    at
 }
 
 fn what_varies_is_left_open() {
@@ -276,7 +285,8 @@ fn what_is_denied_is_expected_and_options_are_passed_on() {
 
 fn what_is_there_is_not_overwritten() {
     let folder = folder(&[("cat.yaml", "mine\n")]);
-    let out = assize(folder.path(), &["record", "--", "cat", "/dev/null"]);
+    let named = ["record", "--name", "cat", "--", "cat", "/dev/null"];
+    let out = assize(folder.path(), &named);
     assert_eq!(out.status.code(), Some(1));
     assert!(said(&out).contains("cat.yaml is there already"), "{}", said(&out));
     assert_eq!(fs::read_to_string(folder.path().join("cat.yaml")).unwrap(), "mine\n");

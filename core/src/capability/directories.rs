@@ -16,7 +16,7 @@ use super::{Answer, Calls, Capability, Proof, Rule, Stage, StartError, Then};
 use crate::guest::Identity;
 use crate::guest::listing::{Layout, Listing, ask_for_nothing, whole};
 use crate::guest::stat::Stat;
-use crate::policy::Timestamp;
+use crate::policy::{Order, Timestamp};
 use crate::supervisor::call::Call;
 use crate::sys::probe::{Expect, ProbeArg};
 use crate::syscall::{Sysno, family};
@@ -24,6 +24,7 @@ use crate::trace::{Grounds, Place};
 use crate::{Errno, NotifAction, Policy, Syscall};
 
 pub(super) struct Directories {
+    order: Order,
     folders: Mutex<Folders>,
 }
 
@@ -209,7 +210,7 @@ impl Directories {
         // As the kernel, which takes the size for a signed number.
         let room = usize::try_from(call.arg(2) as i32).unwrap_or(0);
         if call.place() == Ok(Place::probe()) {
-            let bytes = probed().encode(layout, 0, room, |index| index as u64, |ino| ino);
+            let bytes = probed(self.order).encode(layout, 0, room, |index| index as u64, |ino| ino);
             return call.write_some(call.arg(1), &bytes).map(|written| written as i64);
         }
         let folder = call.listed_descriptor(call.arg(0) as i32)?;
@@ -223,7 +224,7 @@ impl Directories {
         let at = seek(&folder, SeekFrom::Current(0))?;
 
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = folders.at(identity, born, at, || Listing::of(&folder));
+        let found = folders.at(identity, born, at, || Listing::of(&folder, self.order));
         let (listing, base, first) = found.inspect_err(|_| back(&folder, at))?;
         let bytes = listing.encode(
             layout,
@@ -254,8 +255,8 @@ fn back(folder: &OwnedFd, at: u64) {
 }
 
 /// What the probe finds, whichever descriptor it names.
-fn probed() -> Listing {
-    Listing::made_up(&[(b"b", 2, libc::DT_REG), (b"..", 1, libc::DT_DIR), (b"a", 3, libc::DT_LNK)])
+fn probed(order: Order) -> Listing {
+    Listing::made_up(&[(b"b", 2, libc::DT_REG), (b"..", 1, libc::DT_DIR), (b"a", 3, libc::DT_LNK)], order)
 }
 
 impl Capability for Directories {
@@ -271,11 +272,11 @@ impl Capability for Directories {
     }];
 
     fn start(policy: &Policy) -> Result<Option<Self>, StartError> {
-        Ok(policy.sorted_directories.then(|| Self { folders: Mutex::default() }))
+        Ok(policy.directories.map(|order| Self { order, folders: Mutex::default() }))
     }
 
     fn prove(&self, proof: &mut Proof<'_>) {
-        let expected = probed().encode(Layout::New, 0, usize::MAX, |index| index as u64, |ino| ino);
+        let expected = probed(self.order).encode(Layout::New, 0, usize::MAX, |index| index as u64, |ino| ino);
         let number = |number: u64| ProbeArg::Number(number);
         let room = [0; 96];
         let args = [number(u64::MAX), ProbeArg::memory(&room), number(96), number(0), number(0), number(0)];
@@ -297,7 +298,7 @@ mod tests {
 
     fn listing(names: &[&str]) -> Listing {
         let entries: Vec<_> = names.iter().map(|name| (name.as_bytes(), 1, libc::DT_REG)).collect();
-        Listing::made_up(&entries)
+        Listing::made_up(&entries, Order::Sorted)
     }
 
     /// Reads `count` names on from `at`.

@@ -10,23 +10,28 @@ use std::os::fd::AsFd;
 use rustix::fs::{RawDir, SeekFrom, seek};
 
 use crate::Errno;
+use crate::policy::Order;
 
-/// The entries of a folder, sorted: `.` and `..`, then the others by the bytes of their names.
+/// The entries of a folder, sorted: `.` and `..`, then the others by the bytes of their names, one way or the other.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Listing {
     names: Vec<u8>,
     entries: Vec<Item>,
+    order: Order,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Item {
     /// What decides the order of most names, so that few are compared.
-    rank: (u8, u64),
+    rank: Rank,
     ino: u64,
     start: usize,
     len: usize,
     kind: u8,
 }
+
+/// `.`, `..` or another; and the first bytes of the name.
+type Rank = (u8, u64);
 
 /// The form of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +73,9 @@ impl Listing {
     ///
     /// # Errors
     /// What the kernel gives.
-    pub(crate) fn of(folder: impl AsFd) -> Result<Self, Errno> {
+    pub(crate) fn of(folder: impl AsFd, order: Order) -> Result<Self, Errno> {
         seek(&folder, SeekFrom::Start(0))?;
-        let mut listing = Self { names: Vec::new(), entries: Vec::new() };
+        let mut listing = Self { names: Vec::new(), entries: Vec::new(), order };
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let mut raw = RawDir::new(folder, &mut buffer);
         while let Some(entry) = raw.next() {
@@ -82,8 +87,8 @@ impl Listing {
     }
 
     /// Entries that lie in no folder, each with its number and its type (`DT_DIR`).
-    pub(crate) fn made_up(entries: &[(&[u8], u64, u8)]) -> Self {
-        let mut listing = Self { names: Vec::new(), entries: Vec::new() };
+    pub(crate) fn made_up(entries: &[(&[u8], u64, u8)], order: Order) -> Self {
+        let mut listing = Self { names: Vec::new(), entries: Vec::new(), order };
         for (name, ino, kind) in entries {
             listing.push(name, *ino, *kind);
         }
@@ -96,7 +101,7 @@ impl Listing {
     /// # Errors
     /// What the kernel gives.
     pub(crate) fn next(folder: impl AsFd, room: usize) -> Result<(Self, Vec<u64>), Errno> {
-        let mut listing = Self { names: Vec::new(), entries: Vec::new() };
+        let mut listing = Self { names: Vec::new(), entries: Vec::new(), order: Order::default() };
         let mut positions = Vec::new();
         let mut buffer = vec![MaybeUninit::uninit(); room.min(MOST)];
         let mut raw = RawDir::new(folder, &mut buffer);
@@ -134,9 +139,9 @@ impl Listing {
 
     fn sort(&mut self) {
         let names = &self.names;
-        self.entries.sort_unstable_by(|one, other| match one.rank.cmp(&other.rank) {
-            Ordering::Equal => named(names, one).cmp(named(names, other)),
-            decided => decided,
+        let order = self.order;
+        self.entries.sort_unstable_by(|one, other| {
+            compare(order, one.rank, other.rank, || named(names, one).cmp(named(names, other)))
         });
         // Equal listings are then equal in their bytes.
         let mut sorted = Vec::with_capacity(self.names.len());
@@ -165,11 +170,11 @@ impl Listing {
 
     /// Where the entries begin that come after one of this name, whether it is there or not.
     pub(crate) fn after(&self, name: &[u8]) -> usize {
-        let mut one = Self::made_up(&[(name, 0, 0)]);
+        let mut one = Self::made_up(&[(name, 0, 0)], self.order);
         let Some(sought) = one.entries.pop() else { return 0 };
         self.entries.partition_point(|entry| {
-            let order = entry.rank.cmp(&sought.rank).then_with(|| named(&self.names, entry).cmp(name));
-            order != Ordering::Greater
+            let by_name = || named(&self.names, entry).cmp(name);
+            compare(self.order, entry.rank, sought.rank, by_name) != Ordering::Greater
         })
     }
 
@@ -234,6 +239,15 @@ pub(crate) fn ask_for_nothing(descriptor: impl AsFd) -> Result<(), Errno> {
         Some(Err(errno)) => Err(errno.into()),
         _ => Ok(()),
     }
+}
+
+/// `.` and `..` come first whatever the order.
+fn compare(order: Order, one: Rank, other: Rank, by_name: impl FnOnce() -> Ordering) -> Ordering {
+    let by_bytes = || one.1.cmp(&other.1).then_with(by_name);
+    one.0.cmp(&other.0).then_with(|| match order {
+        Order::Sorted => by_bytes(),
+        Order::Reversed => by_bytes().reverse(),
+    })
 }
 
 fn named<'a>(names: &'a [u8], entry: &Item) -> &'a [u8] {

@@ -38,6 +38,17 @@ pub enum ClockMode {
     Offset,
 }
 
+/// An order of the names in a folder, by their bytes; `.` and `..` come first in each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// The lowest first.
+    #[default]
+    Sorted,
+    /// The highest first: a run in this order and one in the other show whether the order of a folder matters.
+    Reversed,
+}
+
 /// What the guests see of the machine; of what is `None` they see the real one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Machine {

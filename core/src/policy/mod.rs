@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use determinism::{Clock, ClockMode, Kernel, Machine, Schedule, Timestamp, Tsc};
+pub use determinism::{Clock, ClockMode, Kernel, Machine, Order, Schedule, Timestamp, Tsc};
 
 use crate::Syscall;
 
@@ -35,8 +35,8 @@ pub struct Policy {
     pub clock: Option<Clock>,
     /// Whether what `stat` tells of files is the same in every run: numbers, times, sizes of folders.
     pub metadata: bool,
-    /// Whether folders are listed in the order of the names' bytes.
-    pub sorted_directories: bool,
+    /// In which order folders are listed; `None` leaves that of the file system.
+    pub directories: Option<Order>,
     /// The machine as the guests see it; `None` leaves the real one.
     pub machine: Option<Machine>,
     /// Whether programs start with the same limits and the same niceness whoever runs them.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::interrupt;
-use crate::record::{self, Options, RecordError};
+use crate::record::{self, Options, RecordError, Recorded, SCENARIOS};
 use crate::scenario::quantity::Time;
 
 /// Nothing was recorded.
@@ -18,7 +19,8 @@ const FAILED: u8 = 1;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RecordArgs {
-    /// The scenario's name: its file's, too, where `--output` says nothing. The program's own if nothing is said.
+    /// The scenario's name: its file's, too, where `--output` says nothing. Without it: the program's own, or that of the script that an
+    /// interpreter is given, with a number if there is such a file already.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Write to FILE, which must not be there yet, or to stdout, as `-`. Without it: NAME.yaml in `scenarios`, if there is such a
@@ -29,7 +31,7 @@ pub(super) struct RecordArgs {
     #[arg(long, value_name = "TEXT")]
     about: Option<String>,
     /// How many runs are compared, at least three. In the second one there are no namespaces, and who writes first is held up; the
-    /// last one has another clock and another host name.
+    /// last one has another clock, another host name and another order of what lies in folders.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=100))]
     runs: u32,
     /// How long each run may take: `30s`, `5m`.
@@ -92,8 +94,10 @@ fn start(args: &RecordArgs) -> Result<(), Failed> {
         move |error| Failed::File { path, error }
     };
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).map_err(file(Path::new(".")))?;
-    let name = args.name.clone().unwrap_or_else(|| program(args));
-    let output = args.output.clone().unwrap_or_else(|| place(&here, &name));
+    let output = args.output.clone().unwrap_or_else(|| match &args.name {
+        Some(name) => place(&here, name),
+        None => free(&here, &called(&args.command, &here)),
+    });
     let to_stdout = output == Path::new("-");
     if !to_stdout && output.symlink_metadata().is_ok() {
         return Err(Failed::Exists(output));
@@ -118,11 +122,14 @@ fn start(args: &RecordArgs) -> Result<(), Failed> {
         live: args.live.clone(),
         saved_in,
     };
-    let text = record::record(&options, &|what| {
+    let Recorded { text, notes } = record::record(&options, &|what| {
         if !args.quiet {
             eprintln!("assize: {what}");
         }
     })?;
+    for note in notes {
+        eprintln!("assize: {note}");
+    }
     if to_stdout {
         // Whoever closed stdout has seen enough.
         let _ = io::stdout().write_all(text.as_bytes());
@@ -139,15 +146,30 @@ fn start(args: &RecordArgs) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The program's name.
-fn program(args: &RecordArgs) -> String {
-    let program = args.command.first().map(Path::new).and_then(Path::file_name);
-    program.map_or_else(|| "recorded".to_owned(), |name| name.to_string_lossy().into_owned())
+/// The name of the script that an interpreter is given, or else the program's.
+fn called(command: &[OsString], here: &Path) -> String {
+    let words: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let script = record::script(&words, here).and_then(|script| {
+        // A package is called as its folder.
+        let path = if script.ends_with("__main__.py") { script.parent()?.to_owned() } else { script };
+        Some(path.file_stem()?.to_string_lossy().into_owned())
+    });
+    let program =
+        || words.first().and_then(|word| Some(Path::new(word).file_name()?.to_string_lossy().into_owned()));
+    script.or_else(program).unwrap_or_else(|| "recorded".to_owned())
 }
 
 fn place(here: &Path, name: &str) -> PathBuf {
     let file = format!("{}.yaml", name.replace('/', "-"));
-    if here.join("scenarios").is_dir() { Path::new("scenarios").join(file) } else { file.into() }
+    if here.join(SCENARIOS).is_dir() { Path::new(SCENARIOS).join(file) } else { file.into() }
+}
+
+/// The first place that is free: by the name alone, or with a number.
+fn free(here: &Path, name: &str) -> PathBuf {
+    let numbered = (2..).map(|nth: u64| place(here, &format!("{name}-{nth}")));
+    let mut places = iter::once(place(here, name)).chain(numbered);
+    let free = places.find(|place| here.join(place).symlink_metadata().is_err());
+    free.unwrap_or_else(|| place(here, name))
 }
 
 fn variable(text: &str) -> Result<(String, String), Failed> {

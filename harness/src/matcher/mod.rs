@@ -198,6 +198,13 @@ fn attempts(seen: &Observation) -> Vec<Finding> {
     findings
 }
 
+/// Whether a line is like this pattern alone.
+pub(crate) fn line_fits(pattern: &str, line: &str) -> bool {
+    line::Line::alone(pattern, crate::scenario::expect::Redactions::none())
+        .fits(line, &line::Captured::new())
+        .is_some()
+}
+
 /// A text whose lines stand for themselves alone.
 pub(crate) fn escaped(text: &str) -> String {
     let names = crate::scenario::expect::Redactions::default();

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,15 +11,42 @@ use super::tree::Entry;
 use super::vary::Wanted;
 use super::{live, yaml};
 use crate::scenario;
+use crate::scenario::action::Action;
+use crate::scenario::template::Word;
 
 /// More files are not named at the head.
 const MOST_NAMED: usize = 8;
+
+/// What the head of a scenario that was written here begins with.
+pub(super) const RECORDED: &str = "Recorded from: ";
 
 /// What is run.
 #[derive(Debug, Clone)]
 pub(super) enum Ran {
     Words(Vec<String>),
     Shell(String),
+}
+
+impl Ran {
+    /// A script of the shell that a scenario's `shell` has is said as one.
+    pub(super) fn of(words: Vec<String>) -> Self {
+        match words.as_slice() {
+            [shell, flag, script] if (shell == "sh" || shell == "/bin/sh") && flag == "-c" => {
+                // A script's `$WORK` is a variable of its environment.
+                Self::Shell(script.replace("$$WORK", "$WORK").replace("$${WORK}", "${WORK}"))
+            }
+            _ => Self::Words(words),
+        }
+    }
+
+    /// As the scenario will run it: who is called otherwise calls himself otherwise in what he writes.
+    pub(super) fn argv(&self, work: &Path) -> Vec<OsString> {
+        let action = match self {
+            Self::Words(words) => Action::Run(words.iter().cloned().map(Word).collect()),
+            Self::Shell(script) => Action::Shell(script.clone()),
+        };
+        action.argv(work).unwrap_or_default()
+    }
 }
 
 /// What lies at a path afterwards.
@@ -39,6 +67,8 @@ pub(super) struct Draft {
     pub(super) needs: Vec<String>,
     pub(super) read: Vec<String>,
     pub(super) write: Vec<String>,
+    /// What it might write to while it was recorded, as the user said it: more than it opened for writing.
+    pub(super) writable: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) files: BTreeMap<PathBuf, Entry>,
     /// Those among them that it opened: nothing is taken from what it read.

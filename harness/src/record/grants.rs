@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::scenario::policy::{SINKS, SYSTEM};
+use super::writable::Writable;
+use crate::scenario::policy::SYSTEM;
 
 /// As many files of one folder are granted by the folder.
 const MANY: usize = 4;
@@ -12,10 +13,11 @@ const MANY: usize = 4;
 const SHALLOWEST: usize = 2;
 
 /// What `read` must list.
-pub(super) fn read(paths: &BTreeSet<PathBuf>, home: Option<&Path>) -> Vec<String> {
+pub(super) fn read(paths: &BTreeSet<PathBuf>, writable: &Writable, home: Option<&Path>) -> Vec<String> {
     let mut system = false;
     let mut others = BTreeSet::new();
     for path in paths {
+        let path = writable.lasting(path);
         if SYSTEM.iter().any(|of| path.starts_with(of)) {
             system = true;
         } else if let Some(path) = grantable(path) {
@@ -27,10 +29,11 @@ pub(super) fn read(paths: &BTreeSet<PathBuf>, home: Option<&Path>) -> Vec<String
     system.into_iter().chain(others.iter().filter_map(|path| shown(path))).collect()
 }
 
-/// What `write` must list besides the work folder: what may be written to wherever `$SYSTEM` is read is no news.
-pub(super) fn write(paths: &BTreeSet<PathBuf>, home: Option<&Path>) -> Vec<String> {
-    let sinks = |path: &&PathBuf| SINKS.iter().any(|sink| path.as_path() == Path::new(sink));
-    let others = paths.iter().filter(|path| !sinks(path)).filter_map(|path| grantable(path)).collect();
+/// What `write` must list besides the work folder. What else may be written to, as `/dev/null`, may be wherever `$SYSTEM` is
+/// read.
+pub(super) fn write(paths: &BTreeSet<PathBuf>, writable: &Writable, home: Option<&Path>) -> Vec<String> {
+    let lasting = paths.iter().filter(|path| writable.holds(path)).map(|path| writable.lasting(path));
+    let others = lasting.filter_map(grantable).collect();
     gathered(others, home).iter().filter_map(|path| shown(path)).collect()
 }
 
@@ -116,7 +119,7 @@ mod tests {
     fn the_system_is_one_grant() {
         let paths = ["/usr/bin/cat", "/etc/passwd", "/proc/self/maps", "/proc/12/stat", "/nowhere/x"];
         let paths = paths.iter().map(PathBuf::from).collect();
-        assert_eq!(read(&paths, None), ["$SYSTEM", "/proc"]);
-        assert_eq!(write(&["/dev/null".into()].into(), None), Vec::<String>::new());
+        assert_eq!(read(&paths, &Writable::default(), None), ["$SYSTEM", "/proc"]);
+        assert_eq!(write(&["/dev/null".into()].into(), &Writable::default(), None), Vec::<String>::new());
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn programs(
     before: &Tree,
     folder: &Path,
 ) -> BTreeSet<PathBuf> {
-    let is_file = |path: &PathBuf| matches!(before.0.get(path), Some(Entry::File { .. }));
+    let is_file = |path: &PathBuf| matches!(before.entries.get(path), Some(Entry::File { .. }));
     let mut found: BTreeSet<PathBuf> = executed.iter().filter(|path| is_file(path)).cloned().collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     // Of a script that is executed itself, its interpreter is all that is seen.
@@ -111,6 +111,8 @@ fn scripts(words: &[&str], file: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBu
             "-c" if is_shell(name) => {
                 return rest.next().map_or_else(Vec::new, |script| in_script(script, file));
             }
+            // What a shell fails at.
+            "-e" if is_shell(name) => {}
             "-c" | "-e" | "--eval" => return Vec::new(),
             "-m" => {
                 let module = rest.next().map(|name| name.replace('.', "/")).unwrap_or_default();
@@ -129,6 +131,14 @@ fn scripts(words: &[&str], file: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBu
         }
     }
     Vec::new()
+}
+
+/// The file that a command gives to an interpreter, if it does: what is recorded of it is called after that.
+pub(crate) fn script(words: &[String], folder: &Path) -> Option<PathBuf> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let is_text = words.first().is_some_and(|word| is_shell(word)) && words.contains(&"-c");
+    let file = |word: &str| folder.join(word).is_file().then(|| PathBuf::from(word));
+    if is_text { None } else { scripts(&words, &file).into_iter().next() }
 }
 
 /// As far as a script's words show it.
@@ -162,12 +172,12 @@ fn is_shell(word: &str) -> bool {
 /// The file of the folder that a word names.
 fn file(word: &str, before: &Tree, folder: &Path) -> Option<PathBuf> {
     let path = inside(Path::new(word), folder)?;
-    match before.0.get(&path) {
+    match before.entries.get(&path) {
         Some(Entry::File { .. }) => Some(path),
         // A link is kept as one; the program is what it leads to.
         Some(Entry::Symlink(_)) => {
             let leads = folder.join(&path).canonicalize().ok()?.strip_prefix(folder).ok()?.to_owned();
-            matches!(before.0.get(&leads), Some(Entry::File { .. })).then_some(leads)
+            matches!(before.entries.get(&leads), Some(Entry::File { .. })).then_some(leads)
         }
         _ => None,
     }
@@ -209,6 +219,8 @@ mod tests {
             ("python3 -c code in.csv", ""),
             ("cat in.csv", ""),
             ("bash -eu lib.sh in.csv", "lib.sh"),
+            ("sh -e lib.sh in.csv", "lib.sh"),
+            ("perl -e code in.csv", ""),
             ("awk -f t.awk in.csv", "t.awk"),
             ("awk code in.csv", ""),
         ] {

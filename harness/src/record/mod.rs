@@ -4,15 +4,20 @@
 //! that this gives.
 #![forbid(unsafe_code)]
 
+mod aside;
+mod clock;
 mod draft;
 mod grants;
+mod left;
 mod live;
 mod order;
 mod seen;
 mod steady;
 mod take;
+mod together;
 mod tree;
 mod vary;
+mod writable;
 pub(crate) mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,14 +25,20 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aside::Aside;
+pub(crate) use aside::SCENARIOS;
 use assize_core::RunError;
 use assize_core::outcome::End;
 use assize_core::trace::Exit;
-use draft::{Draft, Left, Ran};
-use seen::{Denial, Facts};
+use draft::{Draft, RECORDED, Ran};
+pub(crate) use live::script;
+use seen::Facts;
 use take::{Take, Way, env, take};
+use together::Together;
 pub use tree::TreeError;
 use tree::{Entry, Tree};
+use vary::{Unsaid, Wanted};
+use writable::Writable;
 
 use crate::needs::Need;
 use crate::runner::scratch;
@@ -36,12 +47,10 @@ use crate::scenario::policy::GUEST_PATH;
 
 /// One as it comes, and two in which more differs.
 const LEAST_RUNS: u32 = 3;
-/// More of the files that a command writes are not compared.
-const MOST_LEFT: usize = 24;
-/// A larger file is looked for, and not compared.
-const LARGEST_LEFT: usize = 8 << 10;
 /// Opens of more input files are not expected one by one.
 const MOST_OPENS: usize = 8;
+/// More writes that were refused are not named.
+const MOST_REFUSED: usize = 4;
 /// What a scenario's file can hold of input files.
 const MOST_INPUT: usize = 512 << 10;
 
@@ -57,7 +66,7 @@ pub struct Options {
     /// The scenario's name, where it is another than its file's.
     pub name: Option<String>,
     /// How many runs are compared, at least three: the second one has no namespaces, and who writes first is held up; the last
-    /// one has another clock and another host name.
+    /// one has another clock, another host name and another order of what lies in folders.
     pub runs: u32,
     /// How long each may take.
     pub timeout: Duration,
@@ -119,37 +128,55 @@ pub enum RecordError {
     Interrupted,
 }
 
-/// Records a command, and gives the scenario's text. Says meanwhile what it does.
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The scenario's text.
+    pub text: String,
+    /// What whoever recorded it may not have wanted.
+    pub notes: Vec<String>,
+}
+
+/// Records a command. Says meanwhile what it does.
 ///
 /// # Errors
 /// [`RecordError`]: then there is no scenario of it that would pass.
-pub fn record(options: &Options, say: &dyn Fn(&str)) -> Result<String, RecordError> {
+pub fn record(options: &Options, say: &dyn Fn(&str)) -> Result<Recorded, RecordError> {
     let _kept = scratch::keep();
-    let before = Tree::read(&options.folder)?;
-    let named = named(options, &before)?;
-    let words = words(options)?;
+    let aside = Aside::of(options);
+    let before = Before {
+        tree: Tree::read(&options.folder, &|path| aside.before(path))?,
+        writable: Writable::list(&options.write),
+    };
+    let named = named(options, &before.tree)?;
+    let ran = Ran::of(words(options)?);
     let mut left_out = Vec::new();
     say("run 1");
-    let first = take(options, &words, &before, 1, Way::Plain)?;
+    let first = take(options, &ran, &before.tree, 1, Way::Plain)?;
     if let End::TimedOut(after) = first.end {
         return Err(RecordError::TimedOut(after));
     }
-    let took = first.took;
+    let (took, elsewhere) = (first.took, Way::Elsewhere { clock: clock::other(first.began) });
     let mut takes = vec![first];
     for nth in 2..=options.runs.max(LEAST_RUNS) {
         let way = match nth {
             2 => Way::Bare { before: took },
             nth if nth < options.runs.max(LEAST_RUNS) => Way::Plain,
-            _ => Way::Elsewhere,
+            _ => elsewhere,
         };
         say(&format!("run {nth}{}", way.says()));
-        let other = take(options, &words, &before, nth, way);
+        let other = take(options, &ran, &before.tree, nth, way);
         let Some(first) = takes.first() else { return Err(RecordError::Interrupted) };
         match other {
             Ok(other) if other.end == first.end => {
-                let same = |take: &Take| take.stdout == first.stdout && take.stderr == first.stderr;
-                if way == Way::Elsewhere && takes.iter().all(same) && !same(&other) {
-                    let what = "what it writes of the time or of the host's name: it stands as `[..]`";
+                // Another order is another matter.
+                let same = |take: &Take| {
+                    vary::same_lines(&take.stdout, &first.stdout)
+                        && vary::same_lines(&take.stderr, &first.stderr)
+                };
+                if way == elsewhere && takes.iter().all(same) && !same(&other) {
+                    let what = "what it writes of the time, of the host's name and of what a file system counts and dates: \
+                        it stands as `[..]`";
                     left_out.push(what.to_owned());
                 }
                 takes.push(other);
@@ -165,14 +192,39 @@ pub fn record(options: &Options, say: &dyn Fn(&str)) -> Result<String, RecordErr
             Err(error) => return Err(error),
         }
     }
-    let draft = draft(options, words, &before, &takes, named, left_out)?;
-    steady::settle(draft, &before, say)
+    let mut together = Together::of(&takes);
+    together.facts.writes.extend(before.writable.changed());
+    let notes = notes(&takes, &together.facts);
+    let draft = draft(options, ran, &before, &takes, together, named, left_out);
+    let text = steady::settle(draft, &before.tree, say)?;
+    Ok(Recorded { text, notes })
+}
+
+/// What whoever records may not have wanted.
+fn notes(takes: &[Take], facts: &Facts) -> Vec<String> {
+    let failed = takes.first().map(|take| take.end).filter(|end| *end != End::Exit(Exit::Code(0)));
+    let ended = failed.map(|end| match end {
+        End::Exit(Exit::Code(code)) => {
+            format!("the command ended with exit code {code}, which the scenario expects")
+        }
+        end => format!("the command was ended by {}, which the scenario expects", shown(end)),
+    });
+    ended.into_iter().chain(refused(facts)).collect()
+}
+
+/// What the command was to change, and was not let: as it is said at the head and to whoever records.
+fn refused(facts: &Facts) -> Vec<String> {
+    let said = facts.refused.iter().take(MOST_REFUSED).map(|(path, grant)| {
+        let clean = |path: &Path| path.display().to_string().replace(char::is_control, " ");
+        format!("the sandbox did not let it write to {}: `--write {}` would", clean(path), clean(grant))
+    });
+    said.collect()
 }
 
 /// What the user names to be copied anew, relative to the folder.
 fn named(options: &Options, before: &Tree) -> Result<BTreeSet<PathBuf>, RecordError> {
     let inside = |path: &PathBuf| {
-        let inside = live::inside(path, &options.folder).filter(|path| before.0.contains_key(path));
+        let inside = live::inside(path, &options.folder).filter(|path| before.entries.contains_key(path));
         inside.ok_or_else(|| RecordError::NotInside(path.clone()))
     };
     options.live.iter().map(inside).collect()
@@ -213,54 +265,30 @@ fn shown(end: End) -> String {
     }
 }
 
-/// All that was seen of some runs, or of all.
-struct Together {
-    facts: Facts,
-    /// Whether what was denied was denied in each.
-    denied_alike: bool,
-}
-
-fn together(takes: &[Take]) -> Together {
-    let mut facts = Facts::default();
-    for Take { facts: of, .. } in takes {
-        facts.reads.extend(of.reads.iter().cloned());
-        facts.writes.extend(of.writes.iter().cloned());
-        facts.touched.extend(of.touched.iter().cloned());
-        facts.used.extend(of.used.iter().cloned());
-        facts.listed.extend(of.listed.iter().cloned());
-        facts.connects.extend(of.connects.iter().cloned());
-        facts.programs.extend(of.programs.iter().cloned());
-        facts.executed.extend(of.executed.iter().cloned());
-    }
-    let in_each = |of: fn(&Facts) -> &BTreeSet<Denial>| {
-        let all: BTreeSet<_> = takes.iter().flat_map(|take| of(&take.facts)).cloned().collect();
-        let shared = |item: &&Denial| takes.iter().all(|take| of(&take.facts).contains(*item));
-        let shared: BTreeSet<_> = all.iter().filter(shared).cloned().collect();
-        (all.len() == shared.len(), shared)
-    };
-    let (denied_alike, denials) = in_each(|facts| &facts.denials);
-    facts.denials = denials;
-    let opened = takes.iter().map(|take| take.facts.opened.clone());
-    facts.opened = opened.reduce(|one, two| one.intersection(&two).cloned().collect()).unwrap_or_default();
-    Together { facts, denied_alike }
+/// What is there before it runs.
+struct Before {
+    tree: Tree,
+    writable: Writable,
 }
 
 fn draft(
     options: &Options,
-    words: Vec<String>,
-    before: &Tree,
+    ran: Ran,
+    before: &Before,
     takes: &[Take],
+    together: Together,
     named: BTreeSet<PathBuf>,
     mut left_out: Vec<String>,
-) -> Result<Draft, RecordError> {
-    let Together { mut facts, denied_alike } = together(takes);
+) -> Draft {
+    let Together { mut facts, denied_alike, connects: connected, servers } = together;
+    let Before { tree: before, writable } = before;
     // What is named is there, whether or not it was used.
     facts.touched.extend(named.iter().cloned());
     facts.used.extend(named.iter().cloned());
     let plain: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let programs = live::programs(&plain, &facts.executed, &facts.used, before, &options.folder);
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let mut write = grants::write(&facts.writes, home.as_deref());
+    let mut write = grants::write(&facts.writes, writable, home.as_deref());
     write.insert(0, "$WORK".to_owned());
     let given = |text: &str| given(text, options, &facts, before);
     let mut times = false;
@@ -268,15 +296,14 @@ fn draft(
         let written: Vec<_> = takes.iter().zip(texts).map(|(take, text)| take.written(text)).collect();
         let found = vary::pattern(&written, &given)?;
         times |= found.times;
-        Some(found.wanted)
+        Ok(found.wanted)
     };
-    let (left, more) = left(before, takes, &mut pattern);
+    let (left, more) = left::left(before, takes, &mut pattern);
     left_out.extend(more);
     if !denied_alike {
         left_out.push("denials that were not the same in each run".to_owned());
     }
-    let local = ["127.", "[::1]", "unix:", "netlink"];
-    for address in facts.connects.iter().filter(|to| !local.iter().any(|of| to.starts_with(of))) {
+    for address in servers {
         left_out.push(format!("what {address} answers: it must be there, and answer the same, in each run"));
     }
     if facts.reads.contains(Path::new("/dev/tty")) {
@@ -288,19 +315,20 @@ fn draft(
     if times {
         left_out.push("how long things took: digits before a unit of time stand as `[..]`".to_owned());
     }
-    for (name, wanted) in [("stdout", &streams.0), ("stderr", &streams.1)] {
-        if wanted.is_none() {
-            left_out.push(format!("what it writes to {name}: it is no text"));
-        }
-    }
-    let (ran, script_programs) = match words.as_slice() {
-        [shell, flag, script] if is_shell(shell) && flag == "-c" => {
-            // A script's `$WORK` is a variable of its environment.
-            let text = script.replace("$$WORK", "$WORK").replace("$${WORK}", "${WORK}");
-            (Ran::Shell(text), true)
-        }
-        _ => (Ran::Words(words.clone()), false),
+    let expected = |name: &str, wanted: Result<Wanted, Unsaid>, left_out: &mut Vec<String>| {
+        wanted.map_err(|why| left_out.push(format!("what it writes to {name}: {}", why.says()))).ok()
     };
+    let stdout = expected("stdout", streams.0, &mut left_out);
+    let stderr = expected("stderr", streams.1, &mut left_out);
+    let unseen = aside::scenarios(
+        before.aside.iter().filter(|path| facts.listed.iter().any(|listed| path.parent() == Some(listed))),
+    );
+    if !unseen.is_empty() {
+        let names: Vec<String> =
+            unseen.iter().take(MOST_OPENS).map(|path| path.display().to_string()).collect();
+        let names = names.join(", ").replace(char::is_control, " ");
+        left_out.push(format!("scenarios that lie in the folder: it did not see {names}"));
+    }
     let connects =
         facts.connects.iter().map(|to| format!("{{ call: family(connect), to: {} }}", yaml::scalar(to)));
     let denials = facts.denials.iter().map(|denial| {
@@ -322,22 +350,26 @@ fn draft(
         .collect();
     let command = plain.join(" ");
     let command: String = command.chars().map(|c| if c.is_control() { ' ' } else { c }).take(100).collect();
-    Ok(Draft {
+    Draft {
         head: vec![
-            format!("Recorded from: {command}"),
+            format!("{RECORDED}{command}"),
             format!(
                 "It ran {} times; what varied stands as `[..]` and `...`, what it can do without was taken out.",
                 takes.len()
             ),
-        ],
+        ]
+        .into_iter()
+        .chain(refused(&facts).iter().map(|said| capitalized(said)))
+        .collect(),
         name: options.name.clone(),
         about: options
             .about
             .clone()
             .unwrap_or_else(|| format!("`{command}` does what it did when it was recorded")),
-        needs: needs(&words, script_programs.then_some(&facts.programs)),
-        read: grants::read(&facts.reads, home.as_deref()),
+        needs: needs(&ran, &facts.programs),
+        read: grants::read(&facts.reads, writable, home.as_deref()),
         write,
+        writable: options.write.iter().filter_map(|path| grants::shown(path)).collect(),
         env: env(options),
         files,
         used: facts.used.clone(),
@@ -347,22 +379,28 @@ fn draft(
         stdin: options.stdin.clone(),
         ran,
         exit: takes.first().map_or_else(String::new, |take| shown(take.end)),
-        stdout: streams.0,
-        stderr: streams.1,
+        stdout,
+        stderr,
         left,
-        never_connects: facts.connects.is_empty(),
+        never_connects: !connected,
         sees: denials.chain(connects).collect(),
         opens,
         exhaustive: denied_alike,
         timeout: options.timeout,
         left_out,
-    })
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut rest = text.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(rest).collect::<String>() + "."
 }
 
 /// Whether a text stands in what the command was given, and so comes from there.
 fn given(text: &str, options: &Options, facts: &Facts, before: &Tree) -> bool {
     let has = |from: &str| from.contains(text);
-    let files = facts.used.iter().any(|path| match before.0.get(path) {
+    let files = facts.used.iter().any(|path| match before.entries.get(path) {
         Some(Entry::File { bytes, .. }) => std::str::from_utf8(bytes).is_ok_and(has),
         _ => false,
     });
@@ -373,72 +411,17 @@ fn given(text: &str, options: &Options, facts: &Facts, before: &Tree) -> bool {
         || options.env.values().any(|value| has(value))
 }
 
-/// What every run made, changed and removed in the work folder; and what is to be said of the rest.
-fn left(
-    before: &Tree,
-    takes: &[Take],
-    pattern: &mut dyn FnMut(&[&str]) -> Option<vary::Wanted>,
-) -> (BTreeMap<String, Left>, Vec<String>) {
-    let changes: Vec<_> = takes.iter().map(|take| before.changes(&take.after)).collect();
-    let (mut left, mut left_out) = (BTreeMap::new(), Vec::new());
-    let all: BTreeSet<&Path> = changes.iter().flat_map(|of| of.keys().copied()).collect();
-    let mut more = 0;
-    for path in all {
-        let of: Option<Vec<_>> = changes.iter().map(|changes| changes.get(path).copied()).collect();
-        let (Some(of), Some(name)) = (of, path.to_str()) else {
-            more += 1;
-            continue;
-        };
-        if left.len() >= MOST_LEFT {
-            more += 1;
-            continue;
-        }
-        let texts: Option<Vec<String>> = of.iter().map(|entry| text(*entry)).collect();
-        let wanted = match (texts, of.iter().all(Option::is_none)) {
-            (_, true) => Left::Absent,
-            (Some(texts), _) => {
-                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-                pattern(&texts).map_or(Left::Present, Left::Text)
-            }
-            (None, _) if of.iter().all(Option::is_some) => Left::Present,
-            _ => {
-                more += 1;
-                continue;
-            }
-        };
-        left.insert(name.to_owned(), wanted);
-    }
-    if more > 0 {
-        left_out.push(format!("{more} more files that it makes or removes, not all of them in each run"));
-    }
-    (left, left_out)
-}
-
-/// A file's content, if it is a short text.
-fn text(entry: Option<&Entry>) -> Option<String> {
-    match entry {
-        Some(Entry::File { bytes, .. }) if bytes.len() <= LARGEST_LEFT => {
-            String::from_utf8(bytes.clone()).ok()
-        }
-        _ => None,
-    }
-}
-
-fn is_shell(word: &str) -> bool {
-    word == "sh" || word == "/bin/sh"
-}
-
 /// What the host must have: the program, or those that a script starts.
-fn needs(words: &[String], script: Option<&BTreeSet<PathBuf>>) -> Vec<String> {
+fn needs(ran: &Ran, programs: &BTreeSet<PathBuf>) -> Vec<String> {
     let in_path = |path: &Path| {
         std::env::split_paths(GUEST_PATH)
             .any(|folder| path.parent() == Some(&folder))
             .then(|| path.file_name()?.to_str().map(str::to_owned))
             .flatten()
     };
-    let named: BTreeSet<String> = match script {
-        Some(programs) => programs.iter().filter_map(|path| in_path(path)).collect(),
-        None => words
+    let named: BTreeSet<String> = match ran {
+        Ran::Shell(_) => programs.iter().filter_map(|path| in_path(path)).collect(),
+        Ran::Words(words) => words
             .first()
             .filter(|word| !word.contains(['$', '/']) || word.starts_with('/'))
             .cloned()
@@ -466,12 +449,12 @@ mod tests {
 
     #[test]
     fn programs_are_needed_by_name() {
-        let words = |word: &str| needs(&[word.to_owned()], None);
+        let words = |word: &str| needs(&Ran::Words(vec![word.to_owned()]), &BTreeSet::new());
         assert_eq!(words("git"), ["git"]);
         assert_eq!(words("mawk"), ["program(mawk)"]);
         assert_eq!(words("/opt/x"), ["program(/opt/x)"]);
         assert_eq!(words("./x"), Vec::<String>::new());
         let programs = ["/usr/bin/sort", "/w/x"].map(PathBuf::from).into();
-        assert_eq!(needs(&[], Some(&programs)), ["program(sort)"]);
+        assert_eq!(needs(&Ran::Shell(String::new()), &programs), ["program(sort)"]);
     }
 }

@@ -1,7 +1,7 @@
 //! From the events of a run to what a scenario of it must grant, hold and expect.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use assize_core::syscall::family::{self, Family};
 use assize_core::trace::{Action, Arg, Body, BytesText, Event, Origin};
 use assize_core::{Errno, Syscall, Verdict};
+use rustix::fs::{Access, access};
 
 /// What must be seen for it.
 pub(super) const OBSERVED: &[&Family] = &[
@@ -19,6 +20,8 @@ pub(super) const OBSERVED: &[&Family] = &[
     &family::READLINK,
     &family::CHDIR,
     &family::CONNECT,
+    &family::BIND,
+    &family::TRUNCATE,
 ];
 
 /// Something that was denied.
@@ -51,6 +54,10 @@ pub(super) struct Facts {
     pub(super) denials: BTreeSet<Denial>,
     /// Addresses that were connected to.
     pub(super) connects: BTreeSet<String>,
+    /// Addresses that guests took for themselves.
+    pub(super) bound: BTreeSet<String>,
+    /// What it was to change outside of the work folder, and was not let: what would have to be granted for it.
+    pub(super) refused: BTreeMap<PathBuf, PathBuf>,
     /// Programs that the command itself started, as it wrote them.
     pub(super) programs: BTreeSet<PathBuf>,
     /// The guests, as the host numbers them.
@@ -74,6 +81,24 @@ impl Facts {
             }
         }
         facts
+    }
+
+    /// Adds what was seen of another run, but for what is to be seen in each.
+    pub(super) fn add_all(&mut self, of: &Self) {
+        for (all, more) in [
+            (&mut self.reads, &of.reads),
+            (&mut self.writes, &of.writes),
+            (&mut self.touched, &of.touched),
+            (&mut self.used, &of.used),
+            (&mut self.listed, &of.listed),
+            (&mut self.programs, &of.programs),
+            (&mut self.executed, &of.executed),
+        ] {
+            all.extend(more.iter().cloned());
+        }
+        self.connects.extend(of.connects.iter().cloned());
+        self.bound.extend(of.bound.iter().cloned());
+        self.refused.extend(of.refused.clone());
     }
 
     fn used(&mut self, at: &Path, work: &Path) {
@@ -100,12 +125,17 @@ impl Facts {
             self.deny(verdict, errno, work);
             return;
         }
-        if is(&family::CONNECT) {
-            let address = verdict.args.0.iter().find_map(|(_, arg)| match arg {
+        let address = || {
+            verdict.args.0.iter().find_map(|(_, arg)| match arg {
                 Arg::Address(address) => Some(address.clone()),
                 _ => None,
-            });
-            self.connects.extend(address);
+            })
+        };
+        if is(&family::CONNECT) {
+            self.connects.extend(address());
+        }
+        if is(&family::BIND) {
+            self.bound.extend(address());
         }
         let from_command = verdict.place.as_ref().is_some_and(|place| place.steps().len() == 2);
         if is(&family::EXEC) && verdict.result.is_none_or(|result| result >= 0) {
@@ -115,6 +145,10 @@ impl Facts {
         if is(&family::EXEC) && from_command {
             self.programs.extend(named.iter().filter(|path| path.is_file()).cloned());
         }
+        if is(&family::TRUNCATE) {
+            self.writes
+                .extend(named.iter().filter(|path| path.is_absolute() && !path.starts_with(work)).cloned());
+        }
         if !is(&family::OPEN) || verdict.result.is_some_and(|result| result < 0) {
             return;
         }
@@ -122,11 +156,7 @@ impl Facts {
             return;
         };
         let at = if target.is_absolute() { target } else { work.join(target) };
-        let flags = verdict.args.0.iter().find_map(|(_, arg)| match arg {
-            Arg::Flags(_, names) => Some(names.as_str()),
-            _ => None,
-        });
-        let has = |flag: &str| flags.is_some_and(|flags| flags.split('|').any(|name| name == flag));
+        let has = |flag| has_flag(verdict, flag);
         let writes = has("O_WRONLY") || has("O_RDWR");
         self.used(&at, work);
         match at.strip_prefix(work) {
@@ -145,6 +175,14 @@ impl Facts {
     }
 
     fn deny(&mut self, verdict: &Verdict, errno: Errno, work: &Path) {
+        if verdict.by == Origin::Landlock {
+            let outside = verdict.args.paths().map(path).filter(|path| path.is_absolute());
+            self.refused.extend(
+                outside
+                    .filter(|path| !path.starts_with(work))
+                    .filter_map(|path| Some((path.clone(), to_grant(&path, verdict)?))),
+            );
+        }
         // A call that isn't there is no denial; and what Landlock refuses is shown to a scenario where it is an open.
         let hidden = verdict.by == Origin::Landlock && !family::OPEN.contains(verdict.call);
         if errno == Errno::ENOSYS || hidden {
@@ -163,6 +201,27 @@ impl Facts {
             },
         });
     }
+}
+
+fn has_flag(verdict: &Verdict, flag: &str) -> bool {
+    verdict
+        .args
+        .0
+        .iter()
+        .any(|(_, arg)| matches!(arg, Arg::Flags(_, names) if names.split('|').any(|name| name == flag)))
+}
+
+/// What must be granted for a change that Landlock refused: what is there already. `None`: it would not help, for it is none of
+/// the user's, or the kernel's own.
+fn to_grant(path: &Path, verdict: &Verdict) -> Option<PathBuf> {
+    if ["/proc", "/sys", "/dev"].iter().any(|of| path.starts_with(of) && !path.starts_with("/dev/shm")) {
+        return None;
+    }
+    // Where a name comes or goes it is the folder.
+    let changes_folder = !family::OPEN.contains(verdict.call);
+    let from = if changes_folder { path.parent()? } else { path };
+    let there = from.ancestors().find(|at| at.exists())?;
+    access(there, Access::WRITE_OK).is_ok().then(|| there.to_owned())
 }
 
 /// Every call that must be seen.

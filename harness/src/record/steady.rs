@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use super::draft::{Draft, Left, Reach};
 use super::seen::Facts;
 use super::tree::{Entry, Tree};
+use super::vary::{self, Wanted};
 use super::{MOST_INPUT, RecordError};
+use crate::matcher::{FileSeen, Observation};
 use crate::report;
 use crate::runner::scratch::Scratch;
 use crate::runner::{self, Keep, Kernel, Which};
@@ -16,6 +18,8 @@ use crate::scenario::quantity::Time;
 
 /// How often a draft that passed, and then did not, is made to expect less.
 const ROUNDS: usize = 3;
+/// How often what it wrote is added to what it may write.
+const WIDENINGS: usize = 3;
 
 /// The files of the folder that a command used: those that it named, and what it saw in the folders that it listed.
 pub(super) fn inputs(before: &Tree, facts: &Facts) -> BTreeMap<PathBuf, Entry> {
@@ -25,15 +29,12 @@ pub(super) fn inputs(before: &Tree, facts: &Facts) -> BTreeMap<PathBuf, Entry> {
         wanted.extend(path.ancestors().map(Path::to_owned));
     }
     for folder in &facts.listed {
-        let inside = before.0.keys().filter(|path| path.parent() == Some(folder));
+        let inside = before.entries.keys().filter(|path| path.parent() == Some(folder));
         wanted.extend(inside.cloned());
     }
-    // What Python keeps of a module it makes anew.
-    let is_cache = |path: &Path| path.components().any(|part| part.as_os_str() == "__pycache__");
     wanted
         .into_iter()
-        .filter(|path| !is_cache(path) || facts.listed.iter().any(|folder| is_cache(folder)))
-        .filter_map(|path| before.0.get_key_value(&path))
+        .filter_map(|path| before.entries.get_key_value(&path))
         .map(|(path, entry)| (path.clone(), entry.clone()))
         .collect()
 }
@@ -44,8 +45,8 @@ pub(super) fn settle(mut draft: Draft, before: &Tree, say: &dyn Fn(&str)) -> Res
     say("running what was recorded");
     let mut failed = passes(&draft)?.err();
     for _ in 0..ROUNDS {
-        if let Some(report) = failed.take() {
-            draft = loosened(draft, before, report, say)?;
+        if let Some(failed) = failed.take() {
+            draft = loosened(draft, before, failed, say)?;
         }
         draft = least(draft, say)?;
         // Once more, so that no chance made it pass.
@@ -54,7 +55,7 @@ pub(super) fn settle(mut draft: Draft, before: &Tree, say: &dyn Fn(&str)) -> Res
             return Ok(draft.render(Reach::Saved));
         }
     }
-    Err(RecordError::NotSteady(failed.unwrap_or_default()))
+    Err(RecordError::NotSteady(failed.map(|failed| failed.report).unwrap_or_default()))
 }
 
 fn fits(draft: &Draft) -> Result<(), RecordError> {
@@ -66,8 +67,21 @@ fn fits(draft: &Draft) -> Result<(), RecordError> {
     if size > MOST_INPUT { Err(RecordError::Inputs(size >> 10)) } else { Ok(()) }
 }
 
-/// Whether it passes; if not, the report.
-fn passes(draft: &Draft) -> Result<Result<(), String>, RecordError> {
+/// It did not pass.
+struct Failed {
+    report: String,
+    /// What was seen of it, where it ran.
+    seen: Option<Box<Observation>>,
+}
+
+impl Failed {
+    fn unseen(report: String) -> Self {
+        Self { report, seen: None }
+    }
+}
+
+/// Whether it passes.
+fn passes(draft: &Draft) -> Result<Result<(), Failed>, RecordError> {
     if crate::interrupt::is_ending() {
         return Err(RecordError::Interrupted);
     }
@@ -76,18 +90,47 @@ fn passes(draft: &Draft) -> Result<Result<(), String>, RecordError> {
     std::fs::write(&file, draft.render(Reach::Anywhere)).map_err(RecordError::Scratch)?;
     let scenarios = match scenario::load(folder.path(), &file) {
         Ok(scenarios) => scenarios,
-        Err(diagnostics) => return Ok(Err(report::render(&diagnostics, false))),
+        Err(diagnostics) => return Ok(Err(Failed::unseen(report::render(&diagnostics, false)))),
     };
     let keep = Keep::beneath(folder.path().to_owned()).of(Which::None);
     for mut scenario in scenarios {
         scenario.policy.limits.timeout = Some(Time(draft.timeout));
         match runner::run(&scenario, &Kernel, &keep) {
             Ok(ran) if ran.findings.is_empty() => {}
-            Ok(ran) => return Ok(Err(report::render(&report::placed(&scenario, &ran.findings), false))),
-            Err(error) => return Ok(Err(report::render(&report::broken(&scenario, &error), false))),
+            Ok(ran) => {
+                let report = report::render(&report::placed(&scenario, &ran.findings), false);
+                return Ok(Err(Failed { report, seen: Some(Box::new(ran.seen)) }));
+            }
+            Err(error) => {
+                let report = report::render(&report::broken(&scenario, &error), false);
+                return Ok(Err(Failed::unseen(report)));
+            }
         }
     }
     Ok(Ok(()))
+}
+
+/// The same with gaps for what was written otherwise; `None`: all of it was as expected, or nothing of it was.
+fn widened(draft: &Draft, seen: &Observation) -> Option<Draft> {
+    let mut out = draft.clone();
+    let mut any = false;
+    let mut widen = |wanted: &mut Wanted, bytes: &[u8]| {
+        if let Some(wider) = vary::widened(wanted, &seen.text(bytes)) {
+            *wanted = wider;
+            any = true;
+        }
+    };
+    for (wanted, bytes) in [(&mut out.stdout, &seen.stdout), (&mut out.stderr, &seen.stderr)] {
+        if let Some(wanted) = wanted {
+            widen(wanted, bytes);
+        }
+    }
+    for (name, left) in &mut out.left {
+        if let (Left::Text(wanted), Some(FileSeen::File { bytes, .. })) = (left, seen.files.get(name)) {
+            widen(wanted, bytes);
+        }
+    }
+    any.then_some(out)
 }
 
 /// A way to expect less of it, and what is then to be said.
@@ -95,7 +138,8 @@ type Loosening = (fn(&mut Draft, &Tree), &'static str);
 
 /// What may stand in the way, the most likely first.
 const LOOSENINGS: &[Loosening] = &[
-    (|draft, before| draft.files.clone_from(&before.0), ""),
+    (|draft, _| draft.write.extend(draft.writable.clone()), ""),
+    (|draft, before| draft.files.clone_from(&before.entries), ""),
     (|draft, _| draft.opens.clear(), ""),
     (|draft, _| draft.exhaustive = false, "denials: they are not the same in each run"),
     (
@@ -122,8 +166,22 @@ const LOOSENINGS: &[Loosening] = &[
 ];
 
 /// The first that passes: with one thing less, or with more and more less.
-fn loosened(draft: Draft, before: &Tree, report: String, say: &dyn Fn(&str)) -> Result<Draft, RecordError> {
+fn loosened(
+    mut draft: Draft,
+    before: &Tree,
+    failed: Failed,
+    say: &dyn Fn(&str),
+) -> Result<Draft, RecordError> {
     say("it does not pass yet: expecting less of it");
+    let Failed { report, mut seen } = failed;
+    // What it wrote this time is one more text that must be covered.
+    for _ in 0..WIDENINGS {
+        let Some(widened) = seen.and_then(|seen| widened(&draft, &seen)) else { break };
+        match passes(&widened)? {
+            Ok(()) => return Ok(widened),
+            Err(failed) => (draft, seen) = (widened, failed.seen),
+        }
+    }
     let with = |mut draft: Draft, (loosen, says): &Loosening| {
         loosen(&mut draft, before);
         if !says.is_empty() && !draft.left_out.iter().any(|said| said == says) {
@@ -172,11 +230,7 @@ fn least(mut draft: Draft, say: &dyn Fn(&str)) -> Result<Draft, RecordError> {
             kept(&mut draft, without, "reading $WORK")?;
         }
     }
-    for path in draft.write.clone().iter().filter(|path| *path != work) {
-        let mut without = draft.clone();
-        without.write.retain(|other| other != path);
-        kept(&mut draft, without, path)?;
-    }
+    // What it changed elsewhere it need not change again, now that it is so; the next time it will.
     for path in draft.read.clone().iter().filter(|path| *path != work) {
         let mut without = draft.clone();
         without.read.retain(|other| other != path);

@@ -3,34 +3,38 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use assize_core::outcome::End;
-use assize_core::policy::{Clock, ClockMode, Isolation, Observe, Timestamp};
+use assize_core::policy::{Clock, ClockMode, Isolation, Observe, Order, Timestamp};
 use assize_core::trace::Memory;
 use assize_core::{Command, Stdin};
 
+use super::aside::Aside;
+use super::draft::Ran;
 use super::seen::{self, Facts};
-use super::tree::{self, Entry, Tree};
+use super::tree::{self, Age, Entry, Tree};
 use super::vary::Written;
 use super::{Options, RecordError, relocated};
 use crate::runner::scratch::Scratch;
 use crate::runner::{Engine, Handlers, Kernel};
 use crate::scenario::policy::PolicySpec;
-use crate::scenario::template::{Template, Word};
+use crate::scenario::template::Template;
 
 /// In what a run differs from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// In nothing.
     Plain,
-    /// It has no namespaces, so that numbers of processes are the host's; and who writes first is held up.
+    /// It has no namespaces, so that numbers of processes are the host's; who writes first is held up; files are as old as
+    /// those that they are copies of; and folders are listed in order.
     Bare {
         /// How long the one before took: so much slower may be whoever it is to let pass.
         before: Duration,
     },
-    /// It has another clock and another host name.
-    Elsewhere,
+    /// It has another clock and another host name, folders are listed the other way round, and what a file system counts
+    /// and dates is another's.
+    Elsewhere { clock: Timestamp },
 }
 
 impl Way {
@@ -39,7 +43,7 @@ impl Way {
         match self {
             Self::Plain => "",
             Self::Bare { .. } => ", without namespaces and in another order",
-            Self::Elsewhere => ", with another clock and another host name",
+            Self::Elsewhere { .. } => ", with another clock and host name, and another order in folders",
         }
     }
 
@@ -47,8 +51,10 @@ impl Way {
     pub(super) fn names(self) -> Option<&'static str> {
         match self {
             Self::Plain => None,
-            Self::Bare { .. } => Some("a run without namespaces, in which who writes first is held up"),
-            Self::Elsewhere => Some("another time or another host name"),
+            Self::Bare { .. } => Some(
+                "a run without namespaces, in which who writes first is held up, and files are as old as yours",
+            ),
+            Self::Elsewhere { .. } => Some("another time, another host name or another file system"),
         }
     }
 }
@@ -56,6 +62,7 @@ impl Way {
 /// What came of it.
 pub(super) struct Take {
     pub(super) way: Way,
+    pub(super) began: SystemTime,
     pub(super) took: Duration,
     pub(super) end: End,
     pub(super) stdout: String,
@@ -73,7 +80,7 @@ impl Take {
 
 pub(super) fn take(
     options: &Options,
-    words: &[String],
+    ran: &Ran,
     before: &Tree,
     nth: u32,
     way: Way,
@@ -84,8 +91,13 @@ pub(super) fn take(
     let work = Scratch::make(&format!("record {nth}")).map_err(RecordError::Scratch)?;
     // The folder above shows how many there are, to whoever lists it.
     let beside = || Scratch::make("record beside").map_err(RecordError::Scratch);
-    let _beside = if way == Way::Elsewhere { Some((beside()?, beside()?)) } else { None };
-    before.write(work.path(), &options.folder)?;
+    let _beside = if matches!(way, Way::Elsewhere { .. }) { Some((beside()?, beside()?)) } else { None };
+    let age = match way {
+        Way::Plain => Age::New,
+        Way::Bare { .. } => Age::Original,
+        Way::Elsewhere { clock } => Age::Of(clock),
+    };
+    before.write(work.path(), &options.folder, age)?;
     let mut policy = PolicySpec::default().compile(work.path());
     policy.fs.read = vec!["/".into()];
     policy.fs.write.extend(options.write.iter().cloned());
@@ -100,26 +112,31 @@ pub(super) fn take(
         in_passing: false,
         readings: false,
     };
-    if way == Way::Elsewhere {
-        let start = Timestamp { seconds: 1_931_000_000, nanoseconds: 0 };
-        policy.clock = Some(Clock { start, mode: ClockMode::Offset });
-        policy.hostname = Some("another-host".to_owned());
-    }
     let mut handlers: Handlers = Vec::new();
-    if let Way::Bare { before } = way {
-        policy.isolation = Isolation::Off;
-        handlers = super::order::held_up(before);
+    match way {
+        Way::Plain => {}
+        Way::Bare { before } => {
+            policy.isolation = Isolation::Off;
+            policy.directories = Some(Order::Sorted);
+            handlers = super::order::held_up(before);
+        }
+        Way::Elsewhere { clock: start } => {
+            policy.clock = Some(Clock { start, mode: ClockMode::Offset });
+            policy.hostname = Some("another-host".to_owned());
+            policy.directories = Some(Order::Reversed);
+            policy.metadata = true;
+        }
     }
-    let argv: Vec<OsString> = words.iter().map(|word| Word(word.clone()).expand(work.path())).collect();
+    let argv = ran.argv(work.path());
     let Some((program, args)) = argv.split_first() else {
         return Err(RecordError::NotText(OsString::new()));
     };
     let stdin = options.stdin.as_ref().map_or(Stdin::Null, |text| Stdin::Bytes(text.clone().into_bytes()));
     let command = Command::new(program).args(args).cwd(work.path()).stdin(stdin);
     let log = Memory::default();
-    let began = Instant::now();
+    let (began, now) = (SystemTime::now(), Instant::now());
     let outcome = Kernel.run(policy, command, handlers, log.clone())?;
-    let took = began.elapsed();
+    let took = now.elapsed();
     if outcome.end == End::Cancelled {
         return Err(RecordError::Interrupted);
     }
@@ -127,15 +144,17 @@ pub(super) fn take(
         let text = String::from_utf8_lossy(bytes);
         work.path().to_str().map_or_else(|| text.to_string(), |work| text.replace(work, "[WORK]"))
     };
-    let mut after = Tree::read(work.path())?;
+    let aside = Aside::of(options);
+    let mut after = Tree::read(work.path(), &|path| aside.after(path))?;
     // As the scenario will compare them.
-    for entry in after.0.values_mut() {
+    for entry in after.entries.values_mut() {
         if let Entry::Symlink(target) = entry {
             *target = tree::moved(target, work.path(), &options.folder);
         }
     }
     Ok(Take {
         way,
+        began,
         took,
         end: outcome.end,
         stdout: text(&outcome.stdout),

@@ -1,13 +1,16 @@
 //! A folder in memory: what lies in it, to be laid out anew, and compared with what a command left.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+
+use assize_core::policy::Timestamp;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 /// More is not copied for each run.
 const MOST_BYTES: usize = 64 << 20;
@@ -22,8 +25,25 @@ pub(super) enum Entry {
 }
 
 /// What lies in a folder, by path relative to it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Tree(pub(super) BTreeMap<PathBuf, Entry>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tree {
+    pub(super) entries: BTreeMap<PathBuf, Entry>,
+    /// When each was last modified, and the folder itself.
+    modified: BTreeMap<PathBuf, Timespec>,
+    /// What was left out, and is there.
+    pub(super) aside: BTreeSet<PathBuf>,
+}
+
+/// How old what is laid out is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Age {
+    /// New, as a scenario's files are.
+    New,
+    /// As old as what it was read from.
+    Original,
+    /// As old as a clock that shows this, as a scenario's files are where guests have a clock of their own.
+    Of(Timestamp),
+}
 
 /// Why it can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +65,13 @@ pub enum TreeError {
 }
 
 impl Tree {
-    /// Reads a folder. What can't be read, no command of the same user could read either: it is left out.
-    pub(super) fn read(root: &Path) -> Result<Self, TreeError> {
+    /// Reads a folder, without what is to be left `aside`. What can't be read, no command of the same user could read either: it
+    /// is left out as well.
+    pub(super) fn read(root: &Path, aside: &dyn Fn(&Path) -> bool) -> Result<Self, TreeError> {
         let mut tree = Self::default();
+        if let Ok(metadata) = root.metadata() {
+            tree.modified.insert(PathBuf::new(), modified(&metadata));
+        }
         let mut open = vec![PathBuf::new()];
         let mut bytes_left = MOST_BYTES;
         while let Some(folder) = open.pop() {
@@ -61,6 +85,10 @@ impl Tree {
             };
             for entry in entries.flatten() {
                 let path = folder.join(entry.file_name());
+                if aside(&path) {
+                    tree.aside.insert(path);
+                    continue;
+                }
                 let Ok(metadata) = entry.metadata() else { continue };
                 let mode = metadata.permissions().mode() & 0o7777;
                 let found = if metadata.is_dir() {
@@ -80,8 +108,9 @@ impl Tree {
                 } else {
                     continue;
                 };
-                tree.0.insert(path, found);
-                if tree.0.len() > MOST_FILES {
+                tree.modified.insert(path.clone(), modified(&metadata));
+                tree.entries.insert(path, found);
+                if tree.entries.len() > MOST_FILES {
                     return Err(TreeError::TooLarge(root.to_owned()));
                 }
             }
@@ -90,7 +119,8 @@ impl Tree {
     }
 
     /// Lays it out in an empty folder. Links that name the folder `from` name this one then.
-    pub(super) fn write(&self, to: &Path, from: &Path) -> Result<(), TreeError> {
+    pub(super) fn write(&self, to: &Path, from: &Path, age: Age) -> Result<(), TreeError> {
+        let dated = |path: &Path| self.date(path, to, age);
         let mode = |at: &Path, mode: u32| fs::set_permissions(at, Permissions::from_mode(mode));
         let put = |path: &Path, entry: &Entry| match entry {
             Entry::Folder { .. } => fs::create_dir(to.join(path)),
@@ -101,39 +131,55 @@ impl Tree {
             Entry::Symlink(target) => symlink(moved(target, from, to), to.join(path)),
         };
         let failed = |path: &Path, error| TreeError::File { path: to.join(path), error };
-        for (path, entry) in &self.0 {
+        for (path, entry) in &self.entries {
             put(path, entry).map_err(|error| failed(path, error))?;
         }
-        // A folder that may not be written to gets its mode when all that lies in it is there.
-        for (path, entry) in self.0.iter().rev() {
+        // A folder gets its time, and one that may not be written to its mode, when all that lies in it is there.
+        for (path, entry) in self.entries.iter().rev() {
+            dated(path).map_err(|error| failed(path, error))?;
             if let Entry::Folder { mode: of } = entry {
                 mode(&to.join(path), *of).map_err(|error| failed(path, error))?;
             }
         }
-        Ok(())
+        dated(Path::new("")).map_err(|error| failed(Path::new(""), error))
+    }
+
+    fn date(&self, path: &Path, to: &Path, age: Age) -> io::Result<()> {
+        let time = match age {
+            Age::New => None,
+            Age::Original => self.modified.get(path).copied(),
+            Age::Of(time) => Some(Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() }),
+        };
+        let Some(time) = time else { return Ok(()) };
+        let times = Timestamps { last_access: time, last_modification: time };
+        Ok(utimensat(CWD, to.join(path), &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// What is there in `after` and is new or another than here, and what is there no longer. Folders that are not empty show
     /// by what lies in them.
     pub(super) fn changes<'a>(&'a self, after: &'a Self) -> BTreeMap<&'a Path, Option<&'a Entry>> {
-        let is_other = |path: &Path, entry: &Entry| match (self.0.get(path), entry) {
+        let is_other = |path: &Path, entry: &Entry| match (self.entries.get(path), entry) {
             (Some(Entry::Folder { .. }), Entry::Folder { .. }) => false,
             (Some(Entry::File { bytes, .. }), Entry::File { bytes: now, .. }) => bytes != now,
             (before, now) => before != Some(now),
         };
-        let made = after.0.iter().filter(|(path, entry)| is_other(path, entry));
+        let made = after.entries.iter().filter(|(path, entry)| is_other(path, entry));
         let made =
             made.filter(|(path, entry)| !matches!(entry, Entry::Folder { .. }) || after.is_empty(path));
-        let gone = self.0.keys().filter(|path| !after.0.contains_key(*path));
+        let gone = self.entries.keys().filter(|path| !after.entries.contains_key(*path));
         let made = made.map(|(path, entry)| (path.as_path(), Some(entry)));
         made.chain(gone.map(|path| (path.as_path(), None))).collect()
     }
 
     /// Whether nothing lies in this folder.
     pub(super) fn is_empty(&self, folder: &Path) -> bool {
-        let mut after = self.0.range(folder.to_owned()..).skip(1);
+        let mut after = self.entries.range(folder.to_owned()..).skip(1);
         after.next().is_none_or(|(path, _)| !path.starts_with(folder))
     }
+}
+
+fn modified(metadata: &Metadata) -> Timespec {
+    Timespec { tv_sec: metadata.mtime(), tv_nsec: metadata.mtime_nsec() }
 }
 
 /// The same path, in another folder.

@@ -2,7 +2,7 @@
 //! may well write otherwise.
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
@@ -11,6 +11,8 @@ use crate::matcher;
 
 /// Texts of more lines are shown by their ends.
 const MOST_LINES: usize = 60;
+/// More lines that come in any order are not listed.
+const MOST_UNORDERED: usize = 200;
 const SHOWN: usize = 10;
 
 /// A pattern over a text.
@@ -24,6 +26,27 @@ pub(super) enum Wanted {
     Whole(String),
     /// These lines, in any order.
     Unordered(Vec<String>),
+}
+
+/// Why nothing can be expected of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unsaid {
+    /// It is no text that a file could show.
+    NoText,
+    /// Nothing in it is the same in all runs.
+    Another,
+}
+
+impl Unsaid {
+    /// As it is said at the head.
+    pub(super) fn says(self) -> &'static str {
+        match self {
+            Self::NoText => "it is no text",
+            Self::Another => {
+                "it is another in each run, at another time, in another order or with files as old as yours"
+            }
+        }
+    }
 }
 
 /// What one run wrote.
@@ -42,9 +65,8 @@ pub(super) struct Pattern {
     pub(super) times: bool,
 }
 
-/// One pattern for all; `None`: it is no text that a file could show. `given`: what the command was given, so that a time in it
-/// was not measured.
-pub(super) fn pattern(written: &[Written<'_>], given: &dyn Fn(&str) -> bool) -> Option<Pattern> {
+/// One pattern for all. `given`: what the command was given, so that a time in it was not measured.
+pub(super) fn pattern(written: &[Written<'_>], given: &dyn Fn(&str) -> bool) -> Result<Pattern, Unsaid> {
     let raw: Vec<String> = written.iter().map(|written| written.text.to_owned()).collect();
     let plain: Vec<String> = raw.iter().map(|text| matcher::escaped(text)).collect();
     let numbered = numbered(&plain, written);
@@ -124,21 +146,25 @@ fn without_times(text: &str, given: &dyn Fn(&str) -> bool, found: &mut bool) -> 
 }
 
 /// One pattern for what has gaps already.
-fn varied(texts: &[String]) -> Option<Wanted> {
-    let (first, rest) = texts.split_first()?;
+fn varied(texts: &[String]) -> Result<Wanted, Unsaid> {
+    let (first, rest) = texts.split_first().ok_or(Unsaid::Another)?;
     let odd = |c: char| c == '\u{fffd}' || c.is_control() && !matches!(c, '\n' | '\t' | '\r' | '\u{1b}');
     if texts.iter().any(|text| text.contains(odd)) {
-        return None;
+        return Err(Unsaid::NoText);
     }
     if texts.iter().all(String::is_empty) {
-        return Some(Wanted::Empty);
+        return Ok(Wanted::Empty);
     }
     if rest.iter().all(|text| text == first) {
         let lines: Vec<&str> = first.lines().collect();
         if lines.len() > MOST_LINES {
-            return Some(Wanted::Whole(ends(&lines)));
+            return Ok(Wanted::Whole(ends(&lines)));
         }
-        return Some(Wanted::Whole(first.clone()));
+        return Ok(Wanted::Whole(first.clone()));
+    }
+    if let Some(lines) = unordered(texts) {
+        let few = lines.len() <= MOST_UNORDERED;
+        return if few { Ok(Wanted::Unordered(lines)) } else { Err(Unsaid::Another) };
     }
     let mut lines: Vec<String> = first.lines().map(str::to_owned).collect();
     for text in rest {
@@ -148,19 +174,113 @@ fn varied(texts: &[String]) -> Option<Wanted> {
             None => between(&lines, &other),
         };
     }
-    // Another order of the same lines is told by the lines.
-    let sorted = |text: &String| {
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    };
-    let in_order = sorted(first);
-    if rest.iter().all(|text| sorted(text) == in_order) && in_order.len() <= MOST_LINES {
-        return Some(Wanted::Unordered(in_order));
+    if lines == ["..."] {
+        return Err(Unsaid::Another);
     }
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let text = if lines.len() > MOST_LINES { ends(&lines) } else { with_end(&lines) };
-    Some(Wanted::Whole(text))
+    Ok(Wanted::Whole(text))
+}
+
+/// Whether they have the same lines, in whatever order.
+pub(super) fn same_lines(one: &str, two: &str) -> bool {
+    sorted(one) == sorted(two)
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// The lines, if they come in another order: those of the others are found by what they say in all, or by their last words or their
+/// first, as a list of files has their names there.
+fn unordered(texts: &[String]) -> Option<Vec<String>> {
+    let (first, rest) = texts.split_first()?;
+    let in_order = sorted(first);
+    if rest.iter().all(|text| sorted(text) == in_order) {
+        return Some(in_order.into_iter().map(str::to_owned).collect());
+    }
+    let last = |line: &str| line.split_whitespace().next_back().map(str::to_owned);
+    let begins = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    by_key(first, rest, &last).or_else(|| by_key(first, rest, &begins))
+}
+
+type Key<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The same, where each line has a key of its own, and the keys come in another order. Where they come in the same, the lines
+/// are in order.
+fn by_key(first: &str, rest: &[String], key: Key<'_>) -> Option<Vec<String>> {
+    let keyed = |text: &str| -> Option<BTreeMap<String, String>> {
+        let keyed: BTreeMap<_, _> =
+            text.lines().map(|line| Some((key(line)?, line.to_owned()))).collect::<Option<_>>()?;
+        (keyed.len() == text.lines().count()).then_some(keyed)
+    };
+    let order = |text: &str| text.lines().map(key).collect::<Vec<_>>();
+    if rest.iter().all(|text| order(text) == order(first)) {
+        return None;
+    }
+    let mut lines = keyed(first)?;
+    for text in rest {
+        let other = keyed(text)?;
+        if !lines.keys().eq(other.keys()) {
+            return None;
+        }
+        lines.values_mut().zip(other.values()).for_each(|(line, other)| *line = elided(line, other));
+    }
+    Some(lines.into_values().collect())
+}
+
+/// A pattern that a further text fits as well; `None`: it fits already, or there is none but one that any text fits.
+pub(super) fn widened(wanted: &Wanted, seen: &str) -> Option<Wanted> {
+    let escaped = matcher::escaped(seen);
+    let (plain, shown): (Vec<&str>, Vec<&str>) = (seen.lines().collect(), escaped.lines().collect());
+    let pattern = match wanted {
+        Wanted::Empty => return None,
+        Wanted::Equals(text) if text == seen => return None,
+        Wanted::Equals(text) => matcher::escaped(text),
+        Wanted::Whole(text) => text.clone(),
+        Wanted::Unordered(lines) => return widened_unordered(lines, &plain, &shown),
+    };
+    let pattern: Vec<String> = pattern.lines().map(str::to_owned).collect();
+    let any_lines = pattern.iter().any(|line| line == "...");
+    let lines = if pattern.len() == plain.len() && !any_lines {
+        let each = pattern.iter().zip(plain.iter().zip(&shown));
+        each.map(
+            |(line, (plain, shown))| {
+                if matcher::line_fits(line, plain) { line.clone() } else { elided(line, shown) }
+            },
+        )
+        .collect()
+    } else if any_lines {
+        // Which lines the gap stood for can't be told from here.
+        return None;
+    } else {
+        between(&pattern, &shown)
+    };
+    let same = lines == pattern || lines == ["..."];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    (!same).then(|| Wanted::Whole(with_end(&lines)))
+}
+
+fn widened_unordered(pattern: &[String], plain: &[&str], shown: &[&str]) -> Option<Wanted> {
+    if pattern.len() != plain.len() {
+        return None;
+    }
+    let mut left: Vec<(&str, &str)> = plain.iter().copied().zip(shown.iter().copied()).collect();
+    let (mut lines, mut missing) = (Vec::new(), Vec::new());
+    for line in pattern {
+        match left.iter().position(|(plain, _)| matcher::line_fits(line, plain)) {
+            Some(place) => {
+                left.remove(place);
+                lines.push(line.clone());
+            }
+            None => missing.push(line),
+        }
+    }
+    let any = !missing.is_empty();
+    lines.extend(missing.into_iter().zip(left).map(|(line, (_, shown))| elided(line, shown)));
+    any.then_some(Wanted::Unordered(lines))
 }
 
 fn with_end(lines: &[&str]) -> String {
@@ -217,7 +337,7 @@ mod tests {
 
     fn of(texts: &[&str]) -> Option<Wanted> {
         let written: Vec<_> = texts.iter().map(|text| Written { text, pids: None }).collect();
-        pattern(&written, &|_| true).map(|pattern| pattern.wanted)
+        pattern(&written, &|_| true).ok().map(|pattern| pattern.wanted)
     }
 
     fn whole(text: &str) -> Option<Wanted> {
@@ -237,12 +357,41 @@ mod tests {
         assert_eq!(of(&["a\0", "a\0"]), None);
     }
 
+    fn unordered(lines: &[&str]) -> Option<Wanted> {
+        Some(Wanted::Unordered(lines.iter().map(|line| (*line).to_owned()).collect()))
+    }
+
+    #[test]
+    fn lines_in_another_order_are_known_by_their_names() {
+        assert_eq!(of(&["1 x a\n2 x b\n", "4 x b\n3 x a\n"]), unordered(&["[..] x a", "[..] x b"]));
+        assert_eq!(of(&["a 1\nb 2\n", "b 4\na 3\n"]), unordered(&["a [..]", "b [..]"]));
+        // In the same order they are in order, also where not all of them are the same.
+        assert_eq!(of(&["a 1\nb 2\n", "a 3\nb 4\n"]), whole("a [..]\nb [..]\n"));
+        assert_eq!(of(&["a 1\na 2\nb 1\n", "b 3\na 1\na 2\n"]), whole("[..]\na [..]\n[..]\n"));
+        let long: Vec<String> = (0..MOST_UNORDERED + 1).map(|nth| format!("{nth}\n")).collect();
+        let reversed: Vec<String> = long.iter().rev().cloned().collect();
+        assert_eq!(of(&[&long.concat(), &reversed.concat()]), None);
+    }
+
+    #[test]
+    fn one_more_text_widens_what_it_does_not_fit() {
+        let widened = |pattern: &str, seen: &str| widened(&Wanted::Whole(pattern.to_owned()), seen);
+        assert_eq!(widened("a\n[PID] x\n", "a\n4711 x\n"), None);
+        assert_eq!(widened("a\nx f00 -\n[PID]\n", "a\nx ba7 -\n1\n"), whole("a\nx [..] -\n[PID]\n"));
+        assert_eq!(widened("a\nb\nz\n", "a\nz\n"), whole("a\n...\nz\n"));
+        assert_eq!(widened("a\n...\n", "b\n"), None);
+        assert_eq!(widened("a\n", "b\nc\n"), None);
+        let Some(pattern) = unordered(&["a 1", "b [..]"]) else { panic!() };
+        assert_eq!(super::widened(&pattern, "b 3\na 2\n"), unordered(&["b [..]", "a [..]"]));
+        assert_eq!(super::widened(&pattern, "b 3\na 1\n"), None);
+    }
+
     #[test]
     fn a_guest_s_number_has_a_name() {
         let pids = BTreeSet::from([4711, 4712]);
         let of = |one: &str, two: &str| {
             let written = [Written { text: one, pids: None }, Written { text: two, pids: Some(&pids) }];
-            pattern(&written, &|_| false).map(|pattern| pattern.wanted)
+            pattern(&written, &|_| false).ok().map(|pattern| pattern.wanted)
         };
         assert_eq!(of("2\n", "4711\n"), whole("[PID]\n"));
         assert_eq!(of("2 of 2: p2.\n", "4712 of 2: p2.\n"), whole("[PID] of 2: p2.\n"));

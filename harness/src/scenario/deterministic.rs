@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use assize_core::Policy;
-use assize_core::policy::{Clock, ClockMode, Kernel, Machine, Schedule, Timestamp, Tsc};
+use assize_core::policy::{Clock, ClockMode, Kernel, Machine, Order, Schedule, Timestamp, Tsc};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -137,7 +137,7 @@ impl Deterministic {
             ClockSpec::Real => None,
             ClockSpec::Virtual(clock) => Some(clock),
         };
-        policy.sorted_directories = self.dirs.unwrap_or(true);
+        policy.directories = self.dirs.unwrap_or(true).then_some(Order::Sorted);
         policy.metadata = self.metadata.unwrap_or(true);
         policy.own_proc |= self.pids.unwrap_or(true);
         policy.fixed_environment = true;

@@ -5,12 +5,13 @@ use rustix::fs::{CWD, Mode, OFlags, SeekFrom, openat, seek};
 
 use crate::Errno;
 use crate::guest::listing::{Layout, Listing, ask_for_nothing, whole};
+use crate::policy::Order;
 
 const FILE: u8 = libc::DT_REG;
 
 fn listing(names: &[&str]) -> Listing {
     let entries: Vec<_> = (1..).zip(names).map(|(ino, name)| (name.as_bytes(), ino, FILE)).collect();
-    Listing::made_up(&entries)
+    Listing::made_up(&entries, Order::Sorted)
 }
 
 /// The names in encoded entries.
@@ -90,14 +91,24 @@ fn a_real_folder_is_read_whole_from_wherever_it_stands() {
     }
     let open = || openat(CWD, folder.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
     let fd = open();
-    let first = Listing::of(&fd).unwrap();
+    let first = Listing::of(&fd, Order::Sorted).unwrap();
     assert_eq!(first.len(), 2002);
     seek(&fd, SeekFrom::Start(1234)).unwrap();
-    assert_eq!(Listing::of(&fd).unwrap(), first);
+    assert_eq!(Listing::of(&fd, Order::Sorted).unwrap(), first);
     assert_eq!(ask_for_nothing(open()), Err(Errno::EINVAL));
     assert_eq!(ask_for_nothing(std::fs::File::open("/dev/null").unwrap()), Err(Errno::ENOTDIR));
     let path = openat(CWD, folder.path(), OFlags::PATH, Mode::empty()).unwrap();
     assert_eq!(ask_for_nothing(path), Err(Errno::EBADF));
     std::fs::remove_dir_all(folder.path()).unwrap();
     assert_eq!(ask_for_nothing(fd), Err(Errno::ENOENT));
+}
+
+#[test]
+fn the_other_way_round_whoever_reads_goes_on_as_well() {
+    let entries: Vec<_> =
+        ["b", "..", "c", "a", "."].iter().zip(1..).map(|(name, ino)| (name.as_bytes(), ino, FILE)).collect();
+    let reversed = Listing::made_up(&entries, Order::Reversed);
+    let bytes = reversed.encode(Layout::New, 0, usize::MAX, |index| index as u64, |ino| ino);
+    assert_eq!(names(Layout::New, &bytes), [".", "..", "c", "b", "a"]);
+    assert_eq!(["..", "c", "bb", "a"].map(|name| reversed.after(name.as_bytes())), [2, 3, 3, 5]);
 }
