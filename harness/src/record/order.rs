@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use assize_core::handler::HandlerFuture;
@@ -27,12 +26,8 @@ const IN_VAIN: Duration = Duration::from_secs(3);
 
 /// Handlers for whatever writes, in a command that took so long before.
 pub(super) fn held_up(took: Duration) -> Handlers {
-    let seen = Seen { writers: BTreeSet::new(), held: BTreeSet::new(), left: IN_VAIN };
-    let held = HeldUp {
-        seen: Arc::new(Mutex::new(seen)),
-        youngest: watch::Sender::new(0),
-        wait: (took * 2).clamp(LEAST, MOST),
-    };
+    let seen = Seen { left: IN_VAIN, ..Seen::default() };
+    let held = HeldUp { seen: watch::Sender::new(seen), wait: (took * 2).clamp(LEAST, MOST) };
     let calls = family::WRITE.syscalls();
     calls.map(|call| (i64::from(call.number()), Box::new(held.clone()) as Box<dyn Handler>)).collect()
 }
@@ -40,55 +35,70 @@ pub(super) fn held_up(took: Duration) -> Handlers {
 /// Holds up the first write of each guest.
 #[derive(Clone)]
 struct HeldUp {
-    seen: Arc<Mutex<Seen>>,
-    /// The youngest who has written, by its number.
-    youngest: watch::Sender<u32>,
+    seen: watch::Sender<Seen>,
     wait: Duration,
 }
 
+/// What is known of the guests, by the numbers of their threads: a younger one has a higher one.
+#[derive(Default)]
 struct Seen {
-    /// Who wants to write, or has written, by thread.
+    /// Who wants to write, or has written.
     writers: BTreeSet<u32>,
     /// Who of these is held up.
     held: BTreeSet<u32>,
+    /// The youngest who has written.
+    youngest: u32,
     /// How long may still be waited in vain.
     left: Duration,
 }
 
-impl HeldUp {
-    fn answer(&self, tid: u32) -> NotifAction {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = self.wait.min(seen.left);
-        let first = seen.writers.insert(tid);
-        // An older one waits for it, and would not wait for longer than it.
-        let awaited = seen.held.range(..tid).next().is_some();
-        if !first || awaited || wait.is_zero() {
-            self.gone_on(tid);
-            return NotifAction::Continue;
-        }
-        seen.held.insert(tid);
-        let held = self.clone();
-        NotifAction::defer(async move {
-            let mut youngest = held.youngest.subscribe();
-            if tokio::time::timeout(wait, youngest.wait_for(|youngest| *youngest > tid)).await.is_ok() {
-                tokio::time::sleep(BEHIND).await;
-            } else {
-                let mut seen = held.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.left = seen.left.saturating_sub(wait);
-            }
-            held.seen.lock().unwrap_or_else(PoisonError::into_inner).held.remove(&tid);
-            held.gone_on(tid);
-            NotifAction::Continue
-        })
+impl Seen {
+    /// Whether somebody older waits for this one.
+    fn awaits(&self, tid: u32) -> bool {
+        self.held.first().is_some_and(|oldest| *oldest < tid)
     }
 
-    /// This one writes now.
-    fn gone_on(&self, tid: u32) {
-        self.youngest.send_if_modified(|youngest| {
-            let younger = tid > *youngest;
-            *youngest = tid.max(*youngest);
-            younger
+    fn gone_on(&mut self, tid: u32) {
+        self.held.remove(&tid);
+        self.youngest = self.youngest.max(tid);
+    }
+}
+
+impl HeldUp {
+    fn answer(&self, tid: u32) -> NotifAction {
+        let mut wait = self.wait;
+        self.seen.send_modify(|seen| {
+            let first = seen.writers.insert(tid);
+            wait = wait.min(seen.left);
+            if !first || seen.awaits(tid) || wait.is_zero() {
+                wait = Duration::ZERO;
+                seen.gone_on(tid);
+            } else {
+                seen.held.insert(tid);
+            }
         });
+        if wait.is_zero() {
+            return NotifAction::Continue;
+        }
+        let held = self.seen.clone();
+        NotifAction::defer(async move {
+            let mut seen = held.subscribe();
+            let behind = {
+                let come = seen.wait_for(|seen| seen.youngest > tid || seen.awaits(tid));
+                let came = tokio::time::timeout(wait, come).await.ok().and_then(Result::ok);
+                came.map(|seen| seen.youngest > tid)
+            };
+            if behind == Some(true) {
+                tokio::time::sleep(BEHIND).await;
+            }
+            held.send_modify(|seen| {
+                seen.gone_on(tid);
+                if behind.is_none() {
+                    seen.left = seen.left.saturating_sub(wait);
+                }
+            });
+            NotifAction::Continue
+        })
     }
 }
 
