@@ -17,7 +17,7 @@ use crate::runner::Handlers;
 
 /// How long one waits for another, at least and at most: as long as the whole command took before, for on a busy machine all
 /// comes later.
-const LEAST: Duration = Duration::from_millis(60);
+const LEAST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_millis(1500);
 /// When the other has come, it needs this to be done.
 const BEHIND: Duration = Duration::from_millis(30);

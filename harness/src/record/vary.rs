@@ -244,6 +244,12 @@ pub(super) fn widened(wanted: &Wanted, seen: &str) -> Option<Wanted> {
     };
     let pattern: Vec<String> = pattern.lines().map(str::to_owned).collect();
     let any_lines = pattern.iter().any(|line| line == "...");
+    let few = pattern.len() == plain.len() && pattern.len() <= MOST_UNORDERED;
+    if few && !any_lines && come_in_another_order(&pattern, &plain) {
+        let mut lines = pattern;
+        lines.sort_unstable();
+        return Some(Wanted::Unordered(lines));
+    }
     let lines = if pattern.len() == plain.len() && !any_lines {
         let each = pattern.iter().zip(plain.iter().zip(&shown));
         each.map(
@@ -261,6 +267,16 @@ pub(super) fn widened(wanted: &Wanted, seen: &str) -> Option<Wanted> {
     let same = lines == pattern || lines == ["..."];
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     (!same).then(|| Wanted::Whole(with_end(&lines)))
+}
+
+/// Whether these are the lines, and only their order is another.
+fn come_in_another_order(pattern: &[String], lines: &[&str]) -> bool {
+    let mut left = lines.to_vec();
+    let all = pattern.iter().all(|wanted| {
+        let place = left.iter().position(|line| matcher::line_fits(wanted, line));
+        place.map(|place| left.swap_remove(place)).is_some()
+    });
+    all && !pattern.iter().zip(lines).all(|(wanted, line)| matcher::line_fits(wanted, line))
 }
 
 fn widened_unordered(pattern: &[String], plain: &[&str], shown: &[&str]) -> Option<Wanted> {
@@ -379,6 +395,7 @@ mod tests {
         assert_eq!(widened("a\n[PID] x\n", "a\n4711 x\n"), None);
         assert_eq!(widened("a\nx f00 -\n[PID]\n", "a\nx ba7 -\n1\n"), whole("a\nx [..] -\n[PID]\n"));
         assert_eq!(widened("a\nb\nz\n", "a\nz\n"), whole("a\n...\nz\n"));
+        assert_eq!(widened("b\n[PID] a\n", "7 a\nb\n"), unordered(&["[PID] a", "b"]));
         assert_eq!(widened("a\n...\n", "b\n"), None);
         assert_eq!(widened("a\n", "b\nc\n"), None);
         let Some(pattern) = unordered(&["a 1", "b [..]"]) else { panic!() };
