@@ -155,7 +155,10 @@ fn what_is_dangerous_is_taken_only_where_it_is_asked_for() {
     // So is one that was to fail, whoever has it fail.
     for (text_of, taken) in [
         ("attempt:\n  - { call: openat, path: /etc/hostname, flags: O_RDONLY, expect: EACCES }\n", "allow"),
-        ("run: [cat, /etc/passwd]\nexpect: { verdicts: { sees: [{ call: openat, path: /etc/passwd, result: EACCES }] } }\n", "3"),
+        (
+            "run: [cat, /etc/passwd]\nexpect: { verdicts: { sees: [{ call: openat, path: /etc/passwd, result: EACCES }] } }\n",
+            "3",
+        ),
     ] {
         let said = refused(text_of);
         assert!(said.contains("--also allowed"), "{said}");

@@ -28,7 +28,7 @@ use crate::runner::{self, Engine, Keep, Which};
 use crate::scenario::load::load_bytes;
 use crate::scenario::place::YamlPath;
 use crate::scenario::turn::Cost;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Action, Scenario};
 
 /// A value can stand in the way of seeing another, so what was put in is looked at again so often.
 const ROUNDS: usize = 3;
@@ -164,6 +164,8 @@ pub struct Blessed {
 pub fn would(scenario: &Scenario, seen: &Observation, again: Option<&Observation>) -> bool {
     let changes_of = |seen: &Observation| change::changes(scenario, seen, &Also::default());
     let Ok(changes) = changes_of(seen) else { return false };
+    // Whether an attempt was denied, or failed by itself, only the second run sees.
+    let again = again.filter(|_| !matches!(scenario.action, Action::Attempt(_)));
     !changes.is_empty()
         && again.is_none_or(|again| changes_of(again).is_ok_and(|others| others == changes))
         && splice::splice(scenario.source.text(), scenario.document, &axes(scenario), &changes).is_ok()

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::select::unreadable;
 use super::NO_TESTS;
+use super::select::unreadable;
 use crate::diagnostic::Diagnostic;
 use crate::needs::Host;
 use crate::report::Colour;

@@ -78,6 +78,11 @@ impl Granted {
         self.paths.iter().filter(fits).max_by_key(|one| one.path.components().count())
     }
 
+    /// Whether `fs` stands there, and grants nothing: without it something would be granted.
+    pub(super) fn replaces_by_nothing(&self) -> bool {
+        self.said.contains_key("policy.fs") && self.paths.iter().all(|one| one.list == List::Deny)
+    }
+
     /// The lists by which this one's access is granted.
     pub(super) fn granting(&self, list: List) -> &'static [List] {
         match list {

@@ -83,6 +83,9 @@ fn uncovered(list: List, path: &Path, of: &Granted, work: &Path) -> String {
             above.list.name(),
             on(above.line)
         ),
+        None if of.replaces_by_nothing() => {
+            ": `policy.fs` grants nothing, and replaces what is granted where it doesn't stand".to_owned()
+        }
         None => ", nor is anything above it granted".to_owned(),
     };
     format!("nothing in `policy.{name}` covers `{}`{above}", spelt(path, work))

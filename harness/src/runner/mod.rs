@@ -107,11 +107,13 @@ pub enum RunnerError {
     /// The sandbox refused, or failed.
     #[error(transparent)]
     Sandbox(#[from] RunError),
-    /// The program may not be executed.
-    #[error("{program:?} could not be executed: {}", Errno::EACCES)]
+    /// The program may not be executed, or isn't there.
+    #[error("{program:?} could not be executed: {errno}")]
     NotExecuted {
         /// The program.
         program: String,
+        /// What the kernel said.
+        errno: Errno,
         /// Why not, and what would let it run.
         why: Vec<String>,
     },
@@ -453,14 +455,20 @@ fn between(
     Ok((seen, outcome.report, left))
 }
 
-/// Says of a program that may not be executed why not, where that can be told.
+/// Says of a program that may not be executed, or isn't there, why, where that can be told.
 fn not_executed(error: RunnerError, scenario: &Scenario, policy: &Policy, work: &Path) -> RunnerError {
-    let RunnerError::Sandbox(RunError::Launch(LaunchError::Exec { program, errno: Errno::EACCES })) = &error
-    else {
+    let RunnerError::Sandbox(RunError::Launch(LaunchError::Exec { program, errno })) = &error else {
         return error;
     };
-    let why = program::refused(scenario, policy, &granted::of(scenario, work), program, work);
-    if why.is_empty() { error } else { RunnerError::NotExecuted { program: program.clone(), why } }
+    let why = match *errno {
+        Errno::EACCES => program::refused(scenario, policy, &granted::of(scenario, work), program, work),
+        Errno::ENOENT => program::missing(policy, program, work),
+        _ => Vec::new(),
+    };
+    if why.is_empty() {
+        return error;
+    }
+    RunnerError::NotExecuted { program: program.clone(), errno: *errno, why }
 }
 
 /// The scenario's own handlers, one for each name.

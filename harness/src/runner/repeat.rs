@@ -25,7 +25,10 @@ pub(super) fn diverges(scenario: &Scenario, one: &Take, two: &Take, nth: u32) ->
     let wrong = |title: String, mut notes: Vec<String>| {
         notes.extend(uncontrolled(&one.controls));
         if scenario.deterministic.is_none() {
-            notes.push("to make clock, random numbers and what else is controlled the same: `deterministic: true`".to_owned());
+            notes.push(
+                "to make clock, random numbers and what else is controlled the same: `deterministic: true`"
+                    .to_owned(),
+            );
         }
         let label = "each run must be like the first".to_owned();
         Some(Finding { title, at: YamlPath::from(["repeat"]), label, notes, related: None })

@@ -537,8 +537,7 @@ pub(crate) fn a_group_that_cannot_be_locked_fails() {
     };
     let run = locked_in(Path::new("/no/such/folder"));
     assert_eq!((run.code, came(&run)), (101, vec!["a.yaml::a ... FAILED", "b.yaml::b ... ok"]));
-    let why =
-        "the scenario can't have its turn: no lock can be had: /no/such/folder: /no is no folder";
+    let why = "the scenario can't have its turn: no lock can be had: /no/such/folder: /no is no folder";
     assert!(run.stdout.contains(why), "{}", run.stdout);
     // What is in the way is named as it is called.
     let locks = folder.path().join("locks");
