@@ -22,7 +22,7 @@ pub struct Granted {
 }
 
 /// A list of `policy.fs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum List {
     /// `fs.read`.
     Read,
@@ -43,6 +43,8 @@ pub struct GrantedPath {
     pub path: PathBuf,
     /// Where it leads.
     pub real: PathBuf,
+    /// Which item of the list stands for it, perhaps for others too; `None`: none does.
+    pub item: Option<usize>,
     /// The line that names it; `None`: no line does, it is granted where nothing is said.
     pub line: Option<usize>,
 }
@@ -66,6 +68,11 @@ impl List {
             Self::Exec => "fs.exec",
             Self::Deny => "fs.deny",
         }
+    }
+
+    /// Its key in `fs`.
+    pub(super) fn key(self) -> &'static str {
+        self.name().trim_start_matches("fs.")
     }
 }
 
