@@ -169,31 +169,33 @@ fn elsewhere(field: &str) -> Option<&'static str> {
 }
 
 /// Keys that stand deeper than one might look for them.
-const DEEPER: &[&[&str]] = &[
-    &["policy", "limits", "timeout"],
-    &["policy", "fs", "read"],
-    &["policy", "fs", "write"],
-    &["policy", "fs", "exec"],
-    &["policy", "fs", "deny"],
-    &["policy", "syscalls"],
-    &["policy", "hostname"],
-    &["policy", "isolation"],
-    &["deterministic", "seed"],
-    &["deterministic", "clock"],
-    &["expect", "exit"],
-    &["expect", "stdout"],
-    &["expect", "stderr"],
-    &["expect", "changes"],
-    &["expect", "verdicts", "sees"],
-    &["expect", "verdicts", "never"],
-    &["expect", "takes"],
+const DEEPER: &[&str] = &[
+    "policy.limits.timeout",
+    "policy.fs.read",
+    "policy.fs.write",
+    "policy.fs.exec",
+    "policy.fs.deny",
+    "policy.syscalls",
+    "policy.hostname",
+    "policy.isolation",
+    "deterministic.seed",
+    "deterministic.clock",
+    "expect.exit",
+    "expect.stdout",
+    "expect.stderr",
+    "expect.changes",
+    "expect.verdicts.sees",
+    "expect.verdicts.never",
+    "expect.takes",
 ];
 
 /// Where a key stands that is not known in a map with these.
 fn deeper(field: &str, known: &[&str]) -> Option<String> {
-    DEEPER.iter().filter(|path| path.last() == Some(&field)).find_map(|path| {
-        let from = path.iter().rposition(|step| *step != field && known.contains(step))?;
-        Some(path.get(from..)?.join("."))
+    DEEPER.iter().find_map(|path| {
+        let steps: Vec<&str> = path.split('.').collect();
+        let (last, above) = steps.split_last()?;
+        let from = above.iter().position(|step| known.contains(step)).filter(|_| *last == field)?;
+        Some(steps.get(from..)?.join("."))
     })
 }
 
@@ -328,7 +330,7 @@ mod tests {
     #[test]
     fn keys_that_stand_deeper_are_keys() {
         for path in DEEPER {
-            let yaml = path.iter().rev().fold("x".to_owned(), |inner, key| format!("{{ {key}: {inner} }}"));
+            let yaml = path.rsplit('.').fold("x".to_owned(), |inner, key| format!("{{ {key}: {inner} }}"));
             let faults = part(&parse(&yaml).unwrap().documents[0]);
             let unknown = faults.iter().find(|fault| fault.title.starts_with("unknown key"));
             assert!(unknown.is_none(), "{yaml}: {unknown:?}");
