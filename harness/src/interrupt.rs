@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use assize_core::{Remote, ending};
 
@@ -14,6 +14,9 @@ static RUNS: Runs = Runs { state: Mutex::new(State { live: 0, ending: false }), 
 
 /// How long may be read what is shown: a pager that is not scrolled must not keep the process from its end.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Signals that come within so short a time are one: `timeout` sends its own to the process, and then to its group.
+const ONCE: Duration = Duration::from_millis(200);
 
 /// How long reports may be written.
 const MOST: Duration = Duration::from_secs(60);
@@ -56,6 +59,7 @@ pub(crate) fn watch() {
     let endings = ending::block();
     let watched = std::thread::Builder::new().name("assize-signals".to_owned()).spawn(move || {
         let first = endings.wait();
+        let began = Instant::now();
         RUNS.state.lock().unwrap_or_else(PoisonError::into_inner).ending = true;
         if let Some(remote) = remote() {
             remote.cancel();
@@ -68,7 +72,12 @@ pub(crate) fn watch() {
         });
         if tidied.is_ok() {
             // Who asks twice doesn't want to wait.
-            let _ = endings.wait();
+            loop {
+                let _ = endings.wait();
+                if began.elapsed() > ONCE {
+                    break;
+                }
+            }
         }
         let _none_begins = group::kill_all();
         ending::end_by(first.signal)

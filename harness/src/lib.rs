@@ -24,6 +24,7 @@ mod lexical;
 pub mod lint;
 pub mod matcher;
 pub mod needs;
+mod new_folder;
 mod pool;
 pub mod portion;
 mod progress;
@@ -37,6 +38,7 @@ pub mod suite;
 mod target;
 pub mod trace;
 pub mod trial;
+mod yes_no;
 
 /// The sandbox's library: what handlers are written against.
 pub use assize_core as core;

@@ -167,9 +167,11 @@ impl Case {
     }
 
     fn ready(&self, scenario: &Scenario, way: Way<'_>) -> Tested {
-        let outside = !scenario.outside.is_empty() && way.engine.allows_outside();
-        let allowing =
-            |command: String| if outside { way.started.allowing_outside(command) } else { command };
+        let allowed = way.engine.allows_outside();
+        let allowing = |command: String| match scenario.outside.is_empty() {
+            true => command,
+            false => way.started.allowing_outside(command, allowed),
+        };
         let began = Instant::now();
         let came = runner::run(scenario, way.engine, way.keep);
         let (took, after) = (began.elapsed(), began.saturating_duration_since(way.began));
@@ -178,7 +180,7 @@ impl Case {
                 let mut findings = report::placed(scenario, &ran.findings);
                 self.say_how_to_run_cells(scenario, &ran.cells, &mut findings, way);
                 let outcome = if ran.findings.is_empty() { Outcome::Passed } else { Outcome::Failed };
-                let accept = (ran.failed && bless::would(scenario, &ran.seen))
+                let accept = (ran.failed && bless::would(scenario, &ran.seen, ran.again.as_ref()))
                     .then(|| allowing(way.started.accept(&self.name)));
                 Tested {
                     accept,

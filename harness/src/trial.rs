@@ -25,8 +25,9 @@ use crate::pool::Pool;
 use crate::portion::Portion;
 use crate::progress::Progress;
 use crate::report::{self, Colour, Counts, Run, Started};
-use crate::runner::{Engine, Keep, Kernel, scratch};
+use crate::runner::{Engine, Keep, Kernel, outside, scratch};
 use crate::suite::{self, Case, State, Way};
+use crate::yes_no::says_yes;
 
 /// Runs every scenario beneath `root` as a test; relative to the crate's own folder.
 ///
@@ -67,10 +68,10 @@ pub(crate) fn run(root: &Path, engine: Arc<dyn Engine>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let blessing = match bless::asked_for() {
+    let blessing = match says_yes(bless::VARIABLE).and_then(|yes| says_yes(outside::VARIABLE).map(|_| yes)) {
         Ok(blessing) => blessing,
-        Err(value) => {
-            eprintln!("error: {} is `{value}`: it should be 1, or 0 for no", bless::VARIABLE);
+        Err(error) => {
+            eprintln!("error: {error}");
             return ExitCode::from(2);
         }
     };

@@ -93,11 +93,11 @@ fn verdicts_are_brought_to_what_was_seen() {
         "      - { call: openat, path: /etc/gshadow, verdict: deny, errno: EACCES, by: fs }\n    exhaustive",
     );
     becomes(&before, &after);
-    let before = "attempt:\n  - { call: openat, path: /no/such, flags: O_RDONLY, expect: allow }   # a\n  - { call: getppid, expect: EPERM }\n";
+    let before = "attempt:\n  - { call: openat, path: /no/such, flags: O_RDONLY, expect: allow }   # a\n  - { call: chdir, path: /no/such, expect: EPERM }\n";
     let denied =
         "policy: { syscalls: { deny: [getppid] } }\nattempt:\n  - { call: getppid, expect: deny EACCES }\n";
     becomes(denied, &denied.replace("EACCES", "EPERM"));
-    becomes(before, &before.replacen("allow", "ENOENT", 1).replace("EPERM", "allow"));
+    becomes(before, &before.replacen("allow", "ENOENT", 1).replace("EPERM", "ENOENT"));
 }
 
 #[test]
@@ -152,6 +152,20 @@ fn what_is_dangerous_is_taken_only_where_it_is_asked_for() {
     fs::write(folder.path().join("s.yaml"), text_of).unwrap();
     assert_eq!(bless(folder.path(), &["s.yaml", "--also", "allowed"]).0, 0);
     assert_eq!(text(folder.path()), text_of.replace("deny", "allow"));
+    // So is one that was to fail, whoever has it fail.
+    for (text_of, taken) in [
+        ("attempt:\n  - { call: openat, path: /etc/hostname, flags: O_RDONLY, expect: EACCES }\n", "allow"),
+        (
+            "run: [cat, /etc/passwd]\nexpect: { verdicts: { sees: [{ call: openat, path: /etc/passwd, result: EACCES }] } }\n",
+            "3",
+        ),
+    ] {
+        let said = refused(text_of);
+        assert!(said.contains("--also allowed"), "{said}");
+        fs::write(folder.path().join("s.yaml"), text_of).unwrap();
+        assert_eq!(bless(folder.path(), &["s.yaml", "--also", "allowed"]).0, 0, "{text_of}");
+        assert_eq!(text(folder.path()), text_of.replace("EACCES", taken));
+    }
 }
 
 #[test]
@@ -164,6 +178,11 @@ fn what_several_share_changes_if_all_agree() {
     assert_eq!(text(one.path()), each.replace("stdout: old", "stdout: new"));
     for (text, says) in [
         (each.replace("echo new", "echo $n"), "do not agree"),
+        // What they agree on is not to blame.
+        (
+            "each: { w: [one, two] }\nrun: [echo, $w]\nexpect:\n  exit: 1\n  stdout: x\n".to_owned(),
+            "5 |   stdout: x",
+        ),
         (each.replace("stdout: old", "stdout: of $n"), "takes in the axis `n`"),
         ("run: [echo, x]\nexpect: { stdout: &a y, stderr: *a }\n".to_owned(), "an alias elsewhere"),
         ("run: [echo, x]\nstdin: &a y\nexpect: { stdout: *a }\n".to_owned(), "is an alias"),

@@ -372,9 +372,9 @@ fn a_report_says_how_to_run_it_again() {
     ] {
         assert!(said.contains(command), "{said}");
     }
-    // Whoever was refused decides anew.
+    // Whoever was refused is told the command with which it is not.
     let (_, said) = fixture.assize(&["run", "one.yaml"]);
-    assert!(said.contains("--exact 'one.yaml::one'\n"), "{said}");
+    assert!(said.contains("--exact 'one.yaml::one' --allow-outside\n"), "{said}");
 }
 
 #[test]

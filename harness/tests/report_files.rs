@@ -272,7 +272,7 @@ fn a_denial_says_which_line_decided_in_every_report() {
     let said = assize(folder.path(), &args, &[]);
     let deny = "why: `policy.fs.deny` names `/etc/shadow`, on line 4";
     let grant = "why: nothing in `policy.fs.read` covers `/proc/version`, nor is anything above it granted";
-    let allow = "to allow it: add `/proc/version` to `policy.fs.read`, at line 3";
+    let allow = "to allow them: add `/proc/version` to `policy.fs.read`, at line 3, and take `/etc/shadow` out of `policy.fs.deny`";
     let notes = lines(folder.path())
         .iter()
         .find_map(|line| Some(line["event"]["finding"].as_object()?["notes"].clone()));

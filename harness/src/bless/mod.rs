@@ -28,7 +28,7 @@ use crate::runner::{self, Engine, Keep, Which};
 use crate::scenario::load::load_bytes;
 use crate::scenario::place::YamlPath;
 use crate::scenario::turn::Cost;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Action, Scenario};
 
 /// A value can stand in the way of seeing another, so what was put in is looked at again so often.
 const ROUNDS: usize = 3;
@@ -38,7 +38,7 @@ const ROUNDS: usize = 3;
 pub struct Also {
     /// An end by a signal.
     pub signals: bool,
-    /// A call that was to be denied, or answered in the kernel's place, and that was let through.
+    /// A call that was to be denied, to fail, or to be answered in the kernel's place, and that was let through.
     pub allowed: bool,
 }
 
@@ -83,6 +83,9 @@ pub enum Why {
     /// A call that was to be denied, or answered in the kernel's place, was let through.
     #[error("a denial or an answer was wanted, and `{0}` came; `--also allowed` takes it all the same")]
     NotDenied(String),
+    /// A call that was to fail succeeded.
+    #[error("a failure was wanted, and `{0}` came; `--also allowed` takes it all the same")]
+    NotFailed(String),
     /// What was seen is no text.
     #[error("what was seen is no text")]
     NoText,
@@ -103,7 +106,7 @@ pub enum Why {
     Template(String),
     /// The cells of a matrix do not agree.
     #[error("the cells of the matrix share this value, and do not agree: {0} differs")]
-    Cells(String),
+    Cells(String, Vec<String>),
     /// A cell that shares it can't be run here.
     #[error("{0} shares this value, and is ignored here")]
     Ignored(String),
@@ -118,9 +121,10 @@ pub enum Why {
 impl Why {
     fn notes(&self) -> Vec<String> {
         match self {
-            Self::NotAValue { notes, .. } | Self::Pattern { notes, .. } | Self::Unstable(notes) => {
-                notes.clone()
-            }
+            Self::NotAValue { notes, .. }
+            | Self::Pattern { notes, .. }
+            | Self::Unstable(notes)
+            | Self::Cells(_, notes) => notes.clone(),
             Self::StillWrong(report) => vec![report.clone()],
             _ => Vec::new(),
         }
@@ -155,11 +159,15 @@ pub struct Blessed {
     pub refused: Vec<Diagnostic>,
 }
 
-/// Whether a report may say that the failure can be blessed: as far as one run tells.
+/// Whether a report may say that the failure can be blessed: as far as one run tells, and a second one, if there was one.
 #[must_use]
-pub fn would(scenario: &Scenario, seen: &Observation) -> bool {
-    let Ok(changes) = change::changes(scenario, seen, &Also::default()) else { return false };
+pub fn would(scenario: &Scenario, seen: &Observation, again: Option<&Observation>) -> bool {
+    let changes_of = |seen: &Observation| change::changes(scenario, seen, &Also::default());
+    let Ok(changes) = changes_of(seen) else { return false };
+    // Whether an attempt was denied, or failed by itself, only the second run sees.
+    let again = again.filter(|_| !matches!(scenario.action, Action::Attempt(_)));
     !changes.is_empty()
+        && again.is_none_or(|again| changes_of(again).is_ok_and(|others| others == changes))
         && splice::splice(scenario.source.text(), scenario.document, &axes(scenario), &changes).is_ok()
 }
 
@@ -281,9 +289,12 @@ impl Unit<'_> {
                 None => agreed = Some((cell, changes)),
                 Some((_, others)) if *others == changes => {}
                 Some((first, others)) => {
-                    let one = others.iter().chain(&changes).next();
-                    let at = one.map_or_else(YamlPath::root, |change| change.at.clone());
-                    return Err(refusal(first, &at, &Why::Cells(cell.test.to_string())));
+                    let names = [first.test.to_string(), cell.test.to_string()];
+                    let parted = unlike(others, &changes, [&names[0], &names[1]]);
+                    let [_, name] = names;
+                    let (at, note) = parted.unzip();
+                    let why = Why::Cells(name, note.into_iter().collect());
+                    return Err(refusal(first, &at.unwrap_or_else(YamlPath::root), &why));
                 }
             }
         }
@@ -306,7 +317,7 @@ impl Unit<'_> {
             let notes = [parted.title].into_iter().chain(parted.notes).collect();
             return Err((parted.at, Why::Unstable(notes)));
         }
-        match unlike(&first, &second) {
+        match unlike(&first, &second, ["run 1", "run 2"]) {
             None => Ok(first),
             Some((at, note)) => Err((at, Why::Unstable(vec![note]))),
         }
@@ -338,17 +349,19 @@ impl Unit<'_> {
     }
 }
 
-/// Where two runs want something else, and what.
-fn unlike(one: &[Change], two: &[Change]) -> Option<(YamlPath, String)> {
-    let ways = one.iter().map(Some).chain(std::iter::repeat(None));
-    let others = two.iter().map(Some).chain(std::iter::repeat(None));
-    let (one, two) = ways.zip(others).take(one.len().max(two.len())).find(|(one, two)| one != two)?;
-    let at = one.or(two).map(|change| change.at.clone())?;
-    let note = match (one.map(|change| &change.to), two.map(|change| &change.to)) {
+/// The first place at which two runs, which are called so, want something else, and what.
+fn unlike(one: &[Change], two: &[Change], [first, second]: [&str; 2]) -> Option<(YamlPath, String)> {
+    let of = |changes: &[Change], at: &YamlPath| {
+        let here = changes.iter().find(|change| change.at == *at);
+        here.map(|change| change.to.clone())
+    };
+    let differing = one.iter().chain(two).find(|change| of(one, &change.at) != of(two, &change.at))?;
+    let at = differing.at.clone();
+    let note = match (of(one, &at), of(two, &at)) {
         (Some(To::Text(one)), Some(To::Text(two))) => {
-            format!("difference (- run 1, + run 2):\n{}", matcher::difference(one, two))
+            format!("difference (- {first}, + {second}):\n{}", matcher::difference(&one, &two))
         }
-        (one, two) => format!("run 1: {}; run 2: {}", said(one), said(two)),
+        (one, two) => format!("{first}: {}; {second}: {}", said(one.as_ref()), said(two.as_ref())),
     };
     Some((at, note))
 }
@@ -388,24 +401,9 @@ pub fn only_told() -> bool {
 }
 
 /// What says it before the tests of a target.
-pub const VARIABLE: &str = "ASSIZE_BLESS";
+pub(crate) const VARIABLE: &str = "ASSIZE_BLESS";
 
-/// Whether [`VARIABLE`] asks for it.
-///
-/// # Errors
-/// What it says, where that is neither yes nor no: nobody should wait for what doesn't come.
-pub fn asked_for() -> Result<bool, String> {
-    match std::env::var_os(VARIABLE) {
-        None => Ok(false),
-        Some(value) => match value.to_str() {
-            Some("1") => Ok(true),
-            Some("" | "0") => Ok(false),
-            _ => Err(value.to_string_lossy().into_owned()),
-        },
-    }
-}
-
-/// Before the tests of a target run, where [`asked_for`]: blesses those that are wanted, and says on stderr
+/// Before the tests of a target run, where [`VARIABLE`] asks for it: blesses those that are wanted, and says on stderr
 /// what came of it. The tests that follow are judged by what then stands in the files.
 pub(crate) fn before_tests(root: &Path, wanted: &dyn Fn(&str) -> bool, engine: &dyn Engine, host: &Host) {
     let write = !only_told();

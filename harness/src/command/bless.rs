@@ -34,7 +34,7 @@ pub(super) struct BlessArgs {
 enum What {
     /// That the command was killed by a signal.
     Signal,
-    /// That a call was let through which was to be denied or emulated.
+    /// That a call was let through which was to be denied, to fail, or to be emulated.
     Allowed,
 }
 
@@ -45,6 +45,10 @@ pub(super) fn bless(args: &BlessArgs) -> ExitCode {
     };
     let selected = match select(&args.selection, &host) {
         Ok((selected, _)) => selected,
+        Err(code) => return code,
+    };
+    let engine = match args.consent.engine() {
+        Ok(engine) => engine,
         Err(code) => return code,
     };
     // By file: its cases share a text.
@@ -72,7 +76,6 @@ pub(super) fn bless(args: &BlessArgs) -> ExitCode {
     let also =
         Also { signals: args.also.contains(&What::Signal), allowed: args.also.contains(&What::Allowed) };
     let write = !args.check && !only_told;
-    let engine = args.consent.engine();
     let way = Way { engine: &engine, host: &host, also, write };
     let colour = Colour::Auto.applies(&io::stderr());
     let (mut changed, mut fine, mut refused) = (0, 0, 0);

@@ -53,9 +53,10 @@ enum What {
     Run(run::RunArgs),
     /// List the names of scenarios.
     List(select::Selection),
-    /// Load every scenario, run none, and say everything that is wrong, and what is said to no effect.
+    /// Load every scenario, run none, and say what is wrong, and what is said to no effect.
     ///
-    /// What is wrong is an error; what has no effect, or can't be meant, a warning with the lint's name. Of a folder
+    /// Of each document all keys and items that are wrong by themselves are shown; or else the first thing that is wrong with it as a
+    /// whole, such as its YAML, its axes, or two keys that don't go together. What is wrong is an error; what has no effect, or can't be meant, a warning with the lint's name. Of a folder
     /// whose scenarios can all be loaded, shared parts that none of them extends are looked at as well. Exit status: 0; 1 if there is an error, or a warning with `--deny
     /// warnings`; 4 if there is no scenario; 2 bad usage.
     Check(check::CheckArgs),

@@ -71,6 +71,10 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Ok(found) => found,
         Err(code) => return code,
     };
+    let engine = match args.consent.engine() {
+        Ok(engine) => engine,
+        Err(code) => return code,
+    };
     if let Err(error) = args.reports.check() {
         eprintln!("error: {error}");
         return ExitCode::from(USAGE);
@@ -121,7 +125,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         format: args.format,
         github: args.reports.github(),
         logs: args.reports.logs(),
-        engine: args.consent.engine(),
+        engine,
     };
     let printer = Printer::new(args.format, colour, args.verbose, jobs.len(), shuffled);
     let crew = Arc::new(Crew::new(jobs, threads, board, printer, progress, keep, how));

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use super::{NO_TESTS, USAGE};
 use crate::needs::{self, Host};
 use crate::portion::Portion;
-use crate::runner::Named;
+use crate::runner::{Named, outside};
 use crate::shard::Shard;
 use crate::suite::{self, Case, State};
+use crate::yes_no::says_yes;
 
 /// Where scenarios lie, if nothing is said.
 const SCENARIOS: &str = "scenarios";
@@ -46,9 +47,15 @@ pub(super) struct Consent {
 }
 
 impl Consent {
-    /// What runs commands so.
-    pub(super) fn engine(&self) -> Named {
-        Named::default().outside(self.allow_outside)
+    /// What runs commands so; says on stderr if nobody knows whether the environment allows it.
+    pub(super) fn engine(&self) -> Result<Named, ExitCode> {
+        match says_yes(outside::VARIABLE) {
+            Ok(_) => Ok(Named::default().outside(self.allow_outside)),
+            Err(error) => {
+                eprintln!("error: {error}");
+                Err(ExitCode::from(USAGE))
+            }
+        }
     }
 }
 

@@ -92,10 +92,13 @@ fn unused_denial(rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
     });
     if !used {
         let title = format!("nothing grants {}: it can't be read, written or executed anyway", rule.text);
-        found.push(
-            Warning::new(Lint::UnusedRule, rule.at.clone(), title)
-                .help("a denial adds that its attributes stay: unless that is meant, leave it out"),
-        );
+        let help = if rules.iter().all(|other| other.list == "deny") {
+            "`fs` replaces what is granted without it, so nothing can be read or executed at all: \
+             `read: [$SYSTEM], write: [$WORK]` grants that again"
+        } else {
+            "a denial adds that its attributes stay: unless that is meant, leave it out"
+        };
+        found.push(Warning::new(Lint::UnusedRule, rule.at.clone(), title).help(help));
     }
 }
 

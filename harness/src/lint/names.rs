@@ -13,7 +13,7 @@ use crate::scenario::files::FileSpec;
 use crate::scenario::place::{Step, YamlPath};
 use crate::scenario::policy::default_env;
 use crate::scenario::template::{Piece, pieces};
-use crate::scenario::{Scenario, nearest};
+use crate::scenario::{Action, Scenario, nearest};
 
 /// So many names in brackets are looked at.
 const MOST_NAMES: usize = 100;
@@ -73,17 +73,74 @@ fn variables(scenario: &Scenario, found: &mut Vec<Warning>) {
                 continue;
             }
             let work = work.filter(|_| !(script && name.contains(char::is_lowercase)));
+            let warning = || {
+                Warning::new(
+                    Lint::Misspelt,
+                    at.clone(),
+                    format!("`{written}` is no variable of the scenario"),
+                )
+                .help(
+                    "the scenario puts nothing there: it is left to the command, which may have a use for it",
+                )
+            };
             if let Some(near) = meant(name, axes().chain(work), script) {
-                found.push(
-                    Warning::new(
-                        Lint::Misspelt,
-                        at.clone(),
-                        format!("`{written}` is no variable of the scenario"),
-                    )
-                    .label(format!("did you mean `${near}`?"))
-                    .help("the scenario puts nothing there: it is left to the command, which may have a use for it"),
-                );
+                found.push(warning().label(format!("did you mean `${near}`?")));
+            } else if !script && could_be_axis(scenario, name) && is_plain(text) && !is_code(scenario, &at) {
+                found.push(warning().label("no axis is called so"));
             }
+        }
+    }
+    expected_variables(scenario, found);
+}
+
+/// Whether there are axes, and one could be called so.
+fn could_be_axis(scenario: &Scenario, name: &str) -> bool {
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    !scenario.test.cell.is_empty()
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(letters)
+}
+
+/// Whether a word of a command is one that no program would take apart: a name, a path, an option.
+fn is_plain(word: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:=,+@%".contains(c);
+    pieces(word).all(|piece| if let Piece::Text(text) = piece { text.chars().all(plain) } else { true })
+}
+
+/// Whether a word of a command stands behind an option that takes a script.
+fn is_code(scenario: &Scenario, at: &YamlPath) -> bool {
+    let (Action::Run(words), Some(Step::Index(nth))) = (&scenario.action, at.0.last()) else { return false };
+    let before = nth.checked_sub(1).and_then(|before| words.get(before));
+    before.is_some_and(|word| word.as_str().starts_with('-') && word.as_str().ends_with(['c', 'e', 'E']))
+}
+
+/// Variables in what is expected. What a script, a file or the input says with a dollar, it may well write.
+fn expected_variables(scenario: &Scenario, found: &mut Vec<Warning>) {
+    let texts = scenario.source.texts(scenario.document);
+    let names = |text| {
+        pieces(text).filter_map(|piece| match piece {
+            Piece::Variable { name, written } => Some((name, written)),
+            _ => None,
+        })
+    };
+    let own = |at: &YamlPath| ["shell", "files", "stdin", "run"].iter().any(|key| begins(at, &[key]));
+    let written = texts.iter().filter(|(at, _)| own(at)).flat_map(|(_, text)| names(text));
+    let said: BTreeSet<&str> = written.map(|(name, _)| name).collect();
+    let expected = |at: &YamlPath| begins(at, &["expect"]) || begins(at, &["sweep", "expect"]);
+    for (at, text) in texts.iter().filter(|(at, _)| expected(at) && !has_key(at, "matches")) {
+        let unknown = names(text).find(|(name, _)| could_be_axis(scenario, name) && !said.contains(name));
+        if let Some((name, written)) = unknown {
+            let axes = scenario.test.cell.iter().map(|(axis, _)| axis.as_str());
+            let title = format!("`{written}` is no variable of the scenario");
+            let label = match meant(name, axes, false) {
+                Some(near) => format!("did you mean `${near}`?"),
+                None => "no axis is called so".to_owned(),
+            };
+            found.push(
+                Warning::new(Lint::Misspelt, at.clone(), title)
+                    .label(label)
+                    .help("the scenario puts nothing there: the text itself is expected"),
+            );
         }
     }
 }

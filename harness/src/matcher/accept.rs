@@ -59,6 +59,9 @@ pub(crate) enum NoPattern {
     /// A denial is wanted, and the call was not denied.
     #[error("a call that was to be denied was let through; `--also allowed` takes it all the same")]
     NotDenied,
+    /// A failure is wanted, and the call succeeded.
+    #[error("a call that was to fail succeeded; `--also allowed` takes it all the same")]
+    NotFailed,
 }
 
 /// The outcome of a call, not what was asked.
@@ -92,6 +95,10 @@ pub(crate) fn pattern(
         let denial = pattern.verdict == Some(VerdictWord::Deny) || pattern.errno.is_some();
         if denial && !allowed && !matches!(verdict.action, Action::Deny(_)) && keys.contains(&"verdict") {
             return Err(NoPattern::NotDenied);
+        }
+        let failure = pattern.errno.is_some() || matches!(pattern.result, Some(ResultPattern::Error(_)));
+        if failure && !allowed && verdict.result.is_some_and(|result| result >= 0) {
+            return Err(NoPattern::NotFailed);
         }
         let value = |key: &str| {
             let value = value(key, pattern, verdict, seen);

@@ -4,90 +4,71 @@
 use assize_core::Verdict;
 use assize_core::trace::{Action, Arg, BytesText, Origin};
 
-use super::granted::{Granted, List};
+use super::granted::List;
+use super::lacking::Lacking;
 use super::{Observation, why};
-use crate::record::yaml::scalar;
 
 /// Why it was denied, and the line that would allow it, as notes; nothing for what was not denied.
 pub(super) fn on(verdict: &Verdict, seen: &Observation) -> impl Iterator<Item = String> + use<> {
-    why::denied(verdict, seen).into_iter().chain(to_allow(verdict, seen))
+    why::denied(verdict, seen).into_iter().chain(to_allow([verdict], seen))
 }
 
-/// The line that would allow it, as a note; `None` for what was not denied, or where no line would.
-fn to_allow(verdict: &Verdict, seen: &Observation) -> Option<String> {
+/// The one line that would allow all of these, as a note; `None` where nothing was denied, or no line would.
+pub(super) fn to_allow<'a>(
+    verdicts: impl IntoIterator<Item = &'a Verdict>,
+    seen: &Observation,
+) -> Option<String> {
+    let mut lacking = Lacking::default();
+    verdicts.into_iter().for_each(|verdict| add(verdict, seen, &mut lacking));
+    lacking.note(&seen.granted, &seen.work)
+}
+
+/// Adds what the policy lacks for a verdict to be no denial.
+fn add(verdict: &Verdict, seen: &Observation, lacking: &mut Lacking) {
     if !matches!(verdict.action, Action::Deny(_)) {
-        return None;
+        return;
     }
     let call = verdict.call.name();
     match &verdict.by {
         Origin::Landlock => {
-            let (list, path) = wanted(verdict, seen)?;
-            let path = path.to_string();
+            let Some((list, path)) = wanted(verdict, seen) else { return };
+            let path = not_yet_granted(list, path, verdict, seen).to_string();
             let place = if list == List::Write { place_of_change(&path, verdict) } else { &path };
-            let place = if is_in(&path, seen) { "$WORK".to_owned() } else { literal(place) };
-            let to_grant = grant(list, &place, &seen.granted);
+            let place = if is_in(&path, seen) { "$WORK" } else { place };
+            lacking.grant(list, &self_of_all(place), &seen.granted);
             // An attempt names its path itself; a program asks the environment.
-            Some(if place == "/tmp" && seen.attempts.is_empty() {
-                temporary(seen, &to_grant)
-            } else {
-                to_grant
-            })
+            if place == "/tmp" && seen.attempts.is_empty() {
+                lacking.or_else(temporary(seen));
+            }
         }
-        Origin::Rule { capability, .. } if capability == "fs" => Some(NOT_DENIED.to_owned()),
+        Origin::Rule { capability, .. } if capability == "fs" => {
+            lacking.take_out(why::to_take_out(verdict, seen))
+        }
         Origin::Rule { capability, .. } if capability == "deny" => {
-            Some(format!("to allow it: take `{call}` out of `policy.syscalls.deny`"))
+            lacking.take_out(format!("take `{call}` out of `policy.syscalls.deny`"));
         }
-        Origin::Rule { capability, .. } if capability == "guard" => Some(added(
-            &seen.granted,
-            call,
-            &[
-                ("policy.syscalls.allow", call.to_owned()),
-                ("policy.syscalls", format!("allow: [{call}]")),
-                ("policy", format!("syscalls: {{ allow: [{call}] }}")),
-            ],
-        )),
-        _ => None,
+        Origin::Rule { capability, .. } if capability == "guard" => lacking.allow(call),
+        _ => {}
     }
 }
 
-pub(super) const NOT_DENIED: &str =
-    "to allow it: take the path, or the folder above it, out of `policy.fs.deny`";
-
-/// The line that grants a path as a scenario says it, or what is to be added to the lists that there are: `fs` replaces what is granted where nothing
-/// is said.
-pub(super) fn grant(list: List, place: &str, granted: &Granted) -> String {
-    // Whatever may be read may be executed, unless something else is said.
-    let list = if list == List::Exec && !granted.limits_exec { List::Read } else { list };
-    let (key, item) = (list.name().trim_start_matches("fs."), scalar(&self_of_all(place)));
-    let beside = |usual: &str| if item == usual { item.clone() } else { format!("{usual}, {item}") };
-    let (read, write) = match list {
-        List::Write => ("$SYSTEM".to_owned(), beside("$WORK")),
-        _ => (beside("$SYSTEM"), "$WORK".to_owned()),
+/// The path; or, if that is granted, what it leads to.
+fn not_yet_granted<'a>(
+    list: List,
+    path: &'a BytesText,
+    verdict: &'a Verdict,
+    seen: &Observation,
+) -> &'a BytesText {
+    let granting = seen.granted.granting(list);
+    let granted = |path: &BytesText| {
+        let path = seen.work.join(path.to_string());
+        seen.granted.covers(&path, granting).is_some()
     };
-    added(
-        granted,
-        &item,
-        &[
-            (&format!("policy.{}", list.name()), item.clone()),
-            ("policy.fs", format!("{key}: [{item}]")),
-            ("policy", format!("fs: {{ read: [{read}], write: [{write}] }}")),
-        ],
-    )
-}
-
-/// What is to be added to the innermost of these keys that the scenario has.
-fn added(granted: &Granted, what: &str, keys: &[(&str, String)]) -> String {
-    let known = keys.iter().find_map(|(key, text)| Some((key, text, granted.said.get(key)?)));
-    match (known, keys.last()) {
-        (Some((key, text, at)), _) => format!("to allow it: add `{text}` to `{key}`, at {at}"),
-        (None, Some((key, text))) => format!("to allow it: `{key}: {{ {text} }}`"),
-        (None, None) => format!("to allow it: grant `{what}`"),
+    if granted(path) {
+        verdict.target.as_ref().filter(|target| !granted(target)).unwrap_or(path)
+    } else {
+        path
     }
-}
-
-/// A text in which no dollar begins a variable.
-pub(super) fn literal(text: &str) -> String {
-    text.replace('$', "$$")
 }
 
 /// `/proc/self` is another process's to whoever opens the grant.
@@ -100,10 +81,10 @@ fn self_of_all(place: &str) -> String {
 }
 
 /// What helps who wants to write among the temporary files.
-fn temporary(seen: &Observation, to_grant: &str) -> String {
+fn temporary(seen: &Observation) -> String {
     match &seen.granted.temporary {
-        Some(at) => format!("{to_grant}; or have temporary files made in the work folder: `$WORK` as {at}"),
-        None => format!("{to_grant}; TMPDIR is the work folder, and the program doesn't ask for it"),
+        Some(at) => format!("or have temporary files made in the work folder: `$WORK` as {at}"),
+        None => "TMPDIR is the work folder, and the program doesn't ask for it".to_owned(),
     }
 }
 
@@ -173,7 +154,7 @@ mod tests {
 
     fn advice(body: Body) -> String {
         let Body::Verdict(verdict) = body else { panic!("a verdict") };
-        to_allow(&verdict, &quiet()).unwrap_or_default()
+        to_allow([&*verdict], &quiet()).unwrap_or_default()
     }
 
     #[test]
@@ -185,7 +166,8 @@ mod tests {
         };
         assert_eq!(opened("/etc/x", "O_RDONLY|O_CLOEXEC"), fs(", /etc/x", ""));
         assert_eq!(opened("/opt/a/x", "O_WRONLY|O_CREAT|O_TRUNC"), fs("", ", /opt/a"));
-        assert_eq!(opened("/x", "O_WRONLY|O_CREAT"), fs("", ", /"));
+        // Who grants everything need grant nothing else.
+        assert_eq!(opened("/x", "O_WRONLY|O_CREAT"), "to allow it: `policy: { fs: { write: [/] } }`");
         assert_eq!(opened("/opt/a/x", "O_RDWR"), fs("", ", /opt/a/x"));
         assert_eq!(opened("/dev/tty", "O_WRONLY|O_CREAT|O_TRUNC"), fs("", ", /dev/tty"));
         assert_eq!(opened("/tmp/w1/a/x", "O_WRONLY|O_CREAT"), fs("", ""));
@@ -212,7 +194,7 @@ mod tests {
             else {
                 panic!("a verdict")
             };
-            to_allow(&verdict, &seen).unwrap_or_default()
+            to_allow([&*verdict], &seen).unwrap_or_default()
         };
         let lists = ["policy", "policy.fs", "policy.fs.read"];
         assert_eq!(told("/x", "O_RDONLY", &lists), "to allow it: add `/x` to `policy.fs.read`, at line 2");
@@ -233,6 +215,6 @@ mod tests {
         else {
             panic!("a verdict")
         };
-        assert!(to_allow(&verdict, &seen).unwrap().ends_with("`$WORK` as `env.TMPDIR`, at line 3"));
+        assert!(to_allow([&*verdict], &seen).unwrap().ends_with("`$WORK` as `env.TMPDIR`, at line 3"));
     }
 }

@@ -8,7 +8,7 @@ use assize_core::outcome::{End, Why};
 use assize_core::trace::{Action, Exit};
 
 use super::exhaustive::kind;
-use super::{Finding, Observation, advice, shown, text, verdicts};
+use super::{Finding, Observation, advice, shown, text, verdicts, why};
 use crate::scenario::expect::{Exits, Expectation, Signal};
 use crate::scenario::place::YamlPath;
 
@@ -96,15 +96,18 @@ pub(super) fn meanwhile(expect: &Expectation, seen: &Observation, ended_wrongly:
     told.retain(|one| !likely || rank(one) < ASKED_BY_ALL);
     told.truncate(3);
     told.sort_by_key(|(seq, _)| *seq);
+    let mut to_blame = Vec::new();
     for one in told {
         let (seq, verdict) = one;
         notes.push(format!("{MEANWHILE} {}", shown(*seq, verdict)));
         if rank(&one) == ASKED_BY_ALL {
             notes.push("the C library asks for this on its way, and goes on without it".to_owned());
         } else {
-            notes.extend(advice::on(verdict, seen));
+            notes.extend(why::denied(verdict, seen));
+            to_blame.push(*verdict);
         }
     }
+    notes.extend(advice::to_allow(to_blame, seen));
     let speaks = ["Permission denied", "Operation not permitted", "EACCES", "EPERM"];
     if unlisted.is_empty() && speaks.iter().any(|words| said[0].contains(words)) {
         notes.push(UNSEEN.to_owned());

@@ -7,7 +7,7 @@ use assize_core::Verdict;
 use assize_core::trace::Action;
 
 use super::verdict::{differences, distance, keys, matches};
-use super::{Finding, Observation, Related, advice, inject, shown, verdicts};
+use super::{Finding, Observation, Related, advice, inject, shown, verdicts, why};
 use crate::scenario::expect::{Exhaustive, Verdicts};
 use crate::scenario::place::YamlPath;
 
@@ -52,9 +52,12 @@ pub(super) fn judge(wanted: &Verdicts, seen: &Observation, at: &YamlPath) -> Vec
         if *count > 1 {
             finding = finding.note(format!("and {} more like it", count - 1));
         }
-        finding = finding.notes(advice::on(verdict, seen));
+        finding = finding.notes(why::denied(verdict, seen));
         finding.related = nearest_pattern(wanted, verdict, seen, at);
         findings.push(finding);
+    }
+    if let Some(last) = findings.last_mut() {
+        last.notes.extend(advice::to_allow(groups.iter().map(|(_, verdict, _)| *verdict), seen));
     }
     if let Some(last) = findings.last_mut().filter(|_| groups.len() > MOST) {
         last.notes.push(format!("{} more kinds of verdicts are not listed either", groups.len() - MOST));

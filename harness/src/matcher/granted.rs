@@ -22,7 +22,7 @@ pub struct Granted {
 }
 
 /// A list of `policy.fs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum List {
     /// `fs.read`.
     Read,
@@ -43,6 +43,8 @@ pub struct GrantedPath {
     pub path: PathBuf,
     /// Where it leads.
     pub real: PathBuf,
+    /// Which item of the list stands for it, perhaps for others too; `None`: none does.
+    pub item: Option<usize>,
     /// The line that names it; `None`: no line does, it is granted where nothing is said.
     pub line: Option<usize>,
 }
@@ -67,6 +69,11 @@ impl List {
             Self::Deny => "fs.deny",
         }
     }
+
+    /// Its key in `fs`.
+    pub(super) fn key(self) -> &'static str {
+        self.name().trim_start_matches("fs.")
+    }
 }
 
 impl Granted {
@@ -76,6 +83,11 @@ impl Granted {
             lists.contains(&one.list) && (path.starts_with(&one.path) || path.starts_with(&one.real))
         };
         self.paths.iter().filter(fits).max_by_key(|one| one.path.components().count())
+    }
+
+    /// Whether `fs` stands there, and grants nothing: without it something would be granted.
+    pub(super) fn replaces_by_nothing(&self) -> bool {
+        self.said.contains_key("policy.fs") && self.paths.iter().all(|one| one.list == List::Deny)
     }
 
     /// The lists by which this one's access is granted.

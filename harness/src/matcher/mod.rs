@@ -13,6 +13,7 @@ mod file;
 mod granted;
 pub(crate) mod inject;
 mod json;
+mod lacking;
 mod line;
 mod lines;
 mod observation;
@@ -164,16 +165,28 @@ pub(crate) fn answer(answered: Answered, seen: &Observation) -> Option<(u64, &Ve
 }
 
 fn attempts(seen: &Observation) -> Vec<Finding> {
-    let results = seen.attempts.iter().map(|attempt| {
-        let finding = Finding::new(&attempt.title, attempt.path.clone(), &attempt.label);
-        let notes = attempt.answered.iter().flat_map(|answered| {
-            let (seq, verdict) = answer(*answered, seen)?;
-            let advice = advice::on(verdict, seen).filter(|_| !answered.denial);
-            Some([format!("seen: {}", shown(seq, verdict))].into_iter().chain(advice))
-        });
-        finding.notes(attempt.notes.clone()).notes(notes.flatten())
-    });
-    let mut findings: Vec<Finding> = results.collect();
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut denied: Vec<&Verdict> = Vec::new();
+    let mut last_denied = None;
+    for attempt in &seen.attempts {
+        let mut finding = Finding::new(&attempt.title, attempt.path.clone(), &attempt.label);
+        finding.notes.clone_from(&attempt.notes);
+        if let Some(answered) = attempt.answered
+            && let Some((seq, verdict)) = answer(answered, seen)
+        {
+            finding.notes.push(format!("seen: {}", shown(seq, verdict)));
+            if !answered.denial {
+                finding.notes.extend(why::denied(verdict, seen));
+                denied.push(verdict);
+                last_denied = Some(findings.len());
+            }
+        }
+        findings.push(finding);
+    }
+    // One line for all: several that begin with the same key could not stand beside each other.
+    if let Some(last) = last_denied.and_then(|last| findings.get_mut(last)) {
+        last.notes.extend(advice::to_allow(denied, seen));
+    }
     let mut rest: Vec<(u64, &Verdict)> = verdicts(&seen.events).collect();
     for wanted in &seen.wanted {
         let fits = |verdict: &Verdict| {

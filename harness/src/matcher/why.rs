@@ -6,7 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use assize_core::Verdict;
 use assize_core::trace::{Action, BytesText, Origin};
 
-use super::granted::{Granted, List};
+use super::granted::{Granted, GrantedPath, List};
+use super::lacking::Lacking;
 use super::{Observation, advice};
 use crate::scenario::policy::SYSTEM;
 
@@ -36,21 +37,39 @@ fn on(line: Option<usize>) -> String {
 
 /// Which name in `fs.deny` a call came under.
 fn named(verdict: &Verdict, seen: &Observation) -> String {
-    let paths: Vec<PathBuf> =
-        verdict.target.iter().chain(verdict.args.paths()).filter_map(|path| absolute(path, seen)).collect();
-    let by = paths.iter().find_map(|path| Some((path, seen.granted.covers(path, &[List::Deny])?)));
-    match by {
-        Some((path, by)) if *path == by.path || *path == by.real => {
+    match denying(verdict, seen) {
+        Some((path, by)) if path == by.path || path == by.real => {
             format!("`policy.fs.deny` names `{}`{}", shown(&by.path, seen), on(by.line))
         }
         Some((path, by)) => format!(
             "`{}` lies beneath `{}`, which `policy.fs.deny` names{}",
-            shown(path, seen),
+            shown(&path, seen),
             shown(&by.path, seen),
             on(by.line)
         ),
         None => "it is a file that `policy.fs.deny` names, reached in another way".to_owned(),
     }
+}
+
+/// The path of a call that `fs.deny` covers, and the name there that covers it.
+fn denying<'a>(verdict: &Verdict, seen: &'a Observation) -> Option<(PathBuf, &'a GrantedPath)> {
+    let paths = verdict.target.iter().chain(verdict.args.paths());
+    paths.filter_map(|path| absolute(path, seen)).find_map(|path| {
+        let by = seen.granted.covers(&path, &[List::Deny])?;
+        Some((path, by))
+    })
+}
+
+/// What is to be taken out of `fs.deny`, as a phrase.
+pub(super) fn to_take_out(verdict: &Verdict, seen: &Observation) -> String {
+    match denying(verdict, seen) {
+        Some((_, by)) => taken_out(&by.path, &seen.work),
+        None => "take the path, or the folder above it, out of `policy.fs.deny`".to_owned(),
+    }
+}
+
+fn taken_out(path: &Path, work: &Path) -> String {
+    format!("take `{}` out of `policy.fs.deny`", spelt(path, work))
 }
 
 /// What no list covers.
@@ -83,6 +102,9 @@ fn uncovered(list: List, path: &Path, of: &Granted, work: &Path) -> String {
             above.list.name(),
             on(above.line)
         ),
+        None if of.replaces_by_nothing() => {
+            ": `policy.fs` grants nothing, and replaces what is granted where it doesn't stand".to_owned()
+        }
         None => ", nor is anything above it granted".to_owned(),
     };
     format!("nothing in `policy.{name}` covers `{}`{above}", spelt(path, work))
@@ -92,15 +114,17 @@ fn uncovered(list: List, path: &Path, of: &Granted, work: &Path) -> String {
 pub(crate) fn to_execute(of: &Granted, path: &Path, real: &Path, work: &Path) -> Option<[String; 2]> {
     if let Some(by) = of.covers(path, &[List::Deny]).or_else(|| of.covers(real, &[List::Deny])) {
         let why = format!("`policy.fs.deny` names `{}`{}", spelt(&by.path, work), on(by.line));
-        return Some([why, advice::NOT_DENIED.to_owned()]);
+        return Some([why, format!("to allow it: {}", taken_out(&by.path, work))]);
     }
     let granting = of.granting(List::Exec);
     if of.covers(path, granting).is_some() || of.covers(real, granting).is_some() {
         return None;
     }
     let system = SYSTEM.iter().any(|known| path.starts_with(known));
-    let place = if system { "$SYSTEM".to_owned() } else { said(path, work) };
-    Some([uncovered(List::Exec, path, of, work), advice::grant(List::Exec, &place, of)])
+    let place = if system { "$SYSTEM".to_owned() } else { spelt(path, work) };
+    let mut lacking = Lacking::default();
+    lacking.grant(List::Exec, &place, of);
+    Some([uncovered(List::Exec, path, of, work), lacking.note(of, work)?])
 }
 
 /// A path from the root. What goes back by `..` is not followed: links could lead elsewhere.
@@ -114,21 +138,12 @@ fn shown(path: &Path, seen: &Observation) -> String {
     spelt(path, &seen.work)
 }
 
-fn spelt(path: &Path, work: &Path) -> String {
-    within(path, work, |text| text)
-}
-
-/// The same, so that a scenario that says it means it.
-fn said(path: &Path, work: &Path) -> String {
-    within(path, work, |text| advice::literal(&text))
-}
-
-fn within(path: &Path, work: &Path, text: impl Fn(String) -> String) -> String {
+pub(super) fn spelt(path: &Path, work: &Path) -> String {
     let within =
         Some(work).filter(|work| !work.as_os_str().is_empty()).and_then(|work| path.strip_prefix(work).ok());
     match within {
-        Some(rest) => format!("$WORK/{}", text(rest.display().to_string())),
-        None => text(path.display().to_string()),
+        Some(rest) => Path::new("$WORK").join(rest).display().to_string(),
+        None => path.display().to_string(),
     }
     .trim_end_matches('/')
     .to_owned()
@@ -139,7 +154,7 @@ mod tests {
     use assize_core::Errno;
     use assize_core::trace::{Arg, Args, Body};
 
-    use super::super::granted::{DeniedCalls, GrantedPath};
+    use super::super::granted::DeniedCalls;
     use super::super::sample::{open, quiet, verdict};
     use super::*;
 
@@ -150,6 +165,7 @@ mod tests {
             list,
             path: path.into(),
             real: real.into(),
+            item: None,
             line,
         };
         let mut seen = quiet();

@@ -1,4 +1,4 @@
-//! The folder of the locks that hold between processes: `assize-locks-UID` in `/tmp`, whatever `TMPDIR` says, or the one
+//! The folder of the locks that hold between processes: `assize-locks-UID` in `/tmp`, whatever `TMPDIR` says, or in the folder
 //! that `ASSIZE_LOCKS` names.
 //!
 //! A lock is `flock`'s (`man 2 flock`), so the kernel lets it go when its process ends, however it does: nobody has to
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
+use crate::new_folder::one_level;
 use crate::runner::session;
 
 /// Where the folder lies, unless somebody says otherwise. Not among the temporary folders of this process alone.
@@ -70,12 +71,16 @@ impl Place {
     /// The user's own; made where it is missing.
     pub(super) fn open() -> Result<Self, PlaceError> {
         let among = match std::env::var_os(VARIABLE).filter(|folder| !folder.is_empty()) {
-            Some(folder) => PathBuf::from(folder),
+            Some(folder) => {
+                let folder = PathBuf::from(folder);
+                one_level(&folder).map_err(|error| PlaceError::of(&folder, error))?;
+                folder
+            }
             None => PathBuf::from(AMONG),
         };
         match session::own_folder(&among, STEM) {
             Ok((folder, path)) => Ok(Self { folder: Arc::new(folder), path }),
-            Err(errno) => Err(PlaceError::of(&among.join(STEM), errno)),
+            Err((path, errno)) => Err(PlaceError::of(&path, errno)),
         }
     }
 

@@ -50,12 +50,12 @@ impl Started {
         }
     }
 
-    /// One of these commands, so that it allows steps outside of the sandbox as this run does.
+    /// One of these commands, so that it allows steps outside of the sandbox: as this run does, or where this one did not.
     #[must_use]
-    pub fn allowing_outside(&self, command: String) -> String {
+    pub fn allowing_outside(&self, command: String, allowed: bool) -> String {
         match self {
             Self::Command(_) | Self::CargoRun(_) => format!("{command} --allow-outside"),
-            Self::Cargo(_) | Self::Nextest(_) if outside::allowed_by_environment() => {
+            Self::Cargo(_) | Self::Nextest(_) if !allowed || outside::allowed_by_environment() => {
                 format!("{}=1 {command}", outside::VARIABLE)
             }
             // The target itself allows it.

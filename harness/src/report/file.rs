@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::new_folder::one_level;
+
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -22,7 +24,7 @@ pub enum ReportError {
     Twice(PathBuf),
 }
 
-/// Finds out whether a report could be written to `path`, and makes its folder.
+/// Finds out whether a report could be written to `path`, and makes its folder, if what that lies in is there.
 ///
 /// # Errors
 /// [`ReportError`].
@@ -34,7 +36,7 @@ pub fn can_write(path: &Path) -> Result<(), ReportError> {
             let path = real(path);
             let folder = folder(&path);
             // What is made here is gone at once.
-            fs::create_dir_all(folder).and_then(|()| made(folder)).map(drop)
+            one_level(folder).and_then(|()| made(folder)).map(drop)
         }
     };
     tried.map_err(|error| ReportError::Write { path: path.to_owned(), error })
@@ -69,7 +71,7 @@ fn folder(path: &Path) -> &Path {
 }
 
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    fs::create_dir_all(folder(path))?;
+    one_level(folder(path))?;
     let mut out = BufWriter::new(made(folder(path))?);
     fill(&mut out)?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.persist(path)?;
@@ -113,6 +115,12 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
         assert!(write(folder.path(), |_| Ok(())).is_err() && can_write(folder.path()).is_err());
         assert!(can_write(&path.join("beneath a file")).is_err());
+        // Of a path whose folders were misspelt nothing is made, and what is missing is named.
+        let deep = folder.path().join("no/such/report");
+        for failed in [can_write(&deep), write(&deep, |_| Ok(()))] {
+            assert!(failed.unwrap_err().to_string().ends_with("/no is no folder"));
+        }
+        assert!(!folder.path().join("no").exists());
         write(Path::new("/dev/null"), |out| out.write_all(b"x")).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }

@@ -10,7 +10,7 @@ use assize_core::outcome::End;
 
 use super::{Engine, Look, Take, observe, repeat, take};
 use crate::lexical::plain;
-use crate::matcher::{self, Finding, List};
+use crate::matcher::{self, Finding, List, Observation};
 use crate::scenario::Scenario;
 use crate::scenario::place::YamlPath;
 use crate::scenario::policy::SINKS;
@@ -18,8 +18,17 @@ use crate::scenario::policy::SINKS;
 /// What stands before that which the first run didn't show.
 const SECOND: &str = "seen in a second run, of which more was watched:";
 
-/// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it.
-pub(super) fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, findings: &mut [Finding]) {
+/// What is said of two runs whose verdict logs, and no more, were compared and found to be the same.
+const SAME_CALLS: &str = "made the same calls, with the same verdicts; no more of them was compared";
+
+/// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it. What was seen of that
+/// run, if there was one.
+pub(super) fn explain(
+    scenario: &Scenario,
+    engine: &dyn Engine,
+    first: &Take,
+    findings: &mut [Finding],
+) -> Option<Observation> {
     let others = [YamlPath::from(["expect", "verdicts"]), YamlPath::from(["outside"])];
     let of_others = |finding: &Finding| others.iter().any(|part| finding.at.0.starts_with(&part.0));
     let explained = |finding: &Finding| finding.notes.iter().any(|note| note.starts_with(matcher::MEANWHILE));
@@ -29,7 +38,7 @@ pub(super) fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, fi
         || observe(scenario, None).denials
         || !may_follow(scenario, first)
     {
-        return;
+        return None;
     }
     // The scenario has failed already: a second run that fails to start has nothing to add.
     let again = take(scenario, engine, Look::Denials, &[]).ok();
@@ -42,7 +51,7 @@ pub(super) fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, fi
         }
     }
     if more {
-        return;
+        return again.map(|again| again.seen);
     }
     let told = match (&again, same_end) {
         (None, _) => "a second run, of which more was to be watched, could not be made",
@@ -52,6 +61,7 @@ pub(super) fn explain(scenario: &Scenario, engine: &dyn Engine, first: &Take, fi
     if let Some(finding) = findings.iter_mut().find(|finding| !of_others(finding)) {
         finding.notes.push(told.to_owned());
     }
+    again.map(|again| again.seen)
 }
 
 /// Takes over what the second run says of the same thing; whether it says more.
@@ -87,7 +97,7 @@ pub(super) fn part(scenario: &Scenario, engine: &dyn Engine, first: &Take, other
     };
     Some(match two() {
         Some((one, two)) => repeat::parting(&one, &two)
-            .unwrap_or_else(|| "two more runs, of which more was seen, were the same".to_owned()),
+            .unwrap_or_else(|| format!("two more runs, of which more was seen, {SAME_CALLS}")),
         None => "two more runs, of which more was to be seen, could not be made".to_owned(),
     })
 }

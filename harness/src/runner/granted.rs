@@ -9,10 +9,11 @@ use crate::scenario::Scenario;
 use crate::scenario::place::YamlPath;
 
 /// The keys to which something could be added.
-const SAID: [&str; 8] = [
+const SAID: [&str; 9] = [
     "policy",
     "policy.fs",
     "policy.fs.exec",
+    "policy.fs.proc",
     "policy.fs.read",
     "policy.fs.write",
     "policy.limits.timeout",
@@ -35,6 +36,7 @@ pub(super) fn of(scenario: &Scenario, work: &Path) -> Granted {
         list: list(name),
         real: path.canonicalize().unwrap_or_else(|_| path.clone()),
         path,
+        item: nth,
         line: nth.and_then(|nth| line(&fs.key(name).index(nth))),
     });
     let deny = YamlPath::from(["policy", "syscalls", "deny"]);

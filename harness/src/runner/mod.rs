@@ -67,11 +67,13 @@ pub struct Ran {
     pub seen: Observation,
     /// Whether that is what failed, and not a comparison with other runs.
     pub failed: bool,
+    /// What was seen of a second run of what failed, of which more was watched, where there was one.
+    pub again: Option<Observation>,
 }
 
 impl Ran {
     fn of(take: Take, findings: Vec<Finding>, kept: Option<PathBuf>, cells: Vec<Cell>) -> Self {
-        Self { findings, controls: take.controls, kept, cells, seen: take.seen, failed: false }
+        Self { findings, controls: take.controls, kept, cells, seen: take.seen, failed: false, again: None }
     }
 }
 
@@ -105,11 +107,13 @@ pub enum RunnerError {
     /// The sandbox refused, or failed.
     #[error(transparent)]
     Sandbox(#[from] RunError),
-    /// The program may not be executed.
-    #[error("{program:?} could not be executed: {}", Errno::EACCES)]
+    /// The program may not be executed, or isn't there.
+    #[error("{program:?} could not be executed: {errno}")]
     NotExecuted {
         /// The program.
         program: String,
+        /// What the kernel said.
+        errno: Errno,
         /// Why not, and what would let it run.
         why: Vec<String>,
     },
@@ -139,8 +143,8 @@ pub enum RunnerError {
     NoProgram,
     /// It has steps outside of the sandbox, and nobody has allowed these.
     #[error(
-        "`outside` runs commands without a sandbox, and that is not allowed here: `assize run --allow-outside`, \
-         `ASSIZE_ALLOW_OUTSIDE=1` or, in a test target, `Target::allow_outside` allows it"
+        "`outside` runs commands without a sandbox, and that is not allowed here: `--allow-outside` (of `assize run` and \
+         `assize bless`), `ASSIZE_ALLOW_OUTSIDE=1` or, in a test target, `Target::allow_outside` allows it"
     )]
     OutsideNotAllowed,
     /// Steps outside of the sandbox failed.
@@ -297,7 +301,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
     }
     let mut first = take(scenario, engine, Look::AsExpected, &[])?;
     let mut findings = first.judged(scenario);
-    again::explain(scenario, engine, &first, &mut findings);
+    let again = again::explain(scenario, engine, &first, &mut findings);
     for nth in 2..=scenario.repeat {
         if !findings.is_empty() {
             break;
@@ -308,7 +312,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
         }
         let other = take(scenario, engine, Look::AsExpected, &[])?;
         findings = other.judged(scenario);
-        if let Some(mut finding) = repeat::diverges(&first, &other, nth) {
+        if let Some(mut finding) = repeat::diverges(scenario, &first, &other, nth) {
             // The verdict log says so itself.
             if !finding.title.starts_with(repeat::LOG) {
                 finding.notes.extend(again::part(scenario, engine, &first, &other));
@@ -332,7 +336,7 @@ fn judged(scenario: &Scenario, engine: &dyn Engine, keep: &Keep) -> Result<Ran, 
     }
     let kept = keep.run(&scenario.test, &takes, !findings.is_empty());
     let cells = swept.map(|swept| swept.cells).unwrap_or_default();
-    Ok(Ran { failed, ..Ran::of(first, findings, kept, cells) })
+    Ok(Ran { failed, again, ..Ran::of(first, findings, kept, cells) })
 }
 
 /// Two runs of a scenario, from which nothing is kept; and where they part, if it wants them to be the same.
@@ -349,7 +353,7 @@ pub(crate) fn twice(
         let mut one = take(scenario, engine, look, &[])?.whole()?;
         one.work.move_aside()?;
         let two = take(scenario, engine, look, &[])?.whole()?;
-        let parted = if scenario.repeat > 1 { repeat::diverges(&one, &two, 2) } else { None };
+        let parted = if scenario.repeat > 1 { repeat::diverges(scenario, &one, &two, 2) } else { None };
         Ok(([one.seen, two.seen], parted))
     })
 }
@@ -451,14 +455,20 @@ fn between(
     Ok((seen, outcome.report, left))
 }
 
-/// Says of a program that may not be executed why not, where that can be told.
+/// Says of a program that may not be executed, or isn't there, why, where that can be told.
 fn not_executed(error: RunnerError, scenario: &Scenario, policy: &Policy, work: &Path) -> RunnerError {
-    let RunnerError::Sandbox(RunError::Launch(LaunchError::Exec { program, errno: Errno::EACCES })) = &error
-    else {
+    let RunnerError::Sandbox(RunError::Launch(LaunchError::Exec { program, errno })) = &error else {
         return error;
     };
-    let why = program::refused(scenario, policy, &granted::of(scenario, work), program, work);
-    if why.is_empty() { error } else { RunnerError::NotExecuted { program: program.clone(), why } }
+    let why = match *errno {
+        Errno::EACCES => program::refused(scenario, policy, &granted::of(scenario, work), program, work),
+        Errno::ENOENT => program::missing(policy, program, work),
+        _ => Vec::new(),
+    };
+    if why.is_empty() {
+        return error;
+    }
+    RunnerError::NotExecuted { program: program.clone(), errno: *errno, why }
 }
 
 /// The scenario's own handlers, one for each name.

@@ -1,5 +1,5 @@
-//! Why the program of a scenario could not be executed, where the kernel says no more than `EACCES`: which file it was about, and
-//! what would let it run.
+//! Why the program of a scenario could not be executed, where the kernel says no more than `EACCES` or `ENOENT`: which file it was
+//! about, and what would let it run.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -55,6 +55,30 @@ pub(super) fn refused(
         file = work.join(next);
     }
     Vec::new()
+}
+
+/// Where a program was looked for that isn't there, or what it needs that isn't, as notes.
+pub(super) fn missing(policy: &Policy, program: &str, work: &Path) -> Vec<String> {
+    let as_said = |path: &Path| {
+        let within = path.strip_prefix(work).ok();
+        within.map_or_else(|| path.to_owned(), |rest| Path::new("$WORK").join(rest)).display().to_string()
+    };
+    if let Some(file) = find(policy, program, work).filter(|file| file.exists()) {
+        let Some(next) = interpreter(&file).filter(|next| !work.join(next).exists()) else {
+            return Vec::new();
+        };
+        return vec![format!(
+            "`{}` names the interpreter `{}`, which isn't there",
+            as_said(&file),
+            next.display()
+        )];
+    }
+    if program.contains('/') {
+        return vec![format!("there is no file `{}`", as_said(&work.join(program)))];
+    }
+    let path = policy.env.get(std::ffi::OsStr::new("PATH")).map(std::env::split_paths);
+    let folders: Vec<String> = path.into_iter().flatten().map(|folder| as_said(&folder)).collect();
+    vec![format!("looked for in the guest's PATH: {}", folders.join(":"))]
 }
 
 /// The file that a name means, as the guest would find it.

@@ -10,6 +10,7 @@ use assize_core::trace::{Arg, Body, BytesText, Grounds, Place};
 
 use super::Take;
 use crate::matcher::{self, Finding, Observation};
+use crate::scenario::Scenario;
 use crate::scenario::place::YamlPath;
 
 /// From here up a result can only be an address, which differs from run to run.
@@ -19,10 +20,16 @@ const LEAST_ADDRESS: i64 = 1 << 32;
 pub(super) const LOG: &str = "the verdict log";
 
 /// The first thing in which a run differs from the first one.
-pub(super) fn diverges(one: &Take, two: &Take, nth: u32) -> Option<Finding> {
+pub(super) fn diverges(scenario: &Scenario, one: &Take, two: &Take, nth: u32) -> Option<Finding> {
     let (first, other) = (&one.seen, &two.seen);
     let wrong = |title: String, mut notes: Vec<String>| {
         notes.extend(uncontrolled(&one.controls));
+        if scenario.deterministic.is_none() {
+            notes.push(
+                "to make clock, random numbers and what else is controlled the same: `deterministic: true`"
+                    .to_owned(),
+            );
+        }
         let label = "each run must be like the first".to_owned();
         Some(Finding { title, at: YamlPath::from(["repeat"]), label, notes, related: None })
     };

@@ -119,11 +119,12 @@ impl Session {
         for turn in 0..TRIES {
             let (folder, path) = match own_folder(among, STEM) {
                 // Others who tidy up removed it in the moment in which it was made.
-                Err(Errno::NOENT) => {
+                Err((_, Errno::NOENT)) => {
                     last = Errno::NOENT;
                     continue;
                 }
-                other => other?,
+                Err((_, errno)) => return Err(errno.into()),
+                Ok(own) => own,
             };
             let Some(Name { name, waits }) = name(turn, &path) else { continue };
             let made = Self::try_make(&folder, &name);
@@ -257,18 +258,21 @@ fn open_own(path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 /// A folder that belongs to the user alone, made where it is missing.
-pub(crate) fn own_folder(among: &Path, stem: &str) -> Result<(OwnedFd, PathBuf), Errno> {
-    let mut last = Errno::EXIST;
+///
+/// # Errors
+/// The folder that could not be had, the last one of those that would do, and why.
+pub(crate) fn own_folder(among: &Path, stem: &str) -> Result<(OwnedFd, PathBuf), (PathBuf, Errno)> {
+    let mut last = (among.join(stem), Errno::EXIST);
     for path in names(among, stem) {
         match rustix::fs::mkdir(&path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err((path, errno)),
         }
         match open_own(&path) {
             Ok(folder) => return Ok((folder, path)),
             // Another user's, a link, a file: that it will be for everybody else as well.
-            Err(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOTDIR | Errno::LOOP)) => last = errno,
-            Err(errno) => return Err(errno),
+            Err(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOTDIR | Errno::LOOP)) => last = (path, errno),
+            Err(errno) => return Err((path, errno)),
         }
     }
     Err(last)

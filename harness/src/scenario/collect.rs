@@ -10,32 +10,55 @@ use super::deserialize::typed;
 use super::document::MAX_FAULTS;
 use super::fault::Fault;
 use super::place::Span;
-use super::tree::{Kind, Node};
+use super::tree::{Entry, Kind, Node};
 
-/// The maps in which every key may be left out.
-const MAPS: &[&[&str]] = &[&[], &["policy"], &["policy", "fs"], &["expect"], &["expect", "verdicts"]];
+/// The maps in which every key may be left out; and of a list beneath one, every item.
+const MAPS: &[&[&str]] = &[
+    &[],
+    &["policy"],
+    &["policy", "fs"],
+    &["policy", "syscalls"],
+    &["policy", "limits"],
+    &["policy", "env"],
+    &["deterministic"],
+    &["env"],
+    &["files"],
+    &["expect"],
+    &["expect", "changes"],
+    &["expect", "files"],
+    &["expect", "verdicts"],
+];
 
-/// Reads a document as a typed value, or says what is wrong with each of its keys.
-pub(super) fn typed_whole<T: DeserializeOwned>(document: &Node) -> Result<T, Vec<Fault>> {
-    let first = match typed(document) {
-        Ok(value) => return Ok(value),
-        Err(fault) => fault,
-    };
-    let mut left = document.clone();
-    let mut faults: Vec<Fault> = vec![first];
-    while let Some(span) = faults.last().and_then(|fault| fault.span)
-        && faults.len() < MAX_FAULTS
-        && MAPS.iter().rev().any(|map| take_out(&mut left, map, span))
-    {
-        match typed::<T>(&left) {
-            Ok(_) => break,
+/// Reads a document as a typed value, or says what is wrong with each of its keys, after what is known to be wrong.
+pub(super) fn typed_whole<T: DeserializeOwned>(document: &Node, known: Vec<Fault>) -> Result<T, Vec<Fault>> {
+    let mut faults = known;
+    if faults.is_empty() {
+        match typed(document) {
+            Ok(value) => return Ok(value),
             Err(fault) => faults.push(fault),
         }
     }
+    let mut left = document.clone();
+    let take_out_of = |left: &mut Node, fault: &Fault| {
+        fault.span.is_some_and(|span| MAPS.iter().rev().any(|map| take_out(left, map, span)))
+    };
+    // What stands together goes together: of what is gone nothing is left to take out.
+    let mut taken = faults.iter().filter(|fault| take_out_of(&mut left, fault)).count() > 0;
+    while taken && faults.len() < MAX_FAULTS {
+        match typed::<T>(&left) {
+            Ok(_) => break,
+            Err(fault) => {
+                taken = take_out_of(&mut left, &fault);
+                faults.push(fault);
+            }
+        }
+    }
+    faults.sort_by_key(|fault| fault.span);
     Err(faults)
 }
 
-/// Takes the key of this map out in which something stands; whether there is one.
+/// Takes the key of this map out in which something stands, or only the item, where that is one of several in a list; whether there
+/// is one.
 fn take_out(node: &mut Node, map: &[&str], span: Span) -> bool {
     let Kind::Map(entries) = &mut node.kind else { return false };
     match map.split_first() {
@@ -44,6 +67,14 @@ fn take_out(node: &mut Node, map: &[&str], span: Span) -> bool {
             .find(|entry| entry.key == *first)
             .is_some_and(|entry| take_out(&mut entry.value, rest, span)),
         None => {
+            let around = entries.iter_mut().find(|entry| within(span, entry.value.span));
+            if let Some(Entry { value: Node { kind: Kind::List(items), .. }, .. }) = around
+                && items.len() > 1
+                && let Some(place) = items.iter().position(|item| within(span, item.span))
+            {
+                items.remove(place);
+                return true;
+            }
             let before = entries.len();
             entries.retain(|entry| !within(span, entry.key_span) && !within(span, entry.value.span));
             entries.len() < before
@@ -77,7 +108,8 @@ mod tests {
     }
 
     fn wrong(yaml: &str) -> Vec<String> {
-        let faults = typed_whole::<Outer>(&parse(yaml).unwrap().documents[0]).map(|outer| outer.expect);
+        let faults =
+            typed_whole::<Outer>(&parse(yaml).unwrap().documents[0], Vec::new()).map(|outer| outer.expect);
         faults.map_or_else(|faults| faults.into_iter().map(|fault| fault.title).collect(), |_| Vec::new())
     }
 

@@ -185,7 +185,13 @@ impl<'a> de::MapAccess<'a> for Entries<'a> {
             .map(|entry| {
                 let key: de::value::BorrowedStrDeserializer<'a, Fault> =
                     de::value::BorrowedStrDeserializer::new(&entry.key);
-                seed.deserialize(key).map_err(|fault| fault.or_at(entry.key_span))
+                seed.deserialize(key).map_err(|fault| {
+                    let value = match &entry.value.kind {
+                        Kind::Scalar { text, .. } => Some(text.as_str()),
+                        _ => None,
+                    };
+                    fault.of_key(&entry.key, value).or_at(entry.key_span)
+                })
             })
             .transpose()
     }

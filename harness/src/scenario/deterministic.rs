@@ -10,7 +10,7 @@ use assize_core::policy::{Clock, ClockMode, Kernel, Machine, Order, Schedule, Ti
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 
 use super::policy::Hostname;
 use super::quantity::{Size, Time};
@@ -218,7 +218,11 @@ impl<'de> Visitor<'de> for Forms<ClockSpec> {
         if text == "real" {
             return Ok(ClockSpec::Real);
         }
-        let start = start(text).map_err(E::custom)?;
+        let start = start(text).map_err(|wrong| {
+            let mode: Result<Mode, E> = Mode::deserialize(text.into_deserializer());
+            let help = mode.map(|_| format!("\nwrite `{{ mode: {text} }}`")).unwrap_or_default();
+            E::custom(wrong + &help)
+        })?;
         Ok(ClockSpec::Virtual(Clock { start, mode: ClockMode::Logical { step: STEP } }))
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Error, IgnoredAny};
 
 use super::action::{Action, Words};
 use super::collect::typed_whole;
@@ -178,15 +178,17 @@ pub(super) fn scenarios(origin: &Origin<'_>, weight: &mut usize) -> Result<Vec<S
         if *weight > MAX_WEIGHT {
             break;
         }
-        let made = Substitution::new(cell).apply(document).map_err(|fault| vec![fault]).and_then(|tree| {
-            *weight += tree.weight();
-            if *weight > MAX_WEIGHT {
-                let fault = Fault::new("the scenarios of this file stand for too much").at(document.span);
-                return Err(vec![fault]);
-            }
-            let read = typed_whole(&tree)?;
-            scenario(origin, tree, read, cell.shown()).map_err(|fault| vec![fault])
-        });
+        let made = Substitution::new(cell).apply(document).map_err(|fault| vec![fault]).and_then(
+            |(tree, unknown)| {
+                *weight += tree.weight();
+                if *weight > MAX_WEIGHT {
+                    let fault = Fault::new("the scenarios of this file stand for too much").at(document.span);
+                    return Err(vec![fault]);
+                }
+                let read = typed_whole(&tree, unknown)?;
+                scenario(origin, tree, read, cell.shown()).map_err(|fault| vec![fault])
+            },
+        );
         let wrong = match made {
             Ok(scenario) => {
                 scenarios.push(scenario);
@@ -227,7 +229,7 @@ pub(super) fn part(document: &Node) -> Vec<Fault> {
         return Vec::new();
     }
     let whole = Substitution::new(&Cell::default()).apply(document).map_err(|fault| vec![fault]);
-    whole.and_then(|tree| typed_whole::<Document>(&tree)).err().unwrap_or_default()
+    whole.and_then(|(tree, unknown)| typed_whole::<Document>(&tree, unknown)).err().unwrap_or_default()
 }
 
 fn scenario(
@@ -306,7 +308,7 @@ fn find(origin: &Origin<'_>, tree: &Node, files: &mut BTreeMap<WorkPath, FileSpe
         let said = origin.source.file(Some(span)).and_then(|file| file.path.parent());
         let within = (!copied.outside).then_some(origin.project);
         copied.path = named(said.unwrap_or(Path::new("")), &copied.from, within).map_err(|error| {
-            let fault = Fault::new(error.to_string()).at(span);
+            let fault = Fault::custom(&error).at(span);
             match error {
                 NamedError::Outside(..) => fault.help("to copy it all the same: `outside: true`"),
                 NamedError::Missing(..) => fault,

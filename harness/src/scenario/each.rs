@@ -12,6 +12,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::calls::{self, Calls};
+use super::document::MAX_FAULTS;
 use super::fault::{Fault, listed, nearest, shown};
 use super::template::{Piece, is_name, pieces};
 use super::tree::{Entry, Kind, Node};
@@ -272,20 +273,24 @@ impl<'a> Substitution<'a> {
         Self { cell, used: BTreeSet::new(), grown: 0 }
     }
 
-    /// The document with the cell's values, without `each`.
-    pub(super) fn apply(mut self, document: &Node) -> Result<Arc<Node>, Fault> {
-        let Kind::Map(entries) = &document.kind else { return Ok(Arc::new(document.clone())) };
+    /// The document with the cell's values, without `each`; and each variable in it that nobody knows.
+    pub(super) fn apply(mut self, document: &Node) -> Result<(Arc<Node>, Vec<Fault>), Fault> {
+        let Kind::Map(entries) = &document.kind else {
+            return Ok((Arc::new(document.clone()), Vec::new()));
+        };
+        let mut unknown = Vec::new();
         let mut out = Vec::with_capacity(entries.len());
         for entry in entries.iter().filter(|entry| entry.key != "each") {
             let strict = STRICT.contains(&entry.key.as_str());
             let value = self.node(&entry.value, strict)?;
             if strict {
-                self.check(&value, entry.key == "policy")?;
+                self.check(&value, entry.key == "policy", &mut unknown);
             }
             out.push(Entry { value, ..entry.clone() });
         }
         for (axis, value) in &self.cell.0 {
-            if !self.used.contains(axis.as_str()) {
+            // Who misspelt it doesn't use it either.
+            if unknown.is_empty() && !self.used.contains(axis.as_str()) {
                 let span = document
                     .get("each")
                     .and_then(|each| each.entry(axis))
@@ -295,7 +300,7 @@ impl<'a> Substitution<'a> {
                     .help(format!("a value takes it in as `${axis}`")));
             }
         }
-        Ok(Arc::new(Node { span: document.span, kind: Kind::Map(out) }))
+        Ok((Arc::new(Node { span: document.span, kind: Kind::Map(out) }), unknown))
     }
 
     fn node(&mut self, node: &Node, strict: bool) -> Result<Node, Fault> {
@@ -376,31 +381,37 @@ impl<'a> Substitution<'a> {
         Ok(())
     }
 
-    /// Every variable is known.
-    fn check(&self, node: &Node, policy: bool) -> Result<(), Fault> {
+    /// Every variable is known; what is wrong with those that aren't.
+    fn check(&self, node: &Node, policy: bool, unknown: &mut Vec<Fault>) {
         match &node.kind {
             Kind::Scalar { text, .. } => {
-                for piece in pieces(text) {
-                    let Piece::Variable { name, written } = piece else { continue };
-                    if name == "WORK" || (policy && name == "SYSTEM") {
-                        continue;
-                    }
-                    let axes = self.cell.0.iter().map(|(axis, _)| axis.as_str());
-                    let known: Vec<&str> = axes.chain(["WORK"]).chain(policy.then_some("SYSTEM")).collect();
-                    let fault = Fault::new(format!("`{written}` is not known here")).at(node.span);
-                    let fault = match nearest(name, known.iter().copied()) {
-                        Some(near) => fault.label(format!("did you mean `${near}`?")),
-                        None => fault,
-                    };
-                    let known: Vec<String> = known.iter().map(|name| format!("${name}")).collect();
-                    return Err(fault
-                        .note(format!("known: {}", listed(known.iter().map(String::as_str))))
-                        .help("for a dollar itself write `$$`"));
+                let wrong = pieces(text).find_map(|piece| match piece {
+                    Piece::Variable { name, written } => self.unknown(name, written, policy),
+                    _ => None,
+                });
+                // More of a file than is shown of it is not held.
+                if unknown.len() < MAX_FAULTS {
+                    unknown.extend(wrong.map(|fault| fault.at(node.span)));
                 }
-                Ok(())
             }
-            Kind::List(items) => items.iter().try_for_each(|item| self.check(item, policy)),
-            Kind::Map(entries) => entries.iter().try_for_each(|entry| self.check(&entry.value, policy)),
+            Kind::List(items) => items.iter().for_each(|item| self.check(item, policy, unknown)),
+            Kind::Map(entries) => entries.iter().for_each(|entry| self.check(&entry.value, policy, unknown)),
         }
+    }
+
+    fn unknown(&self, name: &str, written: &str, policy: bool) -> Option<Fault> {
+        if name == "WORK" || (policy && name == "SYSTEM") {
+            return None;
+        }
+        let axes = self.cell.0.iter().map(|(axis, _)| axis.as_str());
+        let known: Vec<&str> = axes.chain(["WORK"]).chain(policy.then_some("SYSTEM")).collect();
+        let fault = Fault::new(format!("`{written}` is not known here"));
+        let fault = match nearest(name, known.iter().copied()) {
+            Some(near) => fault.label(format!("did you mean `${near}`?")),
+            None => fault,
+        };
+        let known: Vec<String> = known.iter().map(|name| format!("${name}")).collect();
+        let fault = fault.note(format!("known: {}", listed(known.iter().map(String::as_str))));
+        Some(fault.help("for a dollar itself write `$$`"))
     }
 }

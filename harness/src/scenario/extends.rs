@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error;
 
 use super::fault::{Fault, shown};
 use super::load::read;
@@ -50,8 +51,8 @@ pub(crate) fn is_in_project(folder: &Path, path: &Path) -> bool {
 /// Why a file that is named can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NamedError {
-    #[error("{0} can't be found: {1}")]
-    Missing(String, String),
+    #[error("{0} can't be found: {1}\nlooked for at {2}")]
+    Missing(String, String, String),
     #[error("{0} lies outside of the project, which is {1}")]
     Outside(String, String),
 }
@@ -65,7 +66,7 @@ pub(super) fn named(folder: &Path, text: &str, project: Option<&Path>) -> Result
     if let Some(project) = project.filter(|project| !leads.starts_with(project)) {
         return Err(NamedError::Outside(shown(text), project.display().to_string()));
     }
-    found.map_err(|error| NamedError::Missing(shown(text), error.to_string()))
+    found.map_err(|error| NamedError::Missing(shown(text), error.to_string(), leads.display().to_string()))
 }
 
 /// Where a path leads if no part of it is a link.
@@ -178,7 +179,8 @@ impl Extending<'_> {
             return Err(wrong(format!("files extend each other more than {MAX_DEPTH} deep")));
         }
         let folder = self.file(item.span).and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
-        let path = named(&folder, text, Some(self.project)).map_err(|error| wrong(error.to_string()))?;
+        let path =
+            named(&folder, text, Some(self.project)).map_err(|error| Fault::custom(error).at(item.span))?;
         if above.contains(&path) {
             return Err(wrong(format!("{} extends itself", shown(text)))
                 .note("a file can't stand beneath itself, nor beneath one that it extends"));

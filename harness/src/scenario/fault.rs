@@ -19,6 +19,8 @@ pub(super) struct Fault {
     pub(super) others: Vec<(Span, String)>,
     pub(super) notes: Vec<String>,
     pub(super) help: Vec<String>,
+    /// Of an unknown key: those that are known where it stands.
+    pub(super) known: &'static [&'static str],
 }
 
 impl Fault {
@@ -30,6 +32,15 @@ impl Fault {
             others: Vec::new(),
             notes: Vec::new(),
             help: Vec::new(),
+            known: &[],
+        }
+    }
+
+    /// Of an unknown key, what stands beneath it may say more: `b: added` is `added: [b]`.
+    pub(super) fn of_key(self, key: &str, value: Option<&str>) -> Self {
+        match value.filter(|value| self.known.contains(value)) {
+            Some(word) => self.help(format!("the other way round: `{word}: [{key}]`")),
+            None => self,
         }
     }
 
@@ -131,6 +142,12 @@ pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
         .map(|(_, word)| word)
 }
 
+/// Whether a text could stand in a list as it is.
+fn is_word(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./()$".contains(c);
+    !text.is_empty() && text.len() <= 40 && text.chars().all(plain)
+}
+
 /// The key that other tools call so.
 fn elsewhere(field: &str) -> Option<&'static str> {
     Some(match field {
@@ -148,6 +165,37 @@ fn elsewhere(field: &str) -> Option<&'static str> {
         "requires" | "require" => "needs",
         "include" | "import" => "extends",
         _ => return None,
+    })
+}
+
+/// Keys that stand deeper than one might look for them.
+const DEEPER: &[&str] = &[
+    "policy.limits.timeout",
+    "policy.fs.read",
+    "policy.fs.write",
+    "policy.fs.exec",
+    "policy.fs.deny",
+    "policy.syscalls",
+    "policy.hostname",
+    "policy.isolation",
+    "deterministic.seed",
+    "deterministic.clock",
+    "expect.exit",
+    "expect.stdout",
+    "expect.stderr",
+    "expect.changes",
+    "expect.verdicts.sees",
+    "expect.verdicts.never",
+    "expect.takes",
+];
+
+/// Where a key stands that is not known in a map with these.
+fn deeper(field: &str, known: &[&str]) -> Option<String> {
+    DEEPER.iter().find_map(|path| {
+        let steps: Vec<&str> = path.split('.').collect();
+        let (last, above) = steps.split_last()?;
+        let from = above.iter().position(|step| known.contains(step)).filter(|_| *last == field)?;
+        Some(steps.get(from..)?.join("."))
     })
 }
 
@@ -218,11 +266,14 @@ impl de::Error for Fault {
             Unexpected::Unit if ["a map", "a list"].iter().any(|of| wanted(expected).starts_with(of)) => {
                 fault.help("is what follows indented?")
             }
-            Unexpected::Str("yes" | "on") if expected.to_string() == "a boolean" => {
+            Unexpected::Str("yes" | "on") if wanted(expected).starts_with("`true`") => {
                 fault.help("write `true`")
             }
-            Unexpected::Str("no" | "off") if expected.to_string() == "a boolean" => {
+            Unexpected::Str("no" | "off") if wanted(expected).starts_with("`true`") => {
                 fault.help("write `false`")
+            }
+            Unexpected::Str(text) if wanted(expected) == "a list" && is_word(text) => {
+                fault.help(format!("write `[{text}]`"))
             }
             _ => fault,
         }
@@ -246,7 +297,10 @@ impl de::Error for Fault {
         let fault = Self::new(format!("unknown key {}", shown(field)));
         let fault = match elsewhere(field).filter(|word| known.contains(word)) {
             Some(word) => fault.label(format!("here it is `{word}`")),
-            None => fault.meant(field, known.iter().copied()),
+            None => match deeper(field, known) {
+                Some(path) => fault.label(format!("here it is `{path}`")),
+                None => fault.meant(field, known.iter().copied()),
+            },
         };
         // What such keys are for in other languages.
         let fault = if field == "<<" || field.starts_with("x-") {
@@ -254,7 +308,8 @@ impl de::Error for Fault {
         } else {
             fault
         };
-        fault.note(format!("known keys: {}", listed(known.iter().copied())))
+        let fault = fault.note(format!("known keys: {}", listed(known.iter().copied())));
+        Self { known, ..fault }
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -263,5 +318,25 @@ impl de::Error for Fault {
 
     fn duplicate_field(field: &'static str) -> Self {
         Self::new(format!("the key `{field}` stands twice"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::part;
+    use super::super::tree::parse;
+    use super::*;
+
+    #[test]
+    fn keys_that_stand_deeper_are_keys() {
+        for path in DEEPER {
+            let yaml = path.rsplit('.').fold("x".to_owned(), |inner, key| format!("{{ {key}: {inner} }}"));
+            let faults = part(&parse(&yaml).unwrap().documents[0]);
+            let unknown = faults.iter().find(|fault| fault.title.starts_with("unknown key"));
+            assert!(unknown.is_none(), "{yaml}: {unknown:?}");
+        }
+        assert_eq!(deeper("timeout", &["run", "policy"]).as_deref(), Some("policy.limits.timeout"));
+        assert_eq!(deeper("timeout", &["fs", "limits"]).as_deref(), Some("limits.timeout"));
+        assert_eq!(deeper("timeout", &["seed"]), None);
     }
 }

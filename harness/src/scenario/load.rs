@@ -128,15 +128,17 @@ fn of(
             Err(more) => faults.extend(more),
         }
     }
-    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut names: BTreeMap<String, &Scenario> = BTreeMap::new();
+    let at = YamlPath::from(["name"]);
     for scenario in &found {
-        if names
-            .insert(scenario.test.to_string(), scenario.document)
-            .is_some_and(|other| other != scenario.document)
-        {
+        let first = *names.entry(scenario.test.to_string()).or_insert(scenario);
+        if first.document != scenario.document {
             let fault = Fault::new(format!("two scenarios are called {}", shown(&scenario.test.name)));
-            let span = scenario.span(&YamlPath::from(["name"]));
-            faults.push(Fault { span, ..fault });
+            let fault = match first.span(&at) {
+                Some(span) => fault.other(span, "the first is here"),
+                None => fault,
+            };
+            faults.push(Fault { span: scenario.span(&at), ..fault });
         }
     }
     if faults.is_empty() {

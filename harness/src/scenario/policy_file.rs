@@ -106,7 +106,8 @@ fn parse(source: &SourceMap) -> Result<PolicyFile, Vec<Fault>> {
             refuse_not_built(only).map_err(|fault| vec![fault])?;
             // No axes, but the same care for variables that nobody knows.
             let whole = Substitution::new(&Cell::default()).apply(only);
-            typed_whole(&*whole.map_err(|fault| vec![fault])?)?
+            let (tree, unknown) = whole.map_err(|fault| vec![fault])?;
+            typed_whole(&tree, unknown)?
         }
         [_, second, ..] => {
             return Err(vec![Fault::new("a policy file is one document").at(second.span)]);

@@ -315,6 +315,14 @@ fn not_yaml(error: &saphyr_parser::ScanError, offsets: &Offsets<'_>) -> Fault {
     if line.contains("${") {
         return fault.help("within `[ ]` and `{ }` a text with braces needs quotes; `$name` needs none");
     }
+    // The parser knows a key by a colon and a blank behind it.
+    if error.info().contains("mapping values are not allowed")
+        && let Some((key, text)) = line.trim().split_once(": ").filter(|(_, text)| text.contains(": "))
+        && !text.contains(['"', '\'', '\\'])
+    {
+        return fault
+            .help(format!("a text with a colon and a blank in it stands in quotes: `{key}: \"{text}\"`"));
+    }
     if line.trim_start().starts_with('\t') {
         return fault.help("YAML indents with spaces, not with tabs");
     }

@@ -7,28 +7,46 @@ use std::time::Instant;
 
 use super::{Said, assize};
 
-const ADVICE: &str = "= to allow it: ";
-
 /// Runs a scenario.
 fn run(root: &Path, yaml: &str) -> Said {
     fs::write(root.join("x.yaml"), yaml).unwrap();
     assize(root, &["run", "x.yaml"])
 }
 
-/// The scenario with what its report advises: a line of its own, or something that is added to what stands there.
+/// The scenario with what its report advises: a line of its own, or something that is added to what stands there, or taken out.
 fn pasted(yaml: &str, report: &str) -> String {
-    assert!(report.contains(ADVICE), "no advice: {report}");
-    let (_, advice) = report.split_once(ADVICE).unwrap();
-    let advice = advice.lines().next().unwrap();
-    let parts: Vec<&str> = advice.split('`').collect();
-    if advice.starts_with('`') {
-        return format!("{}\n{yaml}", parts[1]);
+    let advice: Vec<&str> =
+        report.lines().filter_map(|line| line.trim_start().strip_prefix("= to allow ")).collect();
+    // More than one could say the same key twice.
+    assert_eq!(advice.len(), 1, "not one advice: {report}");
+    let (_, advice) = advice[0].split_once(": ").unwrap();
+    // What would help instead is left to a person.
+    let advice = advice.split("; ").next().unwrap();
+    let mut yaml = yaml.to_owned();
+    for edit in advice.split(", and ") {
+        let parts: Vec<&str> = edit.split('`').collect();
+        if edit.starts_with('`') {
+            yaml = format!("{}\n{yaml}", parts[1]);
+            continue;
+        }
+        if edit.starts_with("leave `policy.fs` out") {
+            let (before, after) = yaml.split_once("policy: { fs: {").unwrap();
+            let (_, after) = after.split_once("} }").unwrap();
+            yaml = format!("{before}{after}");
+            continue;
+        }
+        let (what, key) = (parts[1], parts[3].rsplit('.').next().unwrap());
+        let begins = yaml.find(&format!("{key}: ")).unwrap() + key.len() + 2;
+        let (before, after) = yaml.split_at(begins + 1);
+        yaml = if edit.starts_with("add ") {
+            format!("{before} {what}, {after}")
+        } else {
+            assert!(edit.starts_with("take "), "{edit}");
+            let after = after.replacen(&format!("{what}, "), "", 1);
+            format!("{before}{}", if after.contains(what) { after.replacen(what, "", 1) } else { after })
+        };
     }
-    assert!(advice.starts_with("add `"), "{advice}");
-    let (what, key) = (parts[1], parts[3].rsplit('.').next().unwrap());
-    let begins = yaml.find(&format!("{key}: ")).unwrap() + key.len() + 2;
-    let (before, after) = yaml.split_at(begins + 1);
-    format!("{before} {what}, {after}")
+    yaml
 }
 
 pub(crate) fn what_is_advised_works_when_it_is_pasted() {
@@ -53,6 +71,22 @@ pub(crate) fn what_is_advised_works_when_it_is_pasted() {
         format!("policy: {{ fs: {{ read: [$SYSTEM] }} }}\nshell: echo x > {out}/new/file\n"),
         format!("policy: {{ fs: {{ read: [$SYSTEM], write: [$WORK] }} }}\nshell: echo x > {out}/new/file\n"),
         "run: [python3, -I, -S, -c, \"open('/proc/self/maps').read()\"]\n".to_owned(),
+        // Who may write may read: what was granted for reading is taken out.
+        "policy: { fs: { read: [$WORK, $SYSTEM] } }\nshell: echo x > a\n".to_owned(),
+        "policy: { fs: { read: [$SYSTEM, $WORK, /proc] } }\nshell: echo x > a\n".to_owned(),
+        format!("policy: {{ fs: {{ read: [$SYSTEM, {out}/new] }} }}\nshell: echo x > {out}/new/file\n"),
+        // All at once.
+        format!(
+            "policy: {{ fs: {{ read: [$SYSTEM], deny: [{out}/script, /etc/shadow] }} }}\nshell: cat {out}/script; cat {out}/text\n"
+        ),
+        format!("shell: cat {out}/text; cat {out}/script; echo x > {out}/new/file\n"),
+        format!(
+            "policy: {{ fs: {{ read: [$SYSTEM] }} }}\nshell: cat {out}/script; cat {out}/text; echo x > {out}/new/file\n"
+        ),
+        format!(
+            "attempt:\n  - {{ call: openat, path: {out}/text, flags: O_RDONLY, expect: allow }}\n  \
+             - {{ call: openat, path: {out}/new, flags: O_RDONLY, expect: allow }}\n  - {{ call: socket, args: {{ domain: 1, type: 1, protocol: 0 }}, expect: allow }}\n"
+        ),
         // The program itself.
         format!("run: [{out}/program]\n"),
         format!("run: [{out}/script]\n"),
@@ -74,6 +108,9 @@ pub(crate) fn what_is_advised_works_when_it_is_pasted() {
             passed = run(folder.path(), &advised);
         }
         assert_eq!(passed.code, 0, "{}\n{advised}\n{}", failed.stdout, passed.stdout);
+        // Nor does it leave a line that says nothing more.
+        let checked = assize(folder.path(), &["check", "x.yaml"]);
+        assert!(checked.stderr.contains(" 0 errors, 0 warnings"), "{advised}\n{}", checked.stderr);
     }
 }
 

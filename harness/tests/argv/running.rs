@@ -385,7 +385,11 @@ pub(crate) fn who_is_interrupted_says_what_was_known() {
         let _ = fs::remove_dir_all(root.join("target/assize"));
         let child = begun(command);
         processes::wait_until("to see both", || processes::marked(&mark).len() >= 2);
-        kill_process(Pid::from_child(&child), signal).unwrap();
+        // As `timeout` sends it, to the process and then to its group: that is asked once.
+        for pause in [0, 1, 4] {
+            std::thread::sleep(std::time::Duration::from_millis(pause));
+            kill_process(Pid::from_child(&child), signal).unwrap();
+        }
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.signal(), Some(signal.as_raw()));
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
@@ -528,11 +532,28 @@ pub(crate) fn no_two_runs_share_a_folder() {
 /// A group that can't be had is no reason to run without.
 pub(crate) fn a_group_that_cannot_be_locked_fails() {
     let folder = remembering(&[("a", "group: a\nrun: [\"true\"]\n"), ("b", "cost: 2\nrun: [\"true\"]\n")]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
-    command.args(["run", "-j1"]).env("ASSIZE_LOCKS", "/no/such/folder").current_dir(folder.path());
-    let run = super::said(command);
+    let locked_in = |locks: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
+        command.args(["run", "-j1"]).env("ASSIZE_LOCKS", locks).current_dir(folder.path());
+        super::said(command)
+    };
+    let run = locked_in(Path::new("/no/such/folder"));
     assert_eq!((run.code, came(&run)), (101, vec!["a.yaml::a ... FAILED", "b.yaml::b ... ok"]));
-    let why =
-        "the scenario can't have its turn: no lock can be had: /no/such/folder/assize-locks: No such file";
+    let why = "the scenario can't have its turn: no lock can be had: /no/such/folder: /no is no folder";
     assert!(run.stdout.contains(why), "{}", run.stdout);
+    // What is in the way is named as it is called.
+    let locks = folder.path().join("locks");
+    fs::create_dir(&locks).unwrap();
+    let own = format!("assize-locks-{}", rustix::process::geteuid().as_raw());
+    for nth in 0..200 {
+        let own = if nth == 0 { own.clone() } else { format!("{own}.{nth}") };
+        fs::write(locks.join(own), "").unwrap();
+    }
+    let run = locked_in(&locks);
+    assert!(run.stdout.contains(&format!("/locks/{own}")), "{}", run.stdout);
+    // One that isn't there is made.
+    fs::remove_dir_all(&locks).unwrap();
+    let run = locked_in(&locks);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    assert!(locks.join(own).is_dir());
 }
