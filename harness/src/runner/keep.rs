@@ -59,7 +59,7 @@ impl Keep {
     }
 
     /// `assize/` in the folder where Cargo builds: `CARGO_TARGET_DIR`, or the nearest `target` beside a `Cargo.toml`,
-    /// from `start` upwards. Without one: [`state`]; and without that, temporary folders.
+    /// from `start` upwards. Without one: a folder among the user's own state; and without that, temporary folders.
     #[must_use]
     pub fn near(start: &Path) -> Self {
         let asked =
