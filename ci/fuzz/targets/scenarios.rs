@@ -9,7 +9,7 @@ use assize_harness::fuzzing;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|content: &[u8]| {
-    let work = Path::new("/work");
+    let work = Path::new("/folder");
     match fuzzing::scenarios(content.to_vec()) {
         Ok(scenarios) => {
             assert!(!scenarios.is_empty());

@@ -1,10 +1,11 @@
 //! The capabilities as a page for people: generated from the rules, so that it is true.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::ALL;
 use super::envelope::ENVELOPE;
+use super::{ALL, Stage};
 
 /// `core/CAPABILITIES.md`.
 #[must_use]
@@ -15,7 +16,17 @@ pub fn document() -> String {
          What Assize promises to do to a guest's system calls. (Not the POSIX capabilities(7): of those a guest has \
          none.) Rules are asked by stage; the first answer that is not a pass ends it. A rule that says an errno is \
          carried out inside the kernel's filter, or by the supervisor with the same answer where an observer wants to \
-         see it.\n",
+         see it.\n\n",
+    );
+    let stages: BTreeSet<Stage> =
+        ALL.iter().map(|capability| capability.stage).chain([Stage::User]).collect();
+    let stages: Vec<String> = stages.iter().map(|stage| format!("{stage:?}")).collect();
+    let _ =
+        writeln!(page, "The stages, in their order: {} (User: the run's own handlers).", stages.join(", "));
+    page.push_str(
+        "*Asked*: the supervisor decides. *Performed*: it makes the call for the guest. *Stopped*: the tracker stops the thread \
+         where the call begins and where it ends. The grounds say why the answer is sound: see `Grounds` in \
+         `core/src/trace/verdict.rs`.\n",
     );
     for capability in ALL {
         // Writing to a string can't fail.
@@ -58,9 +69,8 @@ pub fn document() -> String {
     page
 }
 
-const ENVELOPE_HEAD: &str = "\n# The envelope of determinism\n\n\
-    Every known source of nondeterminism, and what `deterministic: true` does about it. *Controlled*: the kernel does it in \
-    one way. *Emulated*: the answer is made up. *Varied*: runs are given different ones on purpose. *Named*: it is not \
-    controlled, and the report names who has to do with it. A source that isn't \
-    listed is not known, and so not controlled.\n\n\
-    | source | | control | how | shown by |\n| --- | --- | --- | --- | --- |\n";
+const ENVELOPE_HEAD: &str = "\n## The envelope of determinism\n\n\
+    Every known source of nondeterminism, and what `deterministic: true` does about it. *Controlled*: the kernel is told to do \
+    it in one way. *Emulated*: the answer is made up. *Named*: it is not controlled, and the report names who has to do with \
+    it. *Not controlled*: nothing is done. A source that isn't listed is not known, and so not controlled.\n\n\
+    | source | what is done | control | how | shown by |\n| --- | --- | --- | --- | --- |\n";

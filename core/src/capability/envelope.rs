@@ -28,8 +28,6 @@ pub enum Hold {
     Controlled,
     /// The answer is made up.
     Emulated,
-    /// Runs are given different ones on purpose, to find who depends on it.
-    Varied,
     /// Nothing, but the report names who has to do with it.
     Named,
     /// Nothing.
@@ -41,7 +39,6 @@ impl fmt::Display for Hold {
         f.write_str(match self {
             Self::Controlled => "controlled",
             Self::Emulated => "emulated",
-            Self::Varied => "varied",
             Self::Named => "named",
             Self::NotControlled => "not controlled",
         })

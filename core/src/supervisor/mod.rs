@@ -1,8 +1,8 @@
 //! Receives the guests' calls, has them decided, answers them.
 //!
 //! One plain blocking thread per sandbox, the worker, receives, decides, performs and answers. It stands in the
-//! guests' own Landlock domain, so it must never start a thread that others will use: what needs more than the guests
-//! may (handlers, devices, process status) runs on the runtime's threads, which were there before.
+//! Landlock domain above the guests', so it must never start a thread that others will use: what needs more than the guests
+//! may (handlers, devices) runs on the runtime's threads, which were there before.
 #![forbid(unsafe_code)]
 
 pub(crate) mod answer;

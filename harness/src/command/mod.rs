@@ -1,4 +1,4 @@
-//! The command line: `assize run`, `list`, `check`, `doctor`, `exec`, `trace`.
+//! The command line of `assize`.
 //!
 //! It says what to do and shows what came of it; whatever it does is done elsewhere.
 #![forbid(unsafe_code)]
