@@ -35,6 +35,8 @@ fn limited(folder: &Path, limit: &str, rest: &str) -> Command {
 
 /// Its whole output, or a failure if it does not end.
 fn ends(mut command: Command, what: &str) -> Output {
+    // What the host must have, it has; what runs here is to lack something.
+    command.env_remove("ASSIZE_REQUIRE");
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let since = Instant::now();
     while child.try_wait().unwrap().is_none() {
