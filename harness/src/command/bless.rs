@@ -57,10 +57,12 @@ pub(super) fn bless(args: &BlessArgs) -> ExitCode {
         if let State::Ready(scenario) = &case.state
             && scenario.sweep.as_ref().is_some_and(|sweep| sweep.only.is_some())
         {
+            let mut whole = scenario.test.clone();
+            // The sweep's own comes last.
+            whole.cell.pop();
             eprintln!(
                 "error: {}: a cell of a sweep has no values of its own; those of `{}` are for all its cells",
-                case.name,
-                whole(&case.name)
+                case.name, whole
             );
             return ExitCode::from(USAGE);
         }
@@ -110,13 +112,4 @@ pub(super) fn bless(args: &BlessArgs) -> ExitCode {
         return ExitCode::from(REFUSED);
     }
     if refused > 0 || changed > 0 && !write { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS }
-}
-
-/// The name of the scenario that a cell of a sweep belongs to.
-fn whole(cell: &str) -> String {
-    let Some((scenario, cells)) = cell.rsplit_once('[') else { return cell.to_owned() };
-    match cells.rsplit_once(',') {
-        Some((matrix, _)) => format!("{scenario}[{matrix}]"),
-        None => scenario.to_owned(),
-    }
 }

@@ -133,9 +133,7 @@ pub(crate) fn what_failed_is_remembered_without_cargo() {
         fs::create_dir(folder.path().join("scenarios")).unwrap();
         let told = folder.path().display();
         let bad = format!("shell: echo {told} > out; echo {told}; false\n");
-        put(folder.path(), &[("a", "run: [\"true\"]\n"), ("b", &bad)]);
-        // Whatever it is called, what it left is kept.
-        fs::write(folder.path().join("project.yaml"), "run: [\"false\"]\n").unwrap();
+        put(folder.path(), &[("a", "run: [\"true\"]\n"), ("b", &bad), ("project", "run: [\"false\"]\n")]);
     }
     // Whatever the name of a folder is: nothing is built here.
     fs::create_dir(one.path().join("target")).unwrap();
@@ -155,7 +153,9 @@ pub(crate) fn what_failed_is_remembered_without_cargo() {
         let first = run(root, &["-j1"], state.path());
         let place = kept(&first);
         assert!(place.starts_with(state.path().to_str().unwrap()), "{place}");
-        let last = run(root, &["-j1", "--last-failed"], state.path());
+        // Whatever it is called, what it left is kept.
+        assert_eq!(first.stdout.matches("= kept: ").count(), 2, "{}", first.stdout);
+        let last = run(root, &["-j1", "--last-failed", "-f", "b.yaml"], state.path());
         assert_eq!((last.code, came(&last)), (101, vec!["b.yaml::b ... FAILED"]));
         // The next run of the same scenario takes the place of the last.
         assert_eq!(kept(&last), place);
