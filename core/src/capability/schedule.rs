@@ -58,7 +58,7 @@ impl Schedule {
     fn at_start(&self, standing: &mut Standing) {
         let allowed = standing.processors();
         let Some(claim) = Claim::of(&allowed) else { return standing.lacks("no processor is allowed") };
-        let done = standing.run_serially(claim.0, allowed.len() > 1);
+        let done = standing.run_serially(claim.0);
         // Guests see the same whether it can be had or not.
         let _ = self.allowed.set(allowed);
         match done {

@@ -293,7 +293,11 @@ impl Keeper {
                     let mut standing = Standing::new(root, servants, namespaces, self.no_own_proc.clone());
                     self.run.plan.at_start(&mut standing);
                     if standing.is_serial() {
-                        self.run.runs_serially();
+                        let failed = |error| RunError::Supervisor {
+                            doing: "starting a thread",
+                            errno: Errno::of(&error),
+                        };
+                        self.run.runs_serially().map_err(failed)?;
                     }
                     let lacking = standing.into_lacking();
                     available(&self.policy, lacking.iter().map(|(name, why)| (*name, why.as_str())))?;

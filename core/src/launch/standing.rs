@@ -29,7 +29,7 @@ impl Standing {
         Self { guest, servants, serial, namespaces, no_own_proc, capability, lacking }
     }
 
-    /// Whether the worker may keep the processor while others do its errands.
+    /// Whether guests run one at a time.
     pub(super) fn is_serial(&self) -> bool {
         self.serial
     }
@@ -94,11 +94,11 @@ impl Standing {
     }
 
     /// Lets the guest, and all that it makes, run on this processor alone, each until it waits, and those that serve it at
-    /// once. `others`: there are further processors, on which errands are done.
+    /// once.
     ///
     /// # Errors
     /// What the kernel gives; then all is as before.
-    pub(crate) fn run_serially(&mut self, cpu: usize, others: bool) -> Result<(), Errno> {
+    pub(crate) fn run_serially(&mut self, cpu: usize) -> Result<(), Errno> {
         let keeper = thread::id();
         let all = [(keeper, KEEPER)].into_iter();
         let all =
@@ -112,7 +112,7 @@ impl Standing {
                 .try_for_each(|(tid, _)| Ok(sched_setaffinity(Pid::from_raw(tid.cast_signed()), &only)?))
         });
         match done {
-            Ok(()) => self.serial = others,
+            Ok(()) => self.serial = true,
             // Back to the ordinary one always goes.
             Err(_) => {
                 for (tid, _) in all {

@@ -10,6 +10,7 @@ mod attribute;
 pub(crate) mod call;
 pub(crate) mod descriptors;
 pub(crate) mod device;
+mod errands;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod handlers;

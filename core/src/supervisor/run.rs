@@ -3,13 +3,12 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::TryRecvError;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
-use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::errands::Errands;
 use super::files::Files;
 use super::perform::Job;
 use super::processes::Processes;
@@ -23,9 +22,6 @@ use crate::sys::pid_namespace;
 use crate::sys::seccomp::Listener;
 use crate::trace::{Body, Place};
 use crate::{Errno, RunError, guest};
-
-/// How long a serial run's worker keeps the processor while it waits for an errand, which takes some 60 µs.
-const LONGEST_SPIN: Duration = Duration::from_millis(20);
 
 /// The process that all guests descend from.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +55,7 @@ pub(crate) struct Run {
     probing: AtomicBool,
     /// A guest has changed its umask, so it must be asked for.
     pub(super) umask_changed: AtomicBool,
-    /// While somebody else does an errand, no guest is to run on.
-    serial: AtomicBool,
+    errands: Errands,
     /// Answers that were deferred and are not given yet.
     pub(super) pending: AtomicUsize,
     /// Takes calls that must be performed, from threads that stand outside of the guests' domain.
@@ -84,6 +79,7 @@ impl Run {
     ) -> Self {
         let time = plan.clock().map(Time::new);
         let files = plan.files().map(Mutex::new);
+        let errands = Errands::new(runtime.clone());
         Self {
             plan,
             time,
@@ -98,7 +94,7 @@ impl Run {
             files,
             probing: AtomicBool::new(true),
             umask_changed: AtomicBool::new(false),
-            serial: AtomicBool::new(false),
+            errands,
             pending: AtomicUsize::new(0),
             performer: OnceLock::new(),
             calling: watch::Sender::new(0),
@@ -217,9 +213,10 @@ impl Run {
         self.probing.store(false, Ordering::Release);
     }
 
-    /// The guests run one at a time, and there are processors besides theirs.
-    pub(crate) fn runs_serially(&self) {
-        self.serial.store(true, Ordering::Release);
+    /// The guests run one at a time: errands too take place at once. Call it from a thread that has the processor and the
+    /// priority which these are to have.
+    pub(crate) fn runs_serially(&self) -> std::io::Result<()> {
+        self.errands.serve()
     }
 
     /// Records an event, if anybody listens.
@@ -305,23 +302,6 @@ impl Run {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Errno> {
-        let (give, take) = mpsc::sync_channel(1);
-        self.runtime.spawn(async move {
-            // The one who asked may have died meanwhile.
-            let _ = give.send(work());
-        });
-        if self.serial.load(Ordering::Acquire) {
-            // How far others come meanwhile would depend on how long it takes: so the processor is not given away. Not for
-            // ever, since the errand may wait for this very processor.
-            let since = Instant::now();
-            while since.elapsed() < LONGEST_SPIN {
-                match take.try_recv() {
-                    Ok(done) => return Ok(done),
-                    Err(TryRecvError::Empty) => std::hint::spin_loop(),
-                    Err(TryRecvError::Disconnected) => return Err(Errno::EIO),
-                }
-            }
-        }
-        take.recv().map_err(|_| Errno::EIO)
+        self.errands.run(work)
     }
 }
