@@ -8,7 +8,7 @@ mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
@@ -60,6 +60,13 @@ struct Version {
     /// When its content and when anything of it changed.
     times: [(i64, i64); 2],
     library: bool,
+}
+
+impl Version {
+    fn of(stat: &Metadata, library: bool) -> Self {
+        let times = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
+        Self { dev: stat.dev(), ino: stat.ino(), size: stat.size(), times, library }
+    }
 }
 
 /// What is kept of a file.
@@ -119,6 +126,12 @@ pub(crate) fn instructions(
 }
 
 fn looked_at(path: &Path, name: &Path, wanted: &[Asks], library: bool) -> io::Result<Arc<Looked>> {
+    let kept = || LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
+    // Most programs were looked at before, and each of a run's programs waits for this.
+    let version = Version::of(&path.metadata()?, library);
+    if let Some(looked) = kept().as_ref().and_then(|kept| kept.get(&version)) {
+        return Ok(Arc::clone(looked));
+    }
     // A guest may put something else there meanwhile: opening it must not keep anybody waiting, and reading it must not take
     // anything away, as it would from files that the kernel makes up. These have no length.
     let pin = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
@@ -126,15 +139,10 @@ fn looked_at(path: &Path, name: &Path, wanted: &[Asks], library: bool) -> io::Re
     if !stat.is_file() || stat.len() < Elf::HEADER as u64 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
+    let version = Version::of(&stat, library);
     let how = libc::O_NONBLOCK | libc::O_NOCTTY;
     let pinned = format!("/proc/self/fd/{}", pin.as_raw_fd());
     let file = OpenOptions::new().read(true).custom_flags(how).open(pinned)?;
-    let times = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
-    let version = Version { dev: stat.dev(), ino: stat.ino(), size: stat.size(), times, library };
-    let kept = || LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(looked) = kept().as_ref().and_then(|kept| kept.get(&version)) {
-        return Ok(Arc::clone(looked));
-    }
     let mut looked = Looked { has: Has::default(), libraries: Vec::new(), effort: 0 };
     if let Some(elf) = Elf::of(file)? {
         look(&elf, wanted, &mut looked)?;

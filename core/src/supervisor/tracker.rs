@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,7 +83,9 @@ pub(super) fn is_alive(pid: u32) -> bool {
 
 /// The number of a process in its own pid namespace (`man 5 proc_pid_status`).
 fn own_number(pid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    // With room for all of it at once: it is read for each process that is born.
+    let mut status = String::with_capacity(4096);
+    File::open(format!("/proc/{pid}/status")).ok()?.take(u64::MAX).read_to_string(&mut status).ok()?;
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
     numbers.split_ascii_whitespace().next_back()?.parse().ok()
 }
