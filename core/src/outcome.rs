@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::trace::{Arg, Args, BytesText, Exit};
+use crate::trace::{Arg, Args, BytesText, Exit, Place};
 use crate::{Syscall, capability};
 
 /// How a run ended, and what was in force.
@@ -29,7 +29,7 @@ pub struct Outcome {
 }
 
 /// The most that the guests of a run had at once, also of those that were killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Peak {
     /// Processes that lived at once, the command among them. A process lives from its birth until it is a zombie; its threads
     /// are none, and who shares memory but is no thread is one (`CLONE_VM` without `CLONE_THREAD`, `man 2 clone`).
@@ -38,6 +38,10 @@ pub struct Peak {
     /// program that it executed. Pages that processes share count in each. `None`: it is not known, since the command was killed
     /// in the very moment in which it ended by itself, or where `/proc` shows it to nobody.
     pub memory: Option<u64>,
+    /// That process's place in the tree.
+    pub place: Option<Place>,
+    /// And the program that it ran then.
+    pub exe: Option<BytesText>,
 }
 
 /// How a command ended.

@@ -11,14 +11,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::call::Call;
+use super::processes::Processes;
 use crate::outcome;
 
 /// The most processes that lived at once, and the largest resident set of one.
 #[derive(Debug, Default)]
 pub(crate) struct Peak {
     alive: HashMap<u32, Seen>,
-    processes: u64,
-    memory: u64,
+    most: outcome::Peak,
     /// The memory of some process was gone before it was looked at.
     missed: bool,
     /// The command runs. Until then its process has the supervisor's memory.
@@ -40,23 +40,23 @@ impl Peak {
     /// The command's process stands ready.
     pub(super) fn stands_ready(&mut self, tgid: u32) {
         self.alive.insert(tgid, Seen { first: true, ..Seen::default() });
-        self.processes = 1;
+        self.most.processes = 1;
     }
 
     /// A process is born, and may have ended since.
     pub(super) fn born(&mut self, tgid: u32, lives: bool) {
         self.alive.insert(tgid, Seen::default());
-        self.processes = self.processes.max(self.alive.len() as u64);
+        self.most.processes = self.most.processes.max(self.alive.len() as u64);
         if !lives {
             self.alive.remove(&tgid);
         }
     }
 
     /// A process is about to execute a program, and has had so much memory.
-    fn before_exec(&mut self, tgid: u32, bytes: Option<u64>) {
+    fn before_exec(&mut self, tgid: u32, bytes: Option<u64>, known: &Processes) {
         let (Some(bytes), Some(seen)) = (bytes, self.alive.get_mut(&tgid)) else { return };
         seen.at_exec = true;
-        self.memory = self.memory.max(bytes);
+        self.had(tgid, bytes, known);
     }
 
     /// It has done so: its memory is another.
@@ -68,29 +68,42 @@ impl Peak {
     }
 
     /// A thread of a process ends, and the process has had so much memory.
-    pub(super) fn ends(&mut self, tgid: u32, bytes: Option<u64>) {
+    pub(super) fn ends(&mut self, tgid: u32, bytes: Option<u64>, known: &Processes) {
         let Some(bytes) = bytes.filter(|_| self.runs) else { return };
         if let Some(seen) = self.alive.get_mut(&tgid) {
             seen.at_end = true;
         }
-        self.memory = self.memory.max(bytes);
+        self.had(tgid, bytes, known);
     }
 
     /// A process or another's thread is gone; a process has had at most so much memory, as the kernel accounts it.
-    pub(super) fn gone(&mut self, tid: u32, accounted: u64) {
+    pub(super) fn gone(&mut self, tid: u32, accounted: u64, known: &Processes) {
         let Some(seen) = self.alive.remove(&tid) else { return };
         // A thread that was killed on its way out doesn't stop there.
         if !seen.at_end && seen.first {
             self.missed = true;
         } else if !seen.at_end {
-            self.memory = self.memory.max(accounted);
+            self.had(tid, accounted, known);
+        }
+    }
+
+    fn had(&mut self, tgid: u32, bytes: u64, known: &Processes) {
+        if self.most.memory.is_none_or(|most| bytes > most) {
+            let process = known.of(tgid).map(|(_, process)| process);
+            self.most.memory = Some(bytes);
+            self.most.place = process.map(|process| process.place.clone());
+            self.most.exe = process.and_then(|process| process.exe.clone());
         }
     }
 
     /// What came of it, when nobody is left.
     pub(crate) fn measured(&self) -> outcome::Peak {
-        let memory = (self.runs && !self.missed).then_some(self.memory);
-        outcome::Peak { processes: self.processes, memory }
+        let most = self.most.clone();
+        if self.missed {
+            outcome::Peak { processes: most.processes, ..outcome::Peak::default() }
+        } else {
+            most
+        }
     }
 }
 
@@ -104,9 +117,10 @@ impl Call {
         let run = Arc::clone(&self.run);
         // The guests' domain may not look there.
         let bytes = self.errand(move || high_water(tid)).ok().flatten();
-        let process = run.processes().of(tid).map(|(tgid, _)| tgid);
-        if let (Some(tgid), Some(mut peak)) = (process, run.peak()) {
-            peak.before_exec(tgid, bytes);
+        let Some(mut peak) = run.peak() else { return };
+        let known = run.processes();
+        if let Some((tgid, _)) = known.of(tid) {
+            peak.before_exec(tgid, bytes, &known);
         }
     }
 }
@@ -139,17 +153,18 @@ mod tests {
 
     #[test]
     fn those_that_live_at_once_are_counted() {
+        let known = Processes::default();
         let mut peak = running();
         for child in [11, 12, 11, 12] {
             peak.born(child, true);
-            peak.ends(child, Some(1));
-            peak.gone(child, 1);
+            peak.ends(child, Some(1), &known);
+            peak.gone(child, 1, &known);
         }
         assert_eq!(peak.measured().processes, 2);
         peak.born(11, true);
         peak.born(12, true);
         // A thread of one of them.
-        peak.gone(13, 1);
+        peak.gone(13, 1, &known);
         assert_eq!(peak.measured().processes, 3);
         // Whoever is dead by the time of its birth's report lived beside the others for a while.
         peak.born(14, false);
@@ -159,45 +174,48 @@ mod tests {
 
     #[test]
     fn the_supervisors_memory_is_not_the_commands() {
+        let known = Processes::default();
         let mut peak = Peak::default();
         peak.stands_ready(COMMAND);
-        peak.ends(COMMAND, Some(1 << 30));
+        peak.ends(COMMAND, Some(1 << 30), &known);
         assert_eq!(peak.measured().memory, None);
         let mut peak = running();
-        peak.ends(COMMAND, Some(5));
-        peak.gone(COMMAND, 1 << 30);
+        peak.ends(COMMAND, Some(5), &known);
+        peak.gone(COMMAND, 1 << 30, &known);
         assert_eq!(peak.measured().memory, Some(5));
     }
 
     #[test]
     fn what_an_exec_replaces_counts() {
+        let known = Processes::default();
         let mut peak = running();
-        peak.before_exec(COMMAND, Some(9));
+        peak.before_exec(COMMAND, Some(9), &known);
         peak.executed(COMMAND);
-        peak.ends(COMMAND, Some(5));
-        peak.gone(COMMAND, 0);
+        peak.ends(COMMAND, Some(5), &known);
+        peak.gone(COMMAND, 0, &known);
         assert_eq!(peak.measured().memory, Some(9));
     }
 
     #[test]
     fn what_was_not_looked_at_is_not_claimed() {
+        let known = Processes::default();
         // A command that was killed on its way out: what the kernel accounts for it may be the supervisor's.
         let mut peak = running();
-        peak.gone(COMMAND, 7);
+        peak.gone(COMMAND, 7, &known);
         assert_eq!(peak.measured().memory, None);
         // An exec that nobody saw coming; and one before which the memory could not be looked at.
         let mut peak = running();
-        peak.before_exec(COMMAND, None);
+        peak.before_exec(COMMAND, None, &known);
         peak.executed(COMMAND);
-        peak.ends(COMMAND, Some(5));
-        peak.gone(COMMAND, 0);
+        peak.ends(COMMAND, Some(5), &known);
+        peak.gone(COMMAND, 0, &known);
         assert_eq!(peak.measured().memory, None);
         // Of all others the kernel accounts what they had themselves.
         let mut peak = running();
         peak.born(11, true);
-        peak.gone(11, 7);
-        peak.ends(COMMAND, Some(5));
-        peak.gone(COMMAND, 1 << 30);
+        peak.gone(11, 7, &known);
+        peak.ends(COMMAND, Some(5), &known);
+        peak.gone(COMMAND, 1 << 30, &known);
         assert_eq!(peak.measured().memory, Some(7));
     }
 

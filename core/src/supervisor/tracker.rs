@@ -268,8 +268,10 @@ impl Tracker {
                 // Its memory is still there, and tells how far it has come.
                 let _ = self.run.processes().with_time(tid, |_| ());
                 if let Some(mut peak) = self.run.peak() {
-                    let tgid = self.run.processes().of(tid).map_or(tid, |(tgid, _)| tgid);
-                    peak.ends(tgid, high_water(tid));
+                    let bytes = high_water(tid);
+                    let known = self.run.processes();
+                    let tgid = known.of(tid).map_or(tid, |(tgid, _)| tgid);
+                    peak.ends(tgid, bytes, &known);
                 }
                 ptrace::resume(tid, 0)
             }
@@ -285,10 +287,10 @@ impl Tracker {
                 self.early.remove(&tid);
                 self.awaited.remove(&tid);
                 self.underway.remove(&tid);
-                let gone = self.run.processes().gone(tid);
                 if let Some(mut peak) = self.run.peak() {
-                    peak.gone(tid, most_resident);
+                    peak.gone(tid, most_resident, &self.run.processes());
                 }
+                let gone = self.run.processes().gone(tid);
                 if let Some(place) = gone {
                     let how = Some(Exit::from_wait_status(status));
                     self.run.record(|| Body::Exit { pid: tid, place, how });
