@@ -350,10 +350,12 @@ impl Tracker {
     }
 
     fn born(&mut self, parent: u32, child: u32) {
-        let tgid = guest::Guest::of(child).map_or(child, |guest| guest.tgid);
+        let known = guest::Guest::of(child);
+        let tgid = known.map_or(child, |guest| guest.tgid);
         if tgid == child {
             let born = self.run.processes().born(parent, child);
-            if let Some(mut peak) = self.run.peak() {
+            // Of whom nothing is left, not even a zombie, may have been a thread.
+            if let (true, Some(mut peak)) = (known.is_ok(), self.run.peak()) {
                 peak.born(child, is_alive(child));
             }
             // How guests number each other is asked of a process that stands still, and only where it matters.

@@ -5,6 +5,7 @@ use assize_core::plan::PlanError;
 use assize_core::policy::{Clock, ClockMode, Isolation, Schedule, Timestamp};
 use assize_core::prober::Script;
 use assize_core::syscall::{Sysno, family};
+use assize_core::trace::Place;
 use assize_core::{Command, Peak, Policy, RunError, Sandbox};
 
 use crate::support::*;
@@ -177,6 +178,18 @@ fn a_childs_memory_counts_and_two_are_not_added_up() {
          os.wait()\n\
          os.wait()",
     );
+}
+
+#[test]
+fn whose_memory_it_was_is_known() {
+    let mut policy = policy();
+    policy.observe.peak = true;
+    let script =
+        format!("{FILL}if os.fork() == 0:\n    fill()\n    os.execv('/bin/true', ['true'])\nos.wait()");
+    let peak = peak_of(policy, python(&script));
+    assert_eq!(peak.place.unwrap(), Place::root().child(0));
+    // The one that had it, not the one that it then executed.
+    assert!(peak.exe.unwrap().to_string().contains("python"));
 }
 
 #[test]
