@@ -40,7 +40,7 @@ pub mod trace;
 
 pub use command::{Command, Stdin};
 pub use handler::{Handler, HandlerCtx, HandlerError, NotifAction};
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Peak};
 pub use plan::Plan;
 pub use policy::Policy;
 pub use remote::Remote;

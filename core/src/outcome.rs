@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::trace::{Arg, Args, BytesText, Exit};
+use crate::trace::{Arg, Args, BytesText, Exit, Place};
 use crate::{Syscall, capability};
 
 /// How a run ended, and what was in force.
@@ -24,6 +24,24 @@ pub struct Outcome {
     pub report: Report,
     /// From the start of the command to its end.
     pub took: Duration,
+    /// The most that guests had at once, where that was to be measured ([`Observe::peak`](crate::policy::Observe::peak)).
+    pub peak: Option<Peak>,
+}
+
+/// The most that the guests of a run had at once, also of those that were killed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Peak {
+    /// Processes that lived at once, the command among them. A process lives from its birth until it is a zombie; its threads
+    /// are none, and who shares memory but is no thread is one (`CLONE_VM` without `CLONE_THREAD`, `man 2 clone`).
+    pub processes: u64,
+    /// The largest resident set that one of the processes had at any time, in bytes: `VmHWM` of `man 5 proc_pid_status`, of each
+    /// program that it executed. Pages that processes share count in each. `None`: it is not known, since the command was killed
+    /// in the very moment in which it ended by itself, or where `/proc` shows it to nobody.
+    pub memory: Option<u64>,
+    /// That process's place in the tree.
+    pub place: Option<Place>,
+    /// And the program that it ran then.
+    pub exe: Option<BytesText>,
 }
 
 /// How a command ended.

@@ -116,6 +116,8 @@ fn a_promise_is_left_to_a_person() {
         ("run: [echo, hi]\nexpect: { stdout: { matches: ho } }\n", "can't be told from what was seen"),
         ("run: [\"true\"]\nexpect: { files: { out: x } }\n", "out is not there"),
         ("run: [\"true\"]\nexpect: { takes: \"> 9s\" }\n", "the run took"),
+        ("run: [\"true\"]\nexpect: { peak: { processes: 7 } }\n", "no more than 1 process lived at once"),
+        ("run: [\"true\"]\nexpect: { peak: { memory: < 8 KiB } }\n", "of memory"),
         ("run: [\"false\"]\nexpect: { stdout: \"\" }\n", "`exit: 1` would have to be added"),
         ("run: [\"false\"]\nexpect: { exit: [0, 2] }\n", "several ends would do"),
         (

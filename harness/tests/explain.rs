@@ -57,6 +57,23 @@ fn a_scenario_is_told_part_by_part() {
 }
 
 #[test]
+fn what_it_takes_to_measure_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("s.yaml"), "run: [\"true\"]\nexpect:\n  peak: { processes: 1 }\n").unwrap();
+    let (code, text, said) = explain(folder.path(), &["s.yaml"]);
+    assert_eq!(code, Some(0), "{said}");
+    for part in [
+        "  peak, line 3: ",
+        "followed by ptrace",
+        "for it execve, execveat are seen in passing, not runs unseen\n",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    fs::write(folder.path().join("s.yaml"), "run: [\"true\"]\n").unwrap();
+    assert!(!explain(folder.path(), &["s.yaml"]).1.contains("peak"));
+}
+
+#[test]
 fn the_filter_is_told_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("s.yaml"), SCENARIO).unwrap();

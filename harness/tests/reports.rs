@@ -22,6 +22,8 @@ const VARYING: &[(&str, &str)] = &[
     (r"finished in \d+\.\d+s", "finished in 0.00s"),
     (r"the run took \d+\.\d+ s", "the run took 0.000 s"),
     (r"of \d+ verdicts", "of N verdicts"),
+    (r"had [0-9.]+ [KM]iB \(\d+ bytes\)", "had 0.0 KiB (0 bytes)"),
+    (r"which ran \S+/", "which ran /bin/"),
     (r"/bin/sh: (\d|line \d):", "sh:"),
     (r"(?m)^(    [-+])\d{1,9}$", "${1}NUMBER"),
     (r"kept: \S*/target/", "kept: target/"),

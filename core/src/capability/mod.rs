@@ -20,6 +20,7 @@ mod instructions;
 mod machine;
 mod metadata;
 mod observe;
+mod peak;
 mod pids;
 mod random;
 mod schedule;
@@ -62,6 +63,9 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// Run when a guest has executed a program, before the program's first instruction. An error kills the guest.
     const AT_EXEC: Option<AtExec<Self>> = None;
 
+    /// Whether calls that its rules alone are asked about, and let pass, become verdicts.
+    const SHOWS: bool = true;
+
     /// Run when a guest's own instruction was refused by the processor: whether that is dealt with, and the guest goes on.
     const AT_FAULT: Option<AtFault<Self>> = None;
     /// Run when the first guest stands ready, before its probes and its exec, on a thread that nothing confines.
@@ -103,6 +107,11 @@ pub trait Capability: Sized + Send + Sync + 'static {
     /// The files that guests have seen, if it shows them with numbers of their own.
     fn files(&self) -> Option<Files> {
         None
+    }
+
+    /// Whether the most that guests have at once is to be measured.
+    fn measures(&self) -> bool {
+        false
     }
 
     /// What of its promise can't be had on this host, as far as that is known: asked before the run and after it.
@@ -440,6 +449,7 @@ pub const ALL: &[Declared] = &[
     declared::<directories::Directories>(),
     declared::<metadata::Metadata>(),
     declared::<observe::Observed>(),
+    declared::<peak::Measured>(),
     declared::<broker::Broker>(),
 ];
 
@@ -461,6 +471,8 @@ pub(crate) trait Active: Send + Sync {
     fn clock(&self) -> Option<Clock>;
     fn within(&self) -> &'static [&'static Family];
     fn seen_files(&self) -> Option<Files>;
+    fn measures(&self) -> bool;
+    fn shows(&self) -> bool;
     fn lacks(&self) -> Option<String>;
     fn seen(&self) -> Vec<String>;
     fn prove(&self, proof: &mut Proof<'_>);
@@ -580,6 +592,14 @@ impl<C: Capability> Active for Started<C> {
 
     fn seen_files(&self) -> Option<Files> {
         self.0.files()
+    }
+
+    fn measures(&self) -> bool {
+        self.0.measures()
+    }
+
+    fn shows(&self) -> bool {
+        C::SHOWS
     }
 
     fn lacks(&self) -> Option<String> {

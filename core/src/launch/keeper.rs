@@ -569,7 +569,8 @@ impl Keeper {
         controls.push(Control::new(TIMEOUT, state));
         let report = crate::outcome::Report { controls, events_lost };
         let (stdout, stderr) = (started.stdout.bytes, started.stderr.bytes);
-        Ok(Outcome { end, why, stdout, stderr, report, took })
+        let peak = self.run.peak().map(|peak| peak.measured());
+        Ok(Outcome { end, why, stdout, stderr, report, took, peak })
     }
 }
 

@@ -325,11 +325,13 @@ fn entries(
         asks.sort_by_key(|ask| (!ask.denies, stage(ask)));
         let handlers: Arc<[usize]> = attached.remove(&call).unwrap_or_default().into();
         let perform = performs.remove(&call);
+        let shows = |ask: &Ask| capabilities.get(ask.capability).is_none_or(|of| of.shows());
+        let shown = asks.is_empty() || asks.iter().any(shows) || !handlers.is_empty() || perform.is_some();
         let place = call.number() as usize;
         if entries.len() <= place {
             entries.resize_with(place + 1, || None);
         }
-        entries[place] = Some(Entry { asks, handlers, perform });
+        entries[place] = Some(Entry { asks, handlers, perform, shown });
     }
     entries
 }

@@ -94,7 +94,7 @@ pub enum PlanError {
     Unfiltered(Syscall),
     /// Guests are to be followed and may use ptrace: only one of the two can be.
     #[error(
-        "a run with a seed, a clock, denied paths, processors of its own, an emulated counter or observed processes follows its guests by ptrace; the policy can't also allow ptrace"
+        "a run with a seed, a clock, denied paths, processors of its own, an emulated counter, observed processes or a peak to be measured follows its guests by ptrace; the policy can't also allow ptrace"
     )]
     Ptrace,
     /// A call that is stopped where it begins: nobody else can be asked about it.
@@ -115,6 +115,8 @@ pub(crate) struct Entry {
     pub(crate) handlers: Arc<[usize]>,
     /// How it is performed once all have let it pass.
     pub(crate) perform: Option<Ask>,
+    /// Whether it becomes a verdict where all have let it pass.
+    pub(crate) shown: bool,
 }
 
 /// A rule to ask.
@@ -171,6 +173,11 @@ impl Plan {
     /// Whether guests read their clock without a call.
     pub(crate) fn is_read_within(&self) -> bool {
         self.within
+    }
+
+    /// Whether the most that guests have at once is to be measured.
+    pub(crate) fn measures(&self) -> bool {
+        self.capabilities.iter().any(|capability| capability.measures())
     }
 
     /// The clock that the guests read, if it is not the real one.

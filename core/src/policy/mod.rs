@@ -126,4 +126,6 @@ pub struct Observe {
     pub readings: bool,
     /// Start, exec and exit of each guest become events, and each verdict names its guest's place in the tree.
     pub processes: bool,
+    /// The most that guests have at once is measured: [`Outcome::peak`](crate::Outcome::peak).
+    pub peak: bool,
 }

@@ -96,6 +96,13 @@ pub(super) fn let_run(call: Call) {
     settle(call, Answer::Done(NotifAction::Continue), asked);
 }
 
+/// The call runs, and nobody wanted to see it.
+pub(super) fn pass(call: &Call) {
+    if let Ok(listener) = call.run.listener() {
+        go_on(listener, call.notif.id);
+    }
+}
+
 /// Gives the answer and records the verdict.
 pub(super) fn settle(mut call: Call, answer: Answer, asked: Asked) {
     // Decoded while the guest still stands still.

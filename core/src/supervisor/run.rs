@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::errands::Errands;
 use super::files::Files;
+use super::peak::Peak;
 use super::perform::Job;
 use super::processes::Processes;
 use super::recorder::{Held, Recorder};
@@ -51,6 +52,7 @@ pub(crate) struct Run {
     pids: OnceLock<Option<OwnedFd>>,
     stand_ins: Mutex<StandIns>,
     files: Option<Mutex<Files>>,
+    peak: Option<Mutex<Peak>>,
     /// The guest still runs our own code: its probes, and the exec of the command.
     probing: AtomicBool,
     /// A guest has changed its umask, so it must be asked for.
@@ -80,6 +82,7 @@ impl Run {
         let time = plan.clock().map(Time::new);
         let files = plan.files().map(Mutex::new);
         let errands = Errands::new(runtime.clone());
+        let peak = plan.measures().then(Mutex::default);
         Self {
             plan,
             time,
@@ -92,6 +95,7 @@ impl Run {
             pids: OnceLock::new(),
             stand_ins: Mutex::default(),
             files,
+            peak,
             probing: AtomicBool::new(true),
             umask_changed: AtomicBool::new(false),
             errands,
@@ -203,6 +207,11 @@ impl Run {
     /// The files that guests have seen, where they are shown with numbers of their own.
     pub(super) fn files(&self) -> Option<MutexGuard<'_, Files>> {
         self.files.as_ref().map(|files| files.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The most that guests have had at once, where that is to be measured.
+    pub(crate) fn peak(&self) -> Option<MutexGuard<'_, Peak>> {
+        self.peak.as_ref().map(|peak| peak.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn is_probing(&self) -> bool {

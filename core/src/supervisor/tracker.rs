@@ -4,7 +4,8 @@
 //! It knows each process before that process runs its first instruction, so a place in the tree is never a guess. At
 //! each exec it lets capabilities work on the new program while it stands still, and so it does where the processor has
 //! refused a guest's instruction. It decides no call. Runs only in runs that need it: those with a seed or a clock, with
-//! denied paths (what was executed is judged here), with processors or a counter of the policy's, or with an observer.
+//! denied paths (what was executed is judged here), with processors or a counter of the policy's, with a peak to be
+//! measured, or with an observer.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use super::Run;
 use super::descriptors::{self, Found};
 use super::exec::ExecStop;
+use super::peak::high_water;
 use super::quiet::Watch;
 use super::restart;
 use super::stop::{self, Underway, Waits};
@@ -112,8 +114,11 @@ impl Tracker {
     ///
     /// [`follow`]: Self::follow
     pub(crate) fn seize(run: Arc<Run>, root: u32, namespaces: bool) -> Result<Self, Errno> {
-        ptrace::seize(root, run.plan.is_read_within())?;
+        ptrace::seize(root, run.plan.is_read_within() || run.plan.measures())?;
         let place = run.root(root);
+        if let Some(mut peak) = run.peak() {
+            peak.stands_ready(root);
+        }
         run.record(|| Body::Start { pid: root, place: place.clone() });
         if namespaces {
             run.processes().set_number(root, NAMESPACED_COMMAND);
@@ -266,6 +271,12 @@ impl Tracker {
             ptrace::Stop::Ending => {
                 // Its memory is still there, and tells how far it has come.
                 let _ = self.run.processes().with_time(tid, |_| ());
+                if let Some(mut peak) = self.run.peak() {
+                    let bytes = high_water(tid);
+                    let known = self.run.processes();
+                    let tgid = known.of(tid).map_or(tid, |(tgid, _)| tgid);
+                    peak.ends(tgid, bytes, &known);
+                }
                 ptrace::resume(tid, 0)
             }
             ptrace::Stop::Group => ptrace::listen(tid),
@@ -275,11 +286,14 @@ impl Tracker {
                 let _ = restart::make_again(tid);
                 ptrace::resume(tid, signal)
             }
-            ptrace::Stop::Gone(status) => {
+            ptrace::Stop::Gone { status, most_resident } => {
                 self.adopt_orphans(tid);
                 self.early.remove(&tid);
                 self.awaited.remove(&tid);
                 self.underway.remove(&tid);
+                if let Some(mut peak) = self.run.peak() {
+                    peak.gone(tid, most_resident, &self.run.processes());
+                }
                 let gone = self.run.processes().gone(tid);
                 if let Some(place) = gone {
                     let how = Some(Exit::from_wait_status(status));
@@ -340,9 +354,14 @@ impl Tracker {
     }
 
     fn born(&mut self, parent: u32, child: u32) {
-        let tgid = guest::Guest::of(child).map_or(child, |guest| guest.tgid);
+        let known = guest::Guest::of(child);
+        let tgid = known.map_or(child, |guest| guest.tgid);
         if tgid == child {
             let born = self.run.processes().born(parent, child);
+            // Of whom nothing is left, not even a zombie, may have been a thread.
+            if let (true, Some(mut peak)) = (known.is_ok(), self.run.peak()) {
+                peak.born(child, is_alive(child));
+            }
             // How guests number each other is asked of a process that stands still, and only where it matters.
             if self.namespaces
                 && self.run.time.is_some()
@@ -364,6 +383,9 @@ impl Tracker {
     }
 
     fn exec(&mut self, tid: u32) {
+        if let Some(mut peak) = self.run.peak() {
+            peak.executed(tid);
+        }
         let exe = std::fs::read_link(format!("/proc/{tid}/exe")).ok().map(|exe| {
             use std::os::unix::ffi::OsStringExt;
             BytesText(exe.into_os_string().into_vec())

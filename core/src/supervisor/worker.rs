@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::DupFlags;
 
-use super::answer::{Asked, let_run, settle};
+use super::answer::{Asked, let_run, pass, settle};
 use super::call::Call;
 use super::run::Init;
 use super::{Run, handlers, perform};
@@ -313,6 +313,7 @@ fn dispatch(run: &Arc<Run>, notif: Notif) {
         }
         _ => match perform {
             Some(ask) => perform::perform(call, &ask),
+            None if entry.is_some_and(|entry| !entry.shown) => pass(&call),
             None => let_run(call),
         },
     }

@@ -26,8 +26,14 @@ pub(crate) enum Stop {
     Signal(i32),
     /// It ends, and its memory is still there.
     Ending,
-    /// It is gone, with this wait status.
-    Gone(i32),
+    /// It is gone.
+    Gone {
+        /// Its wait status.
+        status: i32,
+        /// The largest resident set that its process has had, and whoever it has waited for, in bytes (`ru_maxrss`,
+        /// `man 2 getrusage`): of a process, once its last thread is gone.
+        most_resident: u64,
+    },
 }
 
 /// Where a signal comes from.
@@ -236,8 +242,10 @@ pub(crate) fn look() -> Result<Option<(u32, Stop)>, Errno> {
 
 fn wait_with(options: i32) -> Result<Option<(u32, Stop)>, Errno> {
     let mut status = 0;
-    // SAFETY: the status is written to the pointer.
-    let tid = unsafe { libc::waitpid(-1, &raw mut status, options) };
+    // SAFETY: all zero is a valid value of this plain struct.
+    let mut usage = unsafe { std::mem::zeroed::<libc::rusage>() };
+    // SAFETY: the status and the usage are written to the pointers.
+    let tid = unsafe { libc::wait4(-1, &raw mut status, options, &raw mut usage) };
     if tid < 0 {
         return Err(Errno::of(&std::io::Error::last_os_error()));
     }
@@ -246,7 +254,8 @@ fn wait_with(options: i32) -> Result<Option<(u32, Stop)>, Errno> {
     }
     let tid = tid.unsigned_abs();
     if !libc::WIFSTOPPED(status) {
-        return Ok(Some((tid, Stop::Gone(status))));
+        let most_resident = usage.ru_maxrss.unsigned_abs().saturating_mul(1024);
+        return Ok(Some((tid, Stop::Gone { status, most_resident })));
     }
     let signal = libc::WSTOPSIG(status);
     let stop = match status >> 16 {

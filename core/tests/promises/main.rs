@@ -13,6 +13,7 @@ mod launch;
 mod lifetime;
 mod memory;
 mod own_proc;
+mod peak;
 mod required;
 mod signals;
 mod sockets;

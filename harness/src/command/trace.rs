@@ -75,5 +75,6 @@ fn observe(filters: &Filters) -> Observe {
         in_passing: false,
         processes: true,
         readings: false,
+        peak: false,
     }
 }

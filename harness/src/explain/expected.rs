@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use assize_core::plan::Way;
+use assize_core::syscall::family;
 use assize_core::{Plan, Syscall};
 
 use crate::scenario::Scenario;
@@ -31,6 +32,15 @@ pub(super) fn write(text: &mut String, scenario: &Scenario, plan: &Plan, bare: &
         let (changed, _) = differences(Syscall::all(), plan, bare);
         writeln!(text, "  exhaustive, line {line}: every denial, and every open{}", changes(&changed))?;
     }
+    if scenario.expect.peak.is_some() {
+        let line = scenario.key_span(&YamlPath::from(["expect", "peak"])).map_or(0, |span| span.line);
+        let (changed, _) = differences(family::EXEC.syscalls(), plan, bare);
+        writeln!(
+            text,
+            "  peak, line {line}: births, execs and ends of processes, and the memory of each; {FOLLOWED}{}",
+            changes(&changed)
+        )?;
+    }
     if !any {
         writeln!(text, "  none over verdicts: nothing is made visible for them")?;
     }
@@ -50,6 +60,9 @@ fn looks(pattern: &VerdictPattern, plan: &Plan, bare: &Plan) -> String {
         }
     }
 }
+
+/// What it costs to measure.
+const FOLLOWED: &str = "guests are followed by ptrace, and each thread stops when it is born and when it ends: some 150 µs a process, and as much an exec";
 
 type Changed = BTreeMap<(Way, Way), Vec<Syscall>>;
 

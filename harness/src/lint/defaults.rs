@@ -66,9 +66,10 @@ pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
 
 /// Whether every run but one that takes too long is as wanted.
 fn nothing(expect: &Expectation) -> bool {
-    let Expectation { exit, stdout, stderr, files, changes, verdicts, controls, takes, redact: _ } = expect;
+    let Expectation { exit, stdout, stderr, files, changes, verdicts, controls, peak, takes, redact: _ } =
+        expect;
     let any = exit.as_ref().is_some_and(|exits| exits.0.contains(&ExitPattern::Any));
     let texts = stdout.is_none() && stderr.is_none() && files.is_empty() && controls.is_empty();
     let listed = verdicts.patterns().next().is_none() && verdicts.exhaustive.is_none();
-    any && texts && listed && changes.is_none() && takes.is_none()
+    any && texts && listed && changes.is_none() && peak.is_none() && takes.is_none()
 }

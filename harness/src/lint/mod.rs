@@ -10,6 +10,7 @@ mod grants;
 mod names;
 mod observed;
 mod outside;
+mod peak;
 mod same;
 mod texts;
 
@@ -182,6 +183,7 @@ fn warnings(scenario: &Scenario, host: &Host) -> Vec<Warning> {
     contradiction::look(scenario, &mut found);
     observed::look(scenario, &mut found);
     outside::look(scenario, &mut found);
+    peak::look(scenario, &mut found);
     found
 }
 

@@ -17,6 +17,7 @@ mod lacking;
 mod line;
 mod lines;
 mod observation;
+mod peak;
 mod text;
 mod verdict;
 mod why;
@@ -108,6 +109,9 @@ pub fn judge(expect: &Expectation, seen: &Observation) -> Vec<Finding> {
     findings.extend(exhaustive::judge(&expect.verdicts, seen, &root.key("verdicts")));
     findings.extend(seen.injected.iter().filter_map(|injected| inject::judge(injected, seen)));
     findings.extend(attempts(seen));
+    if let Some(wanted) = &expect.peak {
+        findings.extend(peak::judge(wanted, seen, &root.key("peak")));
+    }
     if let Some(takes) = expect.takes.as_ref().filter(|takes| !takes.holds(seen.took)) {
         let title = format!("the run took {:.3} s", seen.took.as_secs_f64());
         findings.push(Finding::new(title, root.key("takes"), format!("{takes} is wanted")));

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assize_core::Peak;
 use assize_core::outcome::{Control, End, Why};
 use assize_core::trace::Event;
 
@@ -31,6 +32,8 @@ pub struct Observation {
     pub changes: Option<Changes>,
     /// How long it took.
     pub took: Duration,
+    /// The most that guests had at once, where that was to be measured.
+    pub peak: Option<Peak>,
     /// What was asked and answered, in order.
     pub events: Vec<Event>,
     /// Which controls were in force.

@@ -20,6 +20,7 @@ pub(crate) fn quiet() -> Observation {
         files: BTreeMap::new(),
         changes: None,
         took: Duration::ZERO,
+        peak: None,
         events: Vec::new(),
         controls: Vec::new(),
         work: "/tmp/w1".into(),

@@ -111,6 +111,7 @@ pub(super) fn take(
         processes: true,
         in_passing: false,
         readings: false,
+        peak: false,
     };
     let mut handlers: Handlers = Vec::new();
     match way {

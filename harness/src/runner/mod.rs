@@ -443,6 +443,7 @@ fn between(
         files,
         changes,
         took: outcome.took,
+        peak: outcome.peak,
         events,
         controls: outcome.report.controls.clone(),
         work: work.path().to_owned(),

@@ -40,6 +40,7 @@ fn ended(code: u8, stdout: &str) -> Outcome {
         stderr: Vec::new(),
         report: Report::default(),
         took: Duration::ZERO,
+        peak: None,
     }
 }
 

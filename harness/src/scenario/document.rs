@@ -133,7 +133,6 @@ const NOT_BUILT: &[(&[&str], &[&str])] = &[
     (&["policy"], &["net", "user", "cpus"]),
     (&["policy", "fs"], &["root", "mounts", "workdir"]),
     (&["policy", "limits"], &["memory", "processes", "cpu", "open-files", "file-size", "disk", "output"]),
-    (&["expect"], &["peak"]),
 ];
 
 /// Refuses what the language has but Assize has not yet: in words of its own, because "unknown key" would send a

@@ -186,6 +186,8 @@ const DEEPER: &[&str] = &[
     "expect.changes",
     "expect.verdicts.sees",
     "expect.verdicts.never",
+    "expect.peak.memory",
+    "expect.peak.processes",
     "expect.takes",
 ];
 

@@ -73,9 +73,12 @@ impl<'de> Deserialize<'de> for Time {
 #[schemars(with = "Shaped<Self>")]
 pub struct Size(pub u64);
 
+/// What a size looks like.
+pub(super) const SIZE: &str = r"[0-9]+(\.[0-9]+)?\s*([kKmMgGtTpPeE]([iI]?[bB]?)|[bB])?";
+
 impl Shape for Size {
     fn shape(_: &mut SchemaGenerator) -> Schema {
-        let with_unit = shape::text_like(r"^\s*[0-9]+(\.[0-9]+)?\s*([kKmMgGtTpPeE]([iI]?[bB]?)|[bB])?\s*$");
+        let with_unit = shape::text_like(&format!(r"^\s*{SIZE}\s*$"));
         shape::any_of([shape::whole(0, i64::MAX), with_unit])
     }
 }

@@ -12,9 +12,11 @@ pub(crate) mod form;
 mod glob;
 mod json;
 mod observable;
+mod peak;
 mod range;
 mod redact;
 mod signal;
+mod sizes;
 mod takes;
 mod text;
 mod verdict;
@@ -29,12 +31,14 @@ pub use file::{FilePattern, Mode};
 pub use form::FormError;
 pub use glob::Glob;
 pub use json::{JsonPattern, Pointer};
+pub use peak::PeakPattern;
 pub use range::Range;
 pub use redact::Redactions;
 pub(crate) use redact::is_redaction_name;
 use schemars::JsonSchema;
 use serde::Deserialize;
 pub use signal::Signal;
+pub use sizes::Sizes;
 pub use takes::Takes;
 pub use text::{Pattern, TextPattern, TextTest};
 pub use verdict::{
@@ -49,7 +53,7 @@ pub use verdict::{
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a map of what must come of the run: `exit`, `stdout`, `stderr`, `files`, `changes`, `verdicts`, `controls`, `takes`"
+    expecting = "a map of what must come of the run: `exit`, `stdout`, `stderr`, `files`, `changes`, `verdicts`, `controls`, `peak`, `takes`"
 )]
 pub struct Expectation {
     /// How the command ends. Without it: by exit code 0.
@@ -68,6 +72,8 @@ pub struct Expectation {
     pub verdicts: Verdicts,
     /// What the report says of controls, by their names: `NOT available here: …`, say, or `in force`.
     pub controls: BTreeMap<String, TextPattern>,
+    /// The most that its processes have at once.
+    pub peak: Option<PeakPattern>,
     /// How long it takes.
     pub takes: Option<Takes>,
     /// The scenario's names for what differs from run to run.
@@ -123,7 +129,11 @@ impl Expectation {
     /// What a run must make visible for this to be judged: no more, so that a run pays for what it asks.
     #[must_use]
     pub fn observe(&self) -> Observe {
-        let mut observe = Observe { denials: self.verdicts.exhaustive.is_some(), ..Observe::default() };
+        let mut observe = Observe {
+            denials: self.verdicts.exhaustive.is_some(),
+            peak: self.peak.is_some(),
+            ..Observe::default()
+        };
         for pattern in self.verdicts.patterns() {
             match &pattern.call {
                 Some(call) => observe.calls.extend(call.calls()),
@@ -179,6 +189,8 @@ verdicts:
     #[test]
     fn only_what_is_asked_is_made_visible() {
         assert_eq!(parse("{}").unwrap().observe(), Observe::default());
+        let peak = parse("peak: { processes: 1 }").unwrap().observe();
+        assert_eq!(peak, Observe { peak: true, ..Observe::default() });
         let observe = parse("verdicts: { sees: [{ call: openat, pid: /0/1 }] }").unwrap().observe();
         assert!(observe.processes && !observe.denials && observe.in_passing);
         for wanted in

@@ -30,6 +30,27 @@ impl Range {
     /// At least once: what a pattern means that says nothing else.
     pub const SOME: Self = Self { least: 1, most: i64::MAX };
 
+    /// Reads a range whose numbers are written as `number` reads them: the one grammar of all ranges.
+    pub(super) fn read(text: &str, number: impl Fn(&str) -> Option<i64>) -> Option<Self> {
+        let number = |text: &str| number(text.trim());
+        let text = text.trim();
+        let (least, most) = if let Some(rest) = text.strip_prefix(">=") {
+            (number(rest)?, i64::MAX)
+        } else if let Some(rest) = text.strip_prefix("<=") {
+            (i64::MIN, number(rest)?)
+        } else if let Some(rest) = text.strip_prefix('>') {
+            (number(rest)?.checked_add(1)?, i64::MAX)
+        } else if let Some(rest) = text.strip_prefix('<') {
+            (i64::MIN, number(rest)?.checked_sub(1)?)
+        } else if let Some((from, to)) = text.split_once("..") {
+            (number(from)?, number(to)?)
+        } else {
+            let only = number(text)?;
+            (only, only)
+        };
+        (least <= most).then_some(Self { least, most })
+    }
+
     /// Whether it holds this number.
     #[must_use]
     pub fn holds(self, number: i64) -> bool {
@@ -43,27 +64,7 @@ impl FromStr for Range {
     type Err = FormError;
 
     fn from_str(text: &str) -> Result<Self, FormError> {
-        let wrong = || FormError::shape(text, WANTED);
-        let number = |text: &str| text.trim().parse::<i64>().map_err(|_| wrong());
-        let text = text.trim();
-        let (least, most) = if let Some(rest) = text.strip_prefix(">=") {
-            (number(rest)?, i64::MAX)
-        } else if let Some(rest) = text.strip_prefix("<=") {
-            (i64::MIN, number(rest)?)
-        } else if let Some(rest) = text.strip_prefix('>') {
-            (number(rest)?.checked_add(1).ok_or_else(wrong)?, i64::MAX)
-        } else if let Some(rest) = text.strip_prefix('<') {
-            (i64::MIN, number(rest)?.checked_sub(1).ok_or_else(wrong)?)
-        } else if let Some((from, to)) = text.split_once("..") {
-            (number(from)?, number(to)?)
-        } else {
-            let only = number(text)?;
-            (only, only)
-        };
-        if least > most {
-            return Err(wrong());
-        }
-        Ok(Self { least, most })
+        Self::read(text, |number| number.parse().ok()).ok_or_else(|| FormError::shape(text, WANTED))
     }
 }
 
