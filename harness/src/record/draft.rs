@@ -195,6 +195,12 @@ impl Draft {
             )?;
         } else {
             writeln!(out, "\n# The least under which it does the same, and nothing more is denied.")?;
+            if self.read.iter().any(|path| path == "/") {
+                writeln!(
+                    out,
+                    "# It reads the folder `/`, and so may read all that lies beneath: everything."
+                )?;
+            }
             writeln!(out, "policy:\n  fs:")?;
             writeln!(out, "    read: {}", yaml::list(&self.read))?;
             writeln!(out, "    write: {}", yaml::list(&self.write))?;
