@@ -201,6 +201,12 @@ impl Draft {
                     "# It reads the folder `/`, and so may read all that lies beneath: everything."
                 )?;
             }
+            if self.read.iter().any(|path| path.starts_with("$WORK/..")) {
+                writeln!(
+                    out,
+                    "# What lies above $WORK is the harness's own, and not what lies above the folder that was recorded in."
+                )?;
+            }
             writeln!(out, "policy:\n  fs:")?;
             writeln!(out, "    read: {}", yaml::list(&self.read))?;
             writeln!(out, "    write: {}", yaml::list(&self.write))?;

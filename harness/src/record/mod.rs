@@ -311,11 +311,6 @@ fn draft(
     if facts.reads.contains(Path::new("/dev/tty")) {
         left_out.push("what is typed: it opens the terminal, which a scenario has not".to_owned());
     }
-    if !facts.above.is_empty() {
-        let what =
-            "what lies above its folder, and it reads: there it is what the scenario's own folder lies in";
-        left_out.push(what.to_owned());
-    }
     let mut stream =
         |of: fn(&Take) -> &String| pattern(&takes.iter().map(|take| of(take).as_str()).collect::<Vec<_>>());
     let streams = (stream(|take| &take.stdout), stream(|take| &take.stderr));

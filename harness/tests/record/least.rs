@@ -57,7 +57,7 @@ fn a_folder_above_is_granted_from_the_work_folder() {
         let text = recorded(folder.path(), &[], &["sh", "-c", script]);
         let lists = script.contains("ls ");
         assert_eq!(granted(&text, "read").contains("$WORK/.."), lists, "{text}");
-        assert_eq!(text.contains("# - what lies above its folder"), lists, "{text}");
+        assert_eq!(text.contains("# What lies above $WORK is the harness's own"), lists, "{text}");
         assert!(!text.contains("/assize-") && text.contains("hi\n"), "{text}");
         passes_elsewhere(&text);
     }
@@ -71,6 +71,19 @@ fn where_temporary_folders_lie_holds_no_grant() {
     let text = recorded(folder.path(), &[], &["sh", "-c", &script]);
     let read = granted(&text, "read");
     assert!(read.contains(above.to_str().unwrap()) && read.contains("$WORK"), "{text}");
+    passes_elsewhere(&text);
+    // Nor does what holds them and may be written to.
+    let above = tempfile::tempdir().unwrap();
+    let at = above.path().canonicalize().unwrap();
+    let temporary = at.join("t");
+    fs::create_dir(&temporary).unwrap();
+    let script = format!("mkdir -p {}/made; cat page.txt >out", at.display());
+    let mut record = Command::new(env!("CARGO_BIN_EXE_assize"));
+    record.args(["record", "-q", "-o", "-", "--write", at.to_str().unwrap(), "--", "sh", "-c", &script]);
+    let out = record.current_dir(folder.path()).env("TMPDIR", &temporary).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", said(&out));
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(granted(&text, "write"), format!("[$WORK, {}]", at.display()), "{text}");
     passes_elsewhere(&text);
 }
 
