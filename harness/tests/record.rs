@@ -4,6 +4,8 @@
 
 #[path = "record/again.rs"]
 mod again;
+#[path = "record/least.rs"]
+mod least;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -85,7 +87,7 @@ const TESTS: &[Test] = &[
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = TESTS.iter().chain(again::TESTS).map(|(name, program, test)| {
+    let trials = TESTS.iter().chain(again::TESTS).chain(least::TESTS).map(|(name, program, test)| {
         let missing = program.filter(|program| !is_installed(program));
         if let (Some(program), false) = (missing, arguments.list) {
             eprintln!("ignored: {name}: {program} is not installed");

@@ -195,6 +195,18 @@ impl Draft {
             )?;
         } else {
             writeln!(out, "\n# The least under which it does the same, and nothing more is denied.")?;
+            if self.read.iter().any(|path| path == "/") {
+                writeln!(
+                    out,
+                    "# It reads the folder `/`, and so may read all that lies beneath: everything."
+                )?;
+            }
+            if self.read.iter().any(|path| path.starts_with("$WORK/..")) {
+                writeln!(
+                    out,
+                    "# What lies above $WORK is the harness's own, and not what lies above the folder that was recorded in."
+                )?;
+            }
             writeln!(out, "policy:\n  fs:")?;
             writeln!(out, "    read: {}", yaml::list(&self.read))?;
             writeln!(out, "    write: {}", yaml::list(&self.write))?;

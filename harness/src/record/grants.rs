@@ -9,7 +9,8 @@ use crate::scenario::policy::SYSTEM;
 
 /// As many files of one folder are granted by the folder.
 const MANY: usize = 4;
-/// No folder nearer to the root is granted whole: `/home/ann` is somebody's all, `/home/ann/project` is not.
+/// No folder nearer to the root is granted whole unless it was read itself: `/home/ann` is somebody's all, `/home/ann/project` is
+/// not.
 const SHALLOWEST: usize = 2;
 
 /// What `read` must list.
@@ -35,6 +36,11 @@ pub(super) fn write(paths: &BTreeSet<PathBuf>, writable: &Writable, home: Option
     let lasting = paths.iter().filter(|path| writable.holds(path)).map(|path| writable.lasting(path));
     let others = lasting.filter_map(grantable).collect();
     gathered(others, home).iter().filter_map(|path| shown(path)).collect()
+}
+
+/// What lies so many folders up from the work folder, wherever that is.
+pub(super) fn above(up: usize) -> String {
+    format!("$WORK{}", "/..".repeat(up))
 }
 
 /// A path as a policy writes it; `None`: it is no text.
@@ -79,8 +85,9 @@ fn gathered(mut paths: BTreeSet<PathBuf>, home: Option<&Path>) -> BTreeSet<PathB
             }
         }
     }
-    // What lies beneath a folder that is granted is granted.
-    let all: Vec<PathBuf> = paths.iter().cloned().collect();
+    // What lies beneath a folder that is granted is granted. One that holds nearly all may turn out not to be needed: then
+    // what lies beneath it still is.
+    let all: Vec<PathBuf> = paths.iter().filter(|path| depth(path) >= SHALLOWEST).cloned().collect();
     paths.retain(|path| !all.iter().any(|above| above != path && path.starts_with(above)));
     paths
 }
@@ -113,6 +120,11 @@ mod tests {
             gather(&["/home/ann/p/1", "/home/ann/p/2", "/home/ann/p/3", "/home/ann/p/4"]),
             ["/home/ann/p"]
         );
+    }
+
+    #[test]
+    fn beneath_what_holds_nearly_all_each_is_granted_itself() {
+        assert_eq!(gather(&["/", "/srv", "/srv/a", "/srv/a/1"]), ["/", "/srv", "/srv/a"]);
     }
 
     #[test]

@@ -164,6 +164,13 @@ fn interpreter(word: &str) -> Option<Given> {
     INTERPRETERS.iter().find(|(known, _)| *known == plain).map(|(_, given)| *given)
 }
 
+/// Who runs a file that is executed itself, as its first line says (`man 2 execve`).
+pub(super) fn interpreted_by(entry: &Entry) -> Option<PathBuf> {
+    let Entry::File { bytes, .. } = entry else { return None };
+    let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    std::str::from_utf8(line).ok()?.split_whitespace().next().map(PathBuf::from)
+}
+
 fn is_shell(word: &str) -> bool {
     let name = Path::new(word).file_name().and_then(OsStr::to_str).unwrap_or(word);
     ["sh", "bash", "dash", "zsh", "ksh", "fish"].contains(&name)

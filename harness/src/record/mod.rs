@@ -8,6 +8,7 @@ mod aside;
 mod clock;
 mod draft;
 mod grants;
+mod least;
 mod left;
 mod live;
 mod order;
@@ -293,7 +294,8 @@ fn draft(
     let given = |text: &str| given(text, options, &facts, before);
     let mut times = false;
     let mut pattern = |texts: &[&str]| {
-        let written: Vec<_> = takes.iter().zip(texts).map(|(take, text)| take.written(text)).collect();
+        let moved: Vec<String> = takes.iter().zip(texts).map(|(take, text)| take.moved(text)).collect();
+        let written: Vec<_> = takes.iter().zip(&moved).map(|(take, text)| take.written(text)).collect();
         let found = vary::pattern(&written, &given)?;
         times |= found.times;
         Ok(found.wanted)
@@ -350,6 +352,11 @@ fn draft(
         .collect();
     let command = plain.join(" ");
     let command: String = command.chars().map(|c| if c.is_control() { ' ' } else { c }).take(100).collect();
+    let started = facts.programs.iter().cloned();
+    let started = started
+        .chain(facts.executed.iter().filter_map(|path| live::interpreted_by(before.entries.get(path)?)));
+    let started: BTreeSet<PathBuf> = started.collect();
+    let read = grants::read(&facts.reads, writable, home.as_deref()).into_iter();
     Draft {
         head: vec![
             format!("{RECORDED}{command}"),
@@ -366,8 +373,8 @@ fn draft(
             .about
             .clone()
             .unwrap_or_else(|| format!("`{command}` does what it did when it was recorded")),
-        needs: needs(&ran, &facts.programs),
-        read: grants::read(&facts.reads, writable, home.as_deref()),
+        needs: needs(&ran, &started),
+        read: read.chain(facts.above.iter().map(|up| grants::above(*up))).collect(),
         write,
         writable: options.write.iter().filter_map(|path| grants::shown(path)).collect(),
         env: env(options),
@@ -411,7 +418,8 @@ fn given(text: &str, options: &Options, facts: &Facts, before: &Tree) -> bool {
         || options.env.values().any(|value| has(value))
 }
 
-/// What the host must have: the program, or those that a script starts.
+/// What the host must have: the program, and those that were started of it, as far as guests find them by their names. What a
+/// program keeps elsewhere, as a compiler its passes, comes with it.
 fn needs(ran: &Ran, programs: &BTreeSet<PathBuf>) -> Vec<String> {
     let in_path = |path: &Path| {
         std::env::split_paths(GUEST_PATH)
@@ -419,15 +427,13 @@ fn needs(ran: &Ran, programs: &BTreeSet<PathBuf>) -> Vec<String> {
             .then(|| path.file_name()?.to_str().map(str::to_owned))
             .flatten()
     };
-    let named: BTreeSet<String> = match ran {
-        Ran::Shell(_) => programs.iter().filter_map(|path| in_path(path)).collect(),
-        Ran::Words(words) => words
-            .first()
-            .filter(|word| !word.contains(['$', '/']) || word.starts_with('/'))
-            .cloned()
-            .into_iter()
-            .collect(),
+    let first = match ran {
+        Ran::Shell(_) => None,
+        Ran::Words(words) => words.first().filter(|word| !word.contains(['$', '/']) || word.starts_with('/')),
     };
+    let started = programs.iter().filter(|path| first.is_none_or(|first| path.as_path() != Path::new(first)));
+    let named: BTreeSet<String> =
+        first.cloned().into_iter().chain(started.filter_map(|path| in_path(path))).collect();
     let written = |name: &String| {
         let bare = name.parse::<Need>().is_ok() && !name.contains(['<', '>', '=']);
         if bare { name.clone() } else { format!("program({name})") }
@@ -456,5 +462,9 @@ mod tests {
         assert_eq!(words("./x"), Vec::<String>::new());
         let programs = ["/usr/bin/sort", "/w/x"].map(PathBuf::from).into();
         assert_eq!(needs(&Ran::Shell(String::new()), &programs), ["program(sort)"]);
+        let make = Ran::Words(vec!["/usr/bin/make".to_owned()]);
+        let programs =
+            ["/usr/bin/make", "/bin/sh", "/usr/bin/cc", "/usr/lib/x/cc1"].map(PathBuf::from).into();
+        assert_eq!(needs(&make, &programs), ["program(/usr/bin/make)", "cc", "sh"]);
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Denial {
 pub(super) struct Facts {
     /// What was read or executed outside of the work folder.
     pub(super) reads: BTreeSet<PathBuf>,
+    /// How many folders up from the work folder what was read lies: that is the harness's own, and others' in each run.
+    pub(super) above: BTreeSet<usize>,
     /// What was opened to be written there.
     pub(super) writes: BTreeSet<PathBuf>,
     /// Paths in the work folder that were used in any way, relative to it.
@@ -58,7 +60,7 @@ pub(super) struct Facts {
     pub(super) bound: BTreeSet<String>,
     /// What it was to change outside of the work folder, and was not let: what would have to be granted for it.
     pub(super) refused: BTreeMap<PathBuf, PathBuf>,
-    /// Programs that the command itself started, as it wrote them.
+    /// Programs that it started, it or who it started, as they were called.
     pub(super) programs: BTreeSet<PathBuf>,
     /// The guests, as the host numbers them.
     pub(super) pids: BTreeSet<u32>,
@@ -71,7 +73,7 @@ impl Facts {
             match &event.body {
                 Body::Verdict(verdict) => facts.add(verdict, work),
                 Body::Exec { exe, .. } => {
-                    facts.used(&path(exe), work);
+                    facts.used(&path(exe), work, false);
                     facts.executed.extend(inside(&path(exe), work));
                 }
                 Body::Start { pid, .. } => {
@@ -96,18 +98,23 @@ impl Facts {
         ] {
             all.extend(more.iter().cloned());
         }
+        self.above.extend(&of.above);
         self.connects.extend(of.connects.iter().cloned());
         self.bound.extend(of.bound.iter().cloned());
         self.refused.extend(of.refused.clone());
     }
 
-    fn used(&mut self, at: &Path, work: &Path) {
-        match at.strip_prefix(work) {
-            Ok(inside) => {
+    /// `from_work`: whether it was called by where it lies from there.
+    fn used(&mut self, at: &Path, work: &Path, from_work: bool) {
+        match (at.strip_prefix(work), above(at, work, from_work)) {
+            (Ok(inside), _) => {
                 self.touched.insert(inside.to_owned());
                 self.used.insert(inside.to_owned());
             }
-            Err(_) => {
+            (Err(_), Some(above)) => {
+                self.above.insert(above);
+            }
+            (Err(_), None) => {
                 self.reads.insert(at.to_owned());
             }
         }
@@ -137,12 +144,9 @@ impl Facts {
         if is(&family::BIND) {
             self.bound.extend(address());
         }
-        let from_command = verdict.place.as_ref().is_some_and(|place| place.steps().len() == 2);
         if is(&family::EXEC) && verdict.result.is_none_or(|result| result >= 0) {
             // Of a script the interpreter is what runs.
             self.executed.extend(named.iter().filter_map(|named| inside(named, work)));
-        }
-        if is(&family::EXEC) && from_command {
             self.programs.extend(named.iter().filter(|path| path.is_file()).cloned());
         }
         if is(&family::TRUNCATE) {
@@ -157,8 +161,12 @@ impl Facts {
         };
         let at = if target.is_absolute() { target } else { work.join(target) };
         let has = |flag| has_flag(verdict, flag);
+        // It holds a place in the tree and reads nothing: Landlock lets it pass everywhere.
+        if has("O_PATH") && !at.starts_with(work) {
+            return;
+        }
         let writes = has("O_WRONLY") || has("O_RDWR");
-        self.used(&at, work);
+        self.used(&at, work, named.first().is_some_and(|named| named.is_relative()));
         match at.strip_prefix(work) {
             Ok(inside) if has("O_DIRECTORY") => {
                 self.listed.insert(inside.to_owned());
@@ -179,7 +187,7 @@ impl Facts {
             let outside = verdict.args.paths().map(path).filter(|path| path.is_absolute());
             self.refused.extend(
                 outside
-                    .filter(|path| !path.starts_with(work))
+                    .filter(|path| !path.starts_with(among(work)))
                     .filter_map(|path| Some((path.clone(), to_grant(&path, verdict)?))),
             );
         }
@@ -229,6 +237,18 @@ pub(super) fn observed() -> impl Iterator<Item = Syscall> {
     OBSERVED.iter().flat_map(|family| family.syscalls())
 }
 
+/// What work folders lie in: the harness's own, and called otherwise for another user.
+pub(super) fn among(work: &Path) -> &Path {
+    work.parent().unwrap_or(work)
+}
+
+/// How many folders up from the work folder that lies which must be granted for this; `None`: it is called the same
+/// wherever the work folder lies.
+fn above(at: &Path, work: &Path, from_work: bool) -> Option<usize> {
+    let up = work.ancestors().position(|above| above == at).filter(|_| from_work);
+    up.or_else(|| at.starts_with(among(work)).then_some(1))
+}
+
 fn path(text: &BytesText) -> PathBuf {
     OsStr::from_bytes(text.as_bytes()).into()
 }
@@ -252,7 +272,7 @@ fn inside(path: &Path, work: &Path) -> Option<PathBuf> {
     Some(inside)
 }
 
-/// A path as a pattern over verdicts writes it; `None`: it is no text.
+/// A path as a pattern over verdicts writes it; `None`: it is no text, or is called otherwise in each run.
 fn shown(path: &BytesText, work: &Path) -> Option<String> {
     let text = std::str::from_utf8(path.as_bytes()).ok()?;
     let escaped = |text: &str| {
@@ -262,6 +282,7 @@ fn shown(path: &BytesText, work: &Path) -> Option<String> {
     let rest = work.to_str().and_then(|work| text.strip_prefix(work));
     Some(match rest {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("$WORK{}", escaped(rest)),
+        _ if Path::new(text).starts_with(among(work)) => return None,
         _ => escaped(text),
     })
 }

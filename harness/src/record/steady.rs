@@ -1,10 +1,11 @@
-//! A draft is run as the scenario that it is: until it passes, and then without each part that it can do without.
+//! A draft is run as the scenario that it is: until it passes, and passes again.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::draft::{Draft, Left, Reach};
+use super::least::least;
 use super::seen::Facts;
 use super::tree::{Entry, Tree};
 use super::vary::{self, Wanted};
@@ -68,7 +69,7 @@ fn fits(draft: &Draft) -> Result<(), RecordError> {
 }
 
 /// It did not pass.
-struct Failed {
+pub(super) struct Failed {
     report: String,
     /// What was seen of it, where it ran.
     seen: Option<Box<Observation>>,
@@ -81,7 +82,7 @@ impl Failed {
 }
 
 /// Whether it passes.
-fn passes(draft: &Draft) -> Result<Result<(), Failed>, RecordError> {
+pub(super) fn passes(draft: &Draft) -> Result<Result<(), Failed>, RecordError> {
     if crate::interrupt::is_ending() {
         return Err(RecordError::Interrupted);
     }
@@ -207,57 +208,4 @@ fn loosened(
         }
     }
     Err(RecordError::NotSteady(report))
-}
-
-/// Without each grant that it can do without, and without each file.
-fn least(mut draft: Draft, say: &dyn Fn(&str)) -> Result<Draft, RecordError> {
-    let kept = |draft: &mut Draft, without: Draft, what: &str| -> Result<bool, RecordError> {
-        say(&format!("trying without {what}"));
-        let passes = passes(&without)?.is_ok();
-        if passes {
-            *draft = without;
-        }
-        Ok(passes)
-    };
-    let work = "$WORK";
-    // What is only read need not be written to.
-    if draft.write.iter().any(|path| path == work) {
-        let mut without = draft.clone();
-        without.write.retain(|path| path != work);
-        let mut reading = without.clone();
-        reading.read.push(work.to_owned());
-        if kept(&mut draft, reading, "writing to $WORK")? {
-            kept(&mut draft, without, "reading $WORK")?;
-        }
-    }
-    // What it changed elsewhere it need not change again, now that it is so; the next time it will.
-    for path in draft.read.clone().iter().filter(|path| *path != work) {
-        let mut without = draft.clone();
-        without.read.retain(|other| other != path);
-        kept(&mut draft, without, path)?;
-    }
-    for name in draft.env.clone().keys() {
-        let mut without = draft.clone();
-        without.env.remove(name);
-        kept(&mut draft, without, name)?;
-    }
-    // Files that were named, and not read.
-    const MOST_TRIED: usize = 12;
-    let opened = draft.used.clone();
-    let others: Vec<PathBuf> = draft.files.keys().filter(|path| !opened.contains(*path)).cloned().collect();
-    let mut without = draft.clone();
-    without.files.retain(|path, _| opened.iter().any(|used| used.starts_with(path)));
-    if others.len() > 1 && kept(&mut draft, without, "the files that it does not open")? {
-        return Ok(draft);
-    }
-    for path in others.iter().take(MOST_TRIED) {
-        let mut without = draft.clone();
-        without
-            .files
-            .retain(|other, _| !other.starts_with(path) || opened.iter().any(|used| used.starts_with(other)));
-        if without.files.len() < draft.files.len() {
-            kept(&mut draft, without, &path.display().to_string())?;
-        }
-    }
-    Ok(draft)
 }

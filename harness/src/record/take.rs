@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use assize_core::outcome::End;
@@ -62,6 +63,10 @@ impl Way {
 /// What came of it.
 pub(super) struct Take {
     pub(super) way: Way,
+    /// Which of the runs.
+    pub(super) nth: u32,
+    /// What its work folder lay in.
+    pub(super) among: PathBuf,
     pub(super) began: SystemTime,
     pub(super) took: Duration,
     pub(super) end: End,
@@ -72,6 +77,13 @@ pub(super) struct Take {
 }
 
 impl Take {
+    /// A text in which what its work folder lay in is called as in no other run: another user's is called otherwise.
+    pub(super) fn moved(&self, text: &str) -> String {
+        self.among
+            .to_str()
+            .map_or_else(|| text.to_owned(), |among| text.replace(among, &format!("/run-{}", self.nth)))
+    }
+
     /// A text that it wrote.
     pub(super) fn written<'a>(&'a self, text: &'a str) -> Written<'a> {
         Written { text, pids: matches!(self.way, Way::Bare { .. }).then_some(&self.facts.pids) }
@@ -155,6 +167,8 @@ pub(super) fn take(
     }
     Ok(Take {
         way,
+        nth,
+        among: seen::among(work.path()).to_owned(),
         began,
         took,
         end: outcome.end,
