@@ -362,6 +362,19 @@ fn the_page_of_escapes_is_whole() {
         }
     }
     assert!(tables == 2 && known.len() > 40, "{PAGE}: {tables} tables with {} rows", known.len());
+    // A scenario that can't fail shows nothing: its twin must, which leaves the defence out, or a comment says why there is none.
+    for path in text.split('`').filter(|quoted| quoted.starts_with("scenarios/") && quoted.ends_with(".yaml"))
+    {
+        let scenario = read(path);
+        let says = |line: &str| {
+            line.starts_with("without:") || line.trim_start().starts_with("# ") && line.contains("twin")
+        };
+        if !scenario.lines().any(says) {
+            wrong.push(format!(
+                "{path} has no twin with `without:`, and no comment says which one is or why there is none"
+            ));
+        }
+    }
     // An attack that nobody counts among the ways out is one that nobody reads about.
     for path in files("scenarios/attack") {
         if !text.contains(&path) {

@@ -16,12 +16,28 @@ use processes::*;
 const ISOLATION: [&str; 2] = ["auto", "off"];
 
 /// What guests do to stay; `MARK` is how long they sleep, which nobody else on this machine does.
-const HIDING: [&str; 5] = [
+const HIDING: [&str; 7] = [
     "sleep MARK",
     "setsid sleep MARK & setsid sh -c 'trap \"\" TERM HUP; sleep MARK; sleep MARK' & sleep MARK",
     "(setsid sh -c '(setsid sleep MARK &) ; exit' &); sleep MARK",
     "nohup sleep MARK > /dev/null 2>&1 & trap '' TERM HUP INT; while :; do sleep MARK; done",
     "sleep MARK & kill -STOP $!; (setsid sh -c 'kill -STOP $$; sleep MARK' &); sleep MARK",
+    // More and more.
+    "left=60; spread() { left=$((left / 2)); test $left -gt 0 || exec sleep MARK; spread & spread & wait; }; spread",
+    // Subreapers (36), and daemons beneath them that let go of their death signal (1).
+    "python3 -c '
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+libc.prctl(36, 1, 0, 0, 0)
+if os.fork() == 0:
+    os.setsid()
+    libc.prctl(36, 1, 0, 0, 0)
+    for _ in range(2):
+        if os.fork() == 0:
+            libc.prctl(1, 0, 0, 0, 0)
+            if os.fork(): os._exit(0)
+            break
+time.sleep(MARK)'",
 ];
 
 fn scenario(folder: &Path, isolation: &str, timeout: &str, script: &str) {
@@ -64,16 +80,17 @@ fn when_the_time_is_up_nobody_is_left() {
 #[test]
 fn when_the_command_ends_nobody_is_left() {
     for isolation in ISOLATION {
-        let folder = tempfile::tempdir().unwrap();
-        let mark = mark(&format!("end {isolation}"));
-        let script = format!(
-            "setsid sleep {mark} > /dev/null 2>&1 &\n(setsid sh -c '(setsid sleep {mark} &) ; exit' &)\nsleep 0.1\nexit 0"
-        );
-        scenario(folder.path(), isolation, "5m", &script);
-        let since = Instant::now();
-        assert!(run(folder.path()).wait().unwrap().success(), "{isolation}");
-        assert_eq!(marked(&mark), [""; 0], "{isolation}");
-        assert!(since.elapsed() < Duration::from_secs(40), "the run waited for those who stayed");
+        for (nth, hiding) in HIDING.iter().enumerate() {
+            let folder = tempfile::tempdir().unwrap();
+            let mark = mark(&format!("ended {isolation} {nth}"));
+            let hiding = hiding.replace("MARK", &mark);
+            let script = format!("(\n{hiding}\n) > /dev/null 2>&1 &\nsleep 0.2\nexit 0");
+            scenario(folder.path(), isolation, "5m", &script);
+            let since = Instant::now();
+            assert!(run(folder.path()).wait().unwrap().success(), "{isolation}: {hiding}");
+            assert_eq!(marked(&mark), [""; 0], "{isolation}: {hiding}");
+            assert!(since.elapsed() < Duration::from_secs(40), "the run waited for those who stayed");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a command starts, or why it does not; what it reads, writes and inherits.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -355,4 +355,57 @@ fn who_writes_without_end_ends_the_run_and_not_the_supervisor() {
         assert!(matches!(error, RunError::Output { limit: 0x1000_0000 }), "{error}");
         assert!(since.elapsed() < Duration::from_secs(40));
     }
+}
+
+/// A program that belongs to somebody else and has the set-user-ID bit: root makes it, whoever else finds one of root's.
+fn of_somebody_else(folder: &Path) -> Option<std::path::PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        const SOMEBODY: u32 = 12345;
+        let path = folder.join("program");
+        std::fs::copy("/usr/bin/id", &path).unwrap();
+        wait_for_writers(&path, PATIENCE).unwrap();
+        std::os::unix::fs::chown(&path, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o6755)).unwrap();
+        return Some(path);
+    }
+    let of_roots = |path: &std::path::PathBuf| {
+        let found = std::fs::metadata(path);
+        found.is_ok_and(|found| found.uid() == 0 && found.permissions().mode() & 0o4000 != 0)
+    };
+    ["gpasswd", "passwd", "chsh", "umount"]
+        .map(|name| Path::new("/usr/bin").join(name))
+        .into_iter()
+        .find(of_roots)
+}
+
+/// Without the sandbox such a program gains what it is for: otherwise this host, or what these tests were started in, shows nothing.
+#[test]
+fn nobody_gains_by_a_program_of_somebody_elses() {
+    // Who has ended, and was not waited for, still has its numbers.
+    const GAINED: &str = "import os, subprocess, sys\n\
+        null = subprocess.DEVNULL\n\
+        program = subprocess.Popen(sys.argv[1:], stdin=null, stdout=null, stderr=null)\n\
+        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)\n\
+        lines = open(f'/proc/{program.pid}/status').read().splitlines()\n\
+        effective = [int(line.split()[2]) for line in lines if line.startswith(('Uid:', 'Gid:'))]\n\
+        print('nothing' if effective == [os.getuid(), os.getgid()] else 'another user')";
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = of_somebody_else(folder.path()) else {
+        eprintln!("ignored: no program here belongs to somebody else and has the set-user-ID bit");
+        return;
+    };
+    let bare = std::process::Command::new("/usr/bin/python3")
+        .args(["-I", "-S", "-c", GAINED])
+        .arg(&program)
+        .output();
+    if bare.unwrap().stdout != b"another user\n" {
+        eprintln!("ignored: {} gains nothing without the sandbox either", program.display());
+        return;
+    }
+    // In a user namespace whoever isn't mapped gives nothing anyway, and the host's /proc has other numbers.
+    let mut policy = Policy { isolation: Isolation::Off, ..policy() };
+    policy.fs.read.push(folder.path().into());
+    let outcome = Sandbox::new(policy, python(GAINED).args([&program])).run_blocking().unwrap();
+    exited(&outcome, 0);
+    assert_eq!(stdout(&outcome), "nothing\n", "{}", program.display());
 }

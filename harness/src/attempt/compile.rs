@@ -66,7 +66,7 @@ pub fn compile(attempts: &[Attempt], work: &Path) -> Result<Compiled, AttemptErr
         let path = YamlPath::from(["attempt"]).index(item);
         let written: Vec<Written> = arguments(attempt, work);
         for call in spellings(attempt, &written)
-            .map_err(|message| AttemptError { message, path: path.key("call") })?
+            .map_err(|(key, message)| AttemptError { message, path: path.key(key) })?
         {
             compiler.attempt(item, attempt, call, &written).map_err(|problem| problem.at(&path, &written))?;
         }
@@ -145,17 +145,25 @@ fn arguments(attempt: &Attempt, work: &Path) -> Vec<Written> {
 }
 
 /// The calls of an attempt.
-fn spellings(attempt: &Attempt, written: &[Written]) -> Result<Vec<Syscall>, String> {
+fn spellings(attempt: &Attempt, written: &[Written]) -> Result<Vec<Syscall>, (&'static str, String)> {
     let all = attempt.call.calls();
-    if !attempt.call.is_family() || !written.iter().any(Written::is_path) {
+    if !attempt.call.is_family() {
         return Ok(all.to_vec());
+    }
+    let read = |call: &Syscall| attempt.read.is_none() || reads(*call);
+    let all: Vec<_> = all.iter().copied().filter(read).collect();
+    if all.is_empty() {
+        return Err(("read", format!("no spelling in {} returns a descriptor to read from", attempt.call)));
+    }
+    if !written.iter().any(Written::is_path) {
+        return Ok(all);
     }
     let in_a_folder = attempt.dirfd.is_some() && written.iter().any(Written::is_relative);
     let takes = |path: signature::PathArg| !in_a_folder || path.dirfd.is_some();
     let by_path: Vec<_> = all.iter().copied().filter(|call| signature::path_args(*call).any(takes)).collect();
     if by_path.is_empty() {
         let what = if in_a_folder { "a path in a folder" } else { "a path" };
-        Err(format!("no spelling in {} takes {what}", attempt.call))
+        Err(("call", format!("no spelling in {} takes {what}", attempt.call)))
     } else {
         Ok(by_path)
     }
@@ -260,7 +268,7 @@ impl Compiler {
         let place = self.call(call, registers)?;
         let read = match attempt.read {
             None => None,
-            Some(_) if !opens(call) => {
+            Some(_) if !reads(call) => {
                 return Err(Problem::Said("read", format!("{call} returns no descriptor to read from")));
             }
             Some(size) => Some(self.read(place, size.0)?),
@@ -376,4 +384,9 @@ fn opens(call: Syscall) -> bool {
     let pair = |param: &signature::Param| matches!(param.kind, Kind::Buffer(_));
     one.iter().any(|family| family.contains(call))
         || (family::SOCKET.contains(call) && !signature::params(call).iter().any(pair))
+}
+
+/// Whether that descriptor may be one to read from: `man 2 creat` is `open` with `O_WRONLY`.
+fn reads(call: Syscall) -> bool {
+    opens(call) && call.name() != "creat"
 }

@@ -277,6 +277,15 @@ mod tests {
     }
 
     #[test]
+    fn only_spellings_that_open_to_read_are_read_from() {
+        let compiled = compiled(
+            "[{ call: family(open), path: /dev/urandom, flags: O_RDONLY, read: 8, expect: emulate, same-for-all: true }]",
+        );
+        let calls: Vec<_> = compiled.made.iter().map(|made| made.call.name()).collect();
+        assert_eq!(calls, ["open", "openat", "openat2"]);
+    }
+
+    #[test]
     fn only_spellings_with_a_path_are_given_one() {
         let calls =
             |attempts: &str| compiled(attempts).made.iter().map(|made| made.call.name()).collect::<Vec<_>>();
@@ -366,6 +375,14 @@ mod tests {
         assert_eq!(
             error("[{ call: getpid, read: 8, expect: ok }]"),
             "attempt[0].read: getpid returns no descriptor to read from"
+        );
+        assert_eq!(
+            error("[{ call: creat, path: /x, read: 8, expect: ok }]"),
+            "attempt[0].read: creat returns no descriptor to read from"
+        );
+        assert_eq!(
+            error("[{ call: family(mkdir), path: /x, read: 8, expect: ok }]"),
+            "attempt[0].read: no spelling in family(mkdir) returns a descriptor to read from"
         );
         assert_eq!(
             error("[{ call: openat, path: /x, read: 1 GiB, expect: ok }]"),

@@ -22,7 +22,7 @@ use crate::schema::shape::{self, Shape, Shaped};
 #[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a map: an attempt")]
 pub struct Attempt {
     /// The call, or `family(NAME)`: an attempt per spelling. Where a path is given, the spellings that take one; where it is
-    /// relative to `dirfd`, those that take both.
+    /// relative to `dirfd`, those that take both; with `read`, those whose descriptor can be read from.
     pub call: Calls,
     /// The argument `path`.
     pub path: Option<Template>,
