@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::names::{is_globbed, is_meant};
 use super::{Lint, Warning};
 use crate::scenario::Scenario;
 use crate::scenario::place::YamlPath;
@@ -31,7 +32,14 @@ pub(super) fn look(scenario: &Scenario, runs: bool, found: &mut Vec<Warning>) {
         } else {
             covered(nth, rule, &rules, found);
         }
-        if runs {
+        if literal_glob(scenario, rule) {
+            let title = format!("`{}` is a name here, and no glob: nothing is called so", rule.text);
+            let help = match rule.list {
+                "deny" => "nothing is denied by it: name the file, or the folder that it lies in",
+                _ => "nothing is granted by it: name the folder",
+            };
+            found.push(Warning::new(Lint::LiteralGlob, rule.at.clone(), title).help(help));
+        } else if runs {
             missing(rule, &rules, found);
         }
     }
@@ -102,6 +110,14 @@ fn unused_denial(rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
     }
 }
 
+/// Whether it looks like a glob, and nothing is called so as it stands.
+fn literal_glob(scenario: &Scenario, rule: &Rule) -> bool {
+    let inner = rule.text.strip_prefix("$WORK/").or_else(|| rule.text.strip_prefix("${WORK}/"));
+    let here = |at: &YamlPath| *at == rule.at;
+    let there = || rule.paths.iter().any(|path| path.symlink_metadata().is_ok());
+    is_globbed(&rule.text) && !there() && !is_meant(scenario, inner.unwrap_or(&rule.text), here)
+}
+
 /// A path that is not there. What lies in the work folder may come later, and so may what is denied, where a guest can make it.
 fn missing(rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
     let made = |path: &PathBuf| {
@@ -114,7 +130,7 @@ fn missing(rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
             let title = format!("{} does not exist on this host", rule.text);
             let help = match rule.list {
                 "deny" => "nothing is denied by it, and no guest can make it",
-                _ => "nothing is granted by it",
+                _ => "a run on this host is refused for it",
             };
             found.push(Warning::new(Lint::NoSuchPath, rule.at.clone(), title).help(help));
         }

@@ -56,6 +56,8 @@ fn meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>, strict: bo
 fn variables(scenario: &Scenario, found: &mut Vec<Warning>) {
     let axes = || scenario.test.cell.iter().map(|(axis, _)| axis.as_str());
     let given = scenario.env.keys().chain(scenario.policy.env.keys()).map(|name| name.0.as_str());
+    // Of an axis only what a second dollar keeps from it is left.
+    let given = given.chain(axes());
     let given: BTreeSet<&str> = given.chain(default_env().map(|(name, _)| name)).chain([WORK]).collect();
     for (at, text) in scenario.source.texts(scenario.document) {
         let command = begins(&at, &["run"]) || begins(&at, &["shell"]);
@@ -125,14 +127,15 @@ fn expected_variables(scenario: &Scenario, found: &mut Vec<Warning>) {
     };
     let own = |at: &YamlPath| ["shell", "files", "stdin", "run"].iter().any(|key| begins(at, &[key]));
     let written = texts.iter().filter(|(at, _)| own(at)).flat_map(|(_, text)| names(text));
-    let said: BTreeSet<&str> = written.map(|(name, _)| name).collect();
+    let axes = || scenario.test.cell.iter().map(|(axis, _)| axis.as_str());
+    // Of an axis only what a second dollar keeps from it is left.
+    let said: BTreeSet<&str> = written.map(|(name, _)| name).chain(axes()).collect();
     let expected = |at: &YamlPath| begins(at, &["expect"]) || begins(at, &["sweep", "expect"]);
     for (at, text) in texts.iter().filter(|(at, _)| expected(at) && !has_key(at, "matches")) {
         let unknown = names(text).find(|(name, _)| could_be_axis(scenario, name) && !said.contains(name));
         if let Some((name, written)) = unknown {
-            let axes = scenario.test.cell.iter().map(|(axis, _)| axis.as_str());
             let title = format!("`{written}` is no variable of the scenario");
-            let label = match meant(name, axes, false) {
+            let label = match meant(name, axes(), false) {
                 Some(near) => format!("did you mean `${near}`?"),
                 None => "no axis is called so".to_owned(),
             };
@@ -193,27 +196,28 @@ fn bracketed(text: &str) -> impl Iterator<Item = &str> {
     text.split('[').skip(1).filter_map(|rest| rest.split_once(']')).map(|(inner, _)| inner)
 }
 
+/// Whether a name has signs that would mean something in a glob.
+pub(super) fn is_globbed(name: &str) -> bool {
+    name.contains(['*', '?', '['])
+}
+
+/// Whether something of the work folder has this name, or the scenario says it elsewhere than `here`: then it is meant.
+pub(super) fn is_meant(scenario: &Scenario, name: &str, here: impl Fn(&YamlPath) -> bool) -> bool {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let own = scenario.files.iter().any(|(file, what)| {
+        // What is copied is not looked into.
+        file.as_str() == name
+            || matches!(what, FileSpec::From(_)) && Path::new(name).starts_with(file.as_path())
+    });
+    let texts = || scenario.source.texts(scenario.document).into_iter();
+    own || texts().any(|(at, text)| !here(&at) && text.contains(last))
+}
+
 /// A name under `files` is no glob. That one is absent which nobody would give a file is no promise.
 fn absent_globs(scenario: &Scenario, expect: &Expectation, at: &YamlPath, found: &mut Vec<Warning>) {
     let expected = |at: &YamlPath| begins(at, &["expect"]) || begins(at, &["sweep", "expect"]);
     for (name, pattern) in &expect.files {
-        if !matches!(pattern, FilePattern::Absent) || !name.contains(['*', '?', '[']) {
-            continue;
-        }
-        let last = name.rsplit('/').next().unwrap_or(name);
-        let own = scenario.files.iter().any(|(file, what)| {
-            // What is copied is not looked into.
-            file.as_str() == name
-                || matches!(what, FileSpec::From(_)) && Path::new(name).starts_with(file.as_path())
-        });
-        // Whoever says the name elsewhere means it.
-        let own = own
-            || scenario
-                .source
-                .texts(scenario.document)
-                .iter()
-                .any(|(at, text)| !expected(at) && text.contains(last));
-        if !own {
+        if matches!(pattern, FilePattern::Absent) && is_globbed(name) && !is_meant(scenario, name, expected) {
             let title =
                 format!("`{name}` is a name here, and no glob: that no file is called so says nothing");
             found.push(
