@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use assize_core::outcome::ControlState;
 use assize_core::plan::{Explained, Step, Way};
@@ -12,18 +13,16 @@ use assize_core::trace::Known;
 use assize_core::{Plan, Policy, Syscall};
 
 use super::{Lint, Warning};
-use crate::runner::scratch::Scratch;
 use crate::scenario::expect::{ByPattern, VerdictPattern, VerdictWord};
 use crate::scenario::place::YamlPath;
 use crate::scenario::{Action, Scenario};
 
-pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
+/// `work`: a folder like the run's. Paths of the policy are looked at when a plan is made.
+pub(super) fn look(scenario: &Scenario, work: &Path, found: &mut Vec<Warning>) {
     if scenario.without.is_empty() && scenario.expect.verdicts.patterns().next().is_none() {
         return;
     }
-    // Paths of the policy are looked at when a plan is made. One that can't be made is for the run to tell.
-    let Ok(work) = Scratch::make("check") else { return };
-    let mut policy = scenario.policy(work.path());
+    let mut policy = scenario.policy(work);
     policy.observe = scenario.expect.observe();
     let whole = Policy { without: BTreeSet::new(), ..policy.clone() };
     if let Ok(plan) = Plan::of(&whole) {

@@ -300,7 +300,7 @@ fn what_is_said_of_controls_is_compared() {
     };
     assert_eq!(titles("controls: { pids: 'NOT available here: no such thing in [WORK]/x' }"), [""; 0]);
     assert_eq!(
-        titles("controls: { pids: in force, pid: in force }"),
-        ["there is no control `pid`", "what is said of `pids` is not what was expected"]
+        titles("controls: { pids: in force, clock: in force }"),
+        ["there is no control `clock`", "what is said of `pids` is not what was expected"]
     );
 }
