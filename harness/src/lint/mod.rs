@@ -8,12 +8,15 @@
 mod contradiction;
 mod defaults;
 mod grants;
+mod idle;
 mod names;
 mod observed;
 mod outside;
 mod refused;
 mod same;
 mod texts;
+mod twice;
+mod unmet;
 
 use std::collections::BTreeMap;
 
@@ -48,12 +51,16 @@ pub enum Lint {
     ExpectsNothing,
     /// A path that only one person's machine has.
     HomeFolder,
-    /// A step outside of the sandbox that does nothing, or a list without any.
+    /// A script, or a step outside of the sandbox, that does nothing, or a list without any.
     RunsNothing,
     /// A variable, or a name in brackets, that is none, but is like one.
     Misspelt,
     /// A glob where only a name is meant.
     LiteralGlob,
+    /// What stands there already.
+    SaidTwice,
+    /// A key, or a name, that has no effect where it stands.
+    NoEffect,
 }
 
 impl Lint {
@@ -73,6 +80,8 @@ impl Lint {
         Self::RunsNothing,
         Self::Misspelt,
         Self::LiteralGlob,
+        Self::SaidTwice,
+        Self::NoEffect,
     ];
 
     /// Its name.
@@ -93,6 +102,8 @@ impl Lint {
             Self::RunsNothing => "runs-nothing",
             Self::Misspelt => "misspelt",
             Self::LiteralGlob => "literal-glob",
+            Self::SaidTwice => "said-twice",
+            Self::NoEffect => "no-effect",
         }
     }
 }
@@ -189,7 +200,10 @@ fn warnings(scenario: &Scenario, host: &Host) -> Vec<Warning> {
     contradiction::look(scenario, &mut found);
     if let Some(work) = stand_in(scenario) {
         observed::look(scenario, work.path(), &mut found);
+        idle::look(scenario, work.path(), &mut found);
     }
+    twice::look(scenario, &mut found);
+    unmet::look(scenario, &mut found);
     outside::look(scenario, &mut found);
     found
 }

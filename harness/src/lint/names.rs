@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Lint, Warning};
-use crate::scenario::expect::{Expectation, FilePattern, is_redaction_name};
+use crate::scenario::expect::{Expectation, FilePattern, Redactions, is_redaction_name};
 use crate::scenario::files::FileSpec;
 use crate::scenario::place::{Step, YamlPath};
 use crate::scenario::policy::default_env;
@@ -169,6 +169,7 @@ fn brackets(scenario: &Scenario, found: &mut Vec<Warning>) {
         texts.iter().flat_map(|(_, text)| bracketed(text)).filter_map(|inner| inner.split_once('='));
     let captured = captured.map(|(name, _)| name).filter(|name| is_redaction_name(name));
     let known: BTreeSet<&str> = scenario.expect.redact.names().chain(captured).chain([WORK]).collect();
+    not_captured_yet(&texts, &scenario.expect.redact, found);
     // Each name once, and of a text full of brackets not all.
     let mut looked_at = BTreeSet::new();
     for (at, text) in &texts {
@@ -187,6 +188,34 @@ fn brackets(scenario: &Scenario, found: &mut Vec<Warning>) {
                     .help("names of your own stand under `redact:`, or are captured by `[NAME=..]`"),
                 );
             }
+        }
+    }
+}
+
+/// `[NAME]` of what is captured in the same text, but not above; or only in another text.
+fn not_captured_yet(texts: &[(YamlPath, &str)], known: &Redactions, found: &mut Vec<Warning>) {
+    let captures = |text| {
+        let inner = bracketed(text).filter_map(|inner| inner.split_once('='));
+        let inner = inner.filter(|(_, what)| *what == ".." || known.get(what).is_some());
+        inner.map(|(name, _)| name).filter(|name| is_redaction_name(name) && known.get(name).is_none())
+    };
+    let all: BTreeSet<&str> = texts.iter().flat_map(|(_, text)| captures(text)).collect();
+    // There nothing stands for anything else.
+    for (at, text) in texts.iter().filter(|(at, _)| !has_key(at, "equals")) {
+        let mut captured = BTreeSet::new();
+        for line in text.lines() {
+            // After a backslash it is plain text.
+            let plain = |name: &str| line.contains(&format!("\\[{name}]"));
+            let early = bracketed(line)
+                .find(|name| all.contains(name) && *name != WORK && !captured.contains(name) && !plain(name));
+            if let Some(name) = early {
+                let title = format!("`[{name}]` is captured in no line above this one");
+                found.push(Warning::new(Lint::Misspelt, at.clone(), title).help(
+                    "what `[NAME=..]` captures holds in later lines of the same text; here it is plain text",
+                ));
+                break;
+            }
+            captured.extend(captures(line));
         }
     }
 }
