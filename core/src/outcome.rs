@@ -152,6 +152,12 @@ pub(crate) const ISOLATION: &str = "isolation";
 /// The control that is a limit of time.
 pub(crate) const TIMEOUT: &str = "timeout";
 
+/// What controls are called: a run's report has one of each name.
+pub fn control_names() -> impl Iterator<Item = &'static str> {
+    let capabilities = crate::capability::ALL.iter().map(|declared| declared.name);
+    capabilities.chain([ISOLATION, TIMEOUT])
+}
+
 /// Which controls were in force in a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {

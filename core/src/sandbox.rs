@@ -11,7 +11,6 @@ use std::task::{Context, Poll, Wake};
 use crate::handler::Handler;
 use crate::launch::{Keeper, Stdio};
 use crate::plan::Plan;
-use crate::plan::required::available;
 use crate::policy::Schedule;
 use crate::remote::Remote;
 use crate::supervisor::Run;
@@ -201,8 +200,7 @@ impl Sandbox {
 
     fn keeper(self, handlers: Handlers, stdio: Stdio, cancel: Option<OwnedFd>) -> Result<Keeper, RunError> {
         let calls: Vec<Syscall> = handlers.iter().map(|(call, _)| *call).collect();
-        let plan = Plan::make(&self.policy, &calls)?;
-        available(&self.policy, plan.lacking().iter().map(|(name, why)| (*name, why.as_str())))?;
+        let plan = Plan::with_handlers(&self.policy, &calls)?;
         let runtime = runtime().map_err(failed("starting the runtime"))?;
         let recorder = (!self.sinks.is_empty()).then(|| Recorder::new(self.sinks));
         let handlers = handlers.into_iter().map(|(_, handler)| handler).collect();

@@ -1,4 +1,4 @@
-//! Every error message of a scenario file, as a reader sees it.
+//! Every error message of a scenario file, as a reader sees it: what can't be loaded, and what every run is refused for.
 //!
 //! The files in `tests/diagnostics` hold cases: a title after `====`, the file's text, and after `----` what is shown. Other
 //! files beside it follow a line `==> NAME <==`.
@@ -10,6 +10,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use assize_harness::lint::lint;
+use assize_harness::needs::Host;
 use assize_harness::scenario::load;
 
 struct Case {
@@ -40,12 +42,16 @@ fn shown(yaml: &str) -> String {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    match load(folder.path(), &file) {
+    let (names, found) = match load(folder.path(), &file) {
         Ok(scenarios) => {
             let names: Vec<_> = scenarios.iter().map(|scenario| scenario.test.to_string()).collect();
-            format!("no error: {}", names.join(", "))
+            (names, lint(&scenarios, &Host::probe()))
         }
-        Err(diagnostics) => {
+        Err(diagnostics) => (Vec::new(), diagnostics),
+    };
+    match found.into_iter().filter(|diagnostic| diagnostic.lint.is_none()).collect::<Vec<_>>() {
+        none if none.is_empty() => format!("no error: {}", names.join(", ")),
+        diagnostics => {
             let text: String = diagnostics.iter().map(|diagnostic| diagnostic.render(false)).collect();
             let prefix = format!("{}/", folder.path().display());
             text.replace(&prefix, "")

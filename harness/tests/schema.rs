@@ -16,6 +16,7 @@ use serde_json::Value;
 const BEYOND: &[&str] = &[
     // Each is a flag or an argument of some call.
     "a flag that the call has not",
+    "an argument that none of the calls has",
     "an attempt with an unknown flag",
     "an attempt with an argument that the call has not",
     // What is wrong stands in the shared part, or in both together.

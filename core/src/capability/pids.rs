@@ -6,18 +6,25 @@ use rustix::process::getpid;
 
 use super::{AtStart, Capability, Preparation, Proof, Rule, Stage, StartError};
 use crate::launch::standing::Standing;
+use crate::outcome::ISOLATION;
+use crate::policy::Isolation;
 use crate::sys::probe::{Expect, ProbeArg};
 use crate::sys::thread;
 use crate::syscall::Sysno;
 use crate::{Errno, Policy, Syscall};
 
-pub(super) struct Pids;
+pub(super) struct Pids {
+    /// Whether the policy wants the namespace that the numbers are of.
+    isolated: bool,
+}
+
+const NO_NAMESPACE: &str = "without a pid namespace processes have the host's numbers";
 
 impl Pids {
     #[allow(clippy::unused_self)] // the shape of every handler
     fn at_start(&self, standing: &mut Standing) {
         if !standing.has_namespaces() {
-            standing.lacks("without a pid namespace processes have the host's numbers");
+            standing.lacks(NO_NAMESPACE);
         } else if let Some(why) = standing.why_no_own_proc() {
             standing.lacks(format!(
                 "processes are numbered from 1 up by order of creation, but /proc, where it is granted, is the host's: {why}"
@@ -38,7 +45,12 @@ impl Capability for Pids {
     const AT_START: Option<AtStart<Self>> = Some(Self::at_start);
 
     fn start(policy: &Policy) -> Result<Option<Self>, StartError> {
-        Ok(policy.own_proc.then_some(Self))
+        let isolated = policy.isolation != Isolation::Off && !policy.without.contains(ISOLATION);
+        Ok(policy.own_proc.then_some(Self { isolated }))
+    }
+
+    fn lacks(&self) -> Option<String> {
+        (!self.isolated).then(|| NO_NAMESPACE.to_owned())
     }
 
     fn prepare(&self, preparation: &mut Preparation) {

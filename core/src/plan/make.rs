@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, fstat, open};
 
-use super::required::asked;
+use super::required::{asked, available};
 use super::{Ask, Entry, HandlerOrPlan, Plan, PlanError, Tables, What};
 use crate::capability::{self, Active, ActiveThen, Check, Proof, Stage};
 use crate::filter::{Action, Case, Spec, assemble};
@@ -17,7 +17,7 @@ use crate::policy::Policy;
 use crate::sys::probe::Probe;
 use crate::syscall::{Sysno, family};
 use crate::trace::Grounds;
-use crate::{Errno, HandlerError, Syscall};
+use crate::{Errno, HandlerError, RunError, Syscall};
 
 impl Plan {
     /// The plan of this policy, without handlers.
@@ -33,7 +33,17 @@ impl Plan {
         }
     }
 
-    /// The plan of this policy with handlers, each given by the call it is attached to.
+    /// The plan of this policy with handlers, each given by the call it is attached to: as a run makes it.
+    ///
+    /// # Errors
+    /// What a run gives before anything is started: [`RunError::Plan`], [`RunError::Handler`] and [`RunError::Unavailable`].
+    pub fn with_handlers(policy: &Policy, handlers: &[Syscall]) -> Result<Self, RunError> {
+        let plan = Self::make(policy, handlers)?;
+        available(policy, plan.lacking().iter().map(|(name, why)| (*name, why.as_str())))?;
+        Ok(plan)
+    }
+
+    /// The plan of this policy with these handlers, whether or not the host can give all of it.
     pub(crate) fn make(policy: &Policy, handlers: &[Syscall]) -> Result<Self, HandlerOrPlan> {
         let named = policy.syscalls.deny.iter().chain(&policy.observe.calls).chain(handlers);
         if let Some(call) = named.copied().find(|call| !call.is_filtered()) {

@@ -12,6 +12,7 @@ use assize_core::syscall::family;
 use assize_core::syscall::signature::{self, Kind};
 
 use super::spec::{Attempt, Value, Wanted};
+use crate::scenario::nearest;
 use crate::scenario::place::YamlPath;
 
 /// The most bytes that one attempt may read.
@@ -196,7 +197,12 @@ impl Problem {
                     Some(Written { name, key: Key::Args, .. }) => path.key("args").key(name),
                     None => path.key("call"),
                 };
-                AttemptError { message: error.to_string(), path }
+                let meant = match &error {
+                    EncodeError::Flag { error, .. } => nearest(&error.unknown, error.set.names()),
+                    _ => None,
+                };
+                let meant = meant.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                AttemptError { message: format!("{error}{meant}"), path }
             }
         }
     }

@@ -362,11 +362,11 @@ mod tests {
         };
         assert_eq!(
             error("[{ call: openat, path: /x, flags: O_RDONYL, expect: ok }]"),
-            "attempt[0].flags: `flags`: \"O_RDONYL\" is not one of the open flags"
+            "attempt[0].flags: `flags`: \"O_RDONYL\" is not one of the open flags; did you mean `O_RDONLY`?"
         );
         assert_eq!(
             error("[{ call: getpid, expect: ok }, { call: getpid, args: { x: 1 }, expect: ok }]"),
-            "attempt[1].args.x: getpid has no argument `x`; it has "
+            "attempt[1].args.x: getpid has no argument `x`; it has none"
         );
         assert_eq!(
             error("[{ call: connect, to: localhost, expect: ok }]"),

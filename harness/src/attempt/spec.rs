@@ -116,7 +116,7 @@ pub enum Wanted {
 impl Shape for Wanted {
     fn shape(generator: &mut SchemaGenerator) -> Schema {
         let denied = Errno::names().map(|name| format!("{DENY} {name}"));
-        let words = [DENY, ALLOW, OK, EMULATE].map(str::to_owned).into_iter().chain(denied);
+        let words = WORDS.map(str::to_owned).into_iter().chain(denied);
         let number =
             shape::any_of([shape::whole(i64::MIN, i64::MAX), shape::text_like("^\\s*-?[0-9]+\\s*$")]);
         shape::any_of([shape::words(words), generator.subschema_for::<ErrnoName>(), number])
@@ -127,6 +127,7 @@ const DENY: &str = "deny";
 const ALLOW: &str = "allow";
 const OK: &str = "ok";
 const EMULATE: &str = "emulate";
+const WORDS: [&str; 4] = [DENY, ALLOW, OK, EMULATE];
 
 /// A text that says nothing of what must come.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -141,9 +142,15 @@ pub enum WantedError {
     },
     /// Nothing of the kind.
     #[error(
-        "{0:?} is not a verdict\nwrite `deny`, `deny ERRNO`, `allow`, `emulate`, an errno such as `ENOENT`, or a number"
+        "{word:?} is not a verdict{}\nwrite `deny`, `deny ERRNO`, `allow`, `emulate`, an errno such as `ENOENT`, or a number",
+        near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
     )]
-    Word(String),
+    Word {
+        /// The word.
+        word: String,
+        /// One that is like it.
+        near: Option<&'static str>,
+    },
 }
 
 impl FromStr for Wanted {
@@ -167,7 +174,7 @@ impl FromStr for Wanted {
                 } else if other.starts_with('E') {
                     errno(other).map(Self::Fails)
                 } else {
-                    Err(WantedError::Word(short(other)))
+                    Err(WantedError::Word { word: short(other), near: nearest(other, WORDS) })
                 }
             }
         }

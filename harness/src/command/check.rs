@@ -90,10 +90,12 @@ impl Found {
         match scenario::load(root, file) {
             Ok(scenarios) => {
                 self.good += scenarios.len();
-                let warnings = lint::lint(&scenarios, host);
-                self.warnings += warnings.len();
+                let found = lint::lint(&scenarios, host);
+                let warnings = found.iter().filter(|diagnostic| diagnostic.lint.is_some()).count();
+                self.warnings += warnings;
+                self.errors += found.len() - warnings;
                 loaded.extend(scenarios);
-                warnings
+                found
             }
             Err(errors) => {
                 self.errors += errors.len();

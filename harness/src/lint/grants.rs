@@ -3,13 +3,20 @@
 
 use std::path::{Path, PathBuf};
 
+use super::names::{is_globbed, is_meant};
 use super::{Lint, Warning};
+use crate::lexical;
 use crate::scenario::Scenario;
 use crate::scenario::place::YamlPath;
 use crate::scenario::policy::{FsSpec, PolicyPath, SYSTEM};
 
 /// Stands for the work folder: no path of a host is beneath it.
 const WORK: &str = "/$WORK";
+/// Stands for whatever lies above it: nobody knows here what that is.
+const ABOVE: &str = "/$ABOVE";
+
+/// What the policy calls the system's own folders.
+const SYSTEM_WORD: &str = "$SYSTEM";
 
 /// One path of a list of the policy.
 struct Rule {
@@ -31,7 +38,14 @@ pub(super) fn look(scenario: &Scenario, runs: bool, found: &mut Vec<Warning>) {
         } else {
             covered(nth, rule, &rules, found);
         }
-        if runs {
+        if literal_glob(scenario, rule) {
+            let title = format!("`{}` is a name here, and no glob: nothing is called so", rule.text);
+            let help = match rule.list {
+                "deny" => "nothing is denied by it: name the file, or the folder that it lies in",
+                _ => "nothing is granted by it: name the folder",
+            };
+            found.push(Warning::new(Lint::LiteralGlob, rule.at.clone(), title).help(help));
+        } else if runs {
             missing(rule, &rules, found);
         }
     }
@@ -50,11 +64,14 @@ fn rules(fs: &FsSpec) -> Vec<Rule> {
             PolicyPath::System => Rule {
                 list,
                 at,
-                text: "$SYSTEM".to_owned(),
+                text: SYSTEM_WORD.to_owned(),
                 paths: SYSTEM.iter().map(PathBuf::from).collect(),
             },
             PolicyPath::Path(path) => {
-                let paths = vec![PathBuf::from(path.expand(Path::new(WORK)))];
+                let expanded = PathBuf::from(path.expand(Path::new(WORK)));
+                let plain = lexical::plain(&expanded);
+                let leaves = expanded.starts_with(WORK) && !plain.starts_with(WORK);
+                let paths = vec![if leaves { Path::new(ABOVE).join(path.as_str()) } else { plain }];
                 Rule { list, at, text: path.as_str().to_owned(), paths }
             }
         })
@@ -64,8 +81,11 @@ fn rules(fs: &FsSpec) -> Vec<Rule> {
 /// A grant whose every path another grant gives as well.
 fn covered(nth: usize, rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
     let gives = |other: &Rule| other.list == rule.list || rule.list == "read" && other.list == "write";
-    let covers =
-        |other: &Rule| rule.paths.iter().all(|path| other.paths.iter().any(|above| path.starts_with(above)));
+    // `$SYSTEM` lets a guest write to /dev/null and its like as well.
+    let covers = |other: &Rule| {
+        let all = rule.paths.iter().all(|path| other.paths.iter().any(|above| path.starts_with(above)));
+        all && (rule.text != SYSTEM_WORD || other.text == SYSTEM_WORD)
+    };
     let by = rules.iter().enumerate().find(|(place, other)| {
         // Of two that are the same the second is one too many.
         let same = other.list == rule.list && other.paths == rule.paths;
@@ -102,6 +122,14 @@ fn unused_denial(rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
     }
 }
 
+/// Whether it looks like a glob, and nothing is called so as it stands.
+fn literal_glob(scenario: &Scenario, rule: &Rule) -> bool {
+    let inner = rule.text.strip_prefix("$WORK/").or_else(|| rule.text.strip_prefix("${WORK}/"));
+    let here = |at: &YamlPath| *at == rule.at;
+    let there = || rule.paths.iter().any(|path| path.symlink_metadata().is_ok());
+    is_globbed(&rule.text) && !there() && !is_meant(scenario, inner.unwrap_or(&rule.text), here)
+}
+
 /// A path that is not there. What lies in the work folder may come later, and so may what is denied, where a guest can make it.
 fn missing(rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
     let made = |path: &PathBuf| {
@@ -114,7 +142,7 @@ fn missing(rule: &Rule, rules: &[Rule], found: &mut Vec<Warning>) {
             let title = format!("{} does not exist on this host", rule.text);
             let help = match rule.list {
                 "deny" => "nothing is denied by it, and no guest can make it",
-                _ => "nothing is granted by it",
+                _ => "a run on this host is refused for it",
             };
             found.push(Warning::new(Lint::NoSuchPath, rule.at.clone(), title).help(help));
         }

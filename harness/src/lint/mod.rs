@@ -1,23 +1,29 @@
-//! Lints: what a scenario says to no effect, or can't mean. Each is a warning, found without a run.
+//! Lints: what a scenario says to no effect, or can't mean. Each is a warning, found without a run. And what every run of it is
+//! refused for, which is an error.
 //!
 //! A lint looks at a scenario and at the plan of its run. It never starts a guest, and it never refuses a scenario: whoever reads
-//! the warning decides.
+//! the warning decides, and the sandbox.
 #![forbid(unsafe_code)]
 
 mod contradiction;
 mod defaults;
 mod grants;
+mod idle;
 mod names;
 mod observed;
 mod outside;
 mod peak;
+mod refused;
 mod same;
 mod texts;
+mod twice;
+mod unmet;
 
 use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostic;
 use crate::needs::{self, Host};
+use crate::runner::refused::stand_in;
 use crate::scenario::Scenario;
 use crate::scenario::place::YamlPath;
 
@@ -46,12 +52,16 @@ pub enum Lint {
     ExpectsNothing,
     /// A path that only one person's machine has.
     HomeFolder,
-    /// A step outside of the sandbox that does nothing, or a list without any.
+    /// A script, or a step outside of the sandbox, that does nothing, or a list without any.
     RunsNothing,
     /// A variable, or a name in brackets, that is none, but is like one.
     Misspelt,
     /// A glob where only a name is meant.
     LiteralGlob,
+    /// What stands there already.
+    SaidTwice,
+    /// A key, or a name, that has no effect where it stands.
+    NoEffect,
 }
 
 impl Lint {
@@ -71,6 +81,8 @@ impl Lint {
         Self::RunsNothing,
         Self::Misspelt,
         Self::LiteralGlob,
+        Self::SaidTwice,
+        Self::NoEffect,
     ];
 
     /// Its name.
@@ -91,6 +103,8 @@ impl Lint {
             Self::RunsNothing => "runs-nothing",
             Self::Misspelt => "misspelt",
             Self::LiteralGlob => "literal-glob",
+            Self::SaidTwice => "said-twice",
+            Self::NoEffect => "no-effect",
         }
     }
 }
@@ -143,8 +157,8 @@ impl Warning {
     }
 }
 
-/// The warnings about the scenarios of one file. Of a matrix only what holds in each of its cells is one: an axis may well
-/// have a value that says nothing.
+/// The warnings about the scenarios of one file, and the errors of their runs that show without one. Of a matrix only what holds
+/// in each of its cells is a warning: an axis may well have a value that says nothing.
 #[must_use]
 pub fn lint(scenarios: &[Scenario], host: &Host) -> Vec<Diagnostic> {
     let mut documents: BTreeMap<usize, Vec<&Scenario>> = BTreeMap::new();
@@ -156,6 +170,10 @@ pub fn lint(scenarios: &[Scenario], host: &Host) -> Vec<Diagnostic> {
 
 fn document(cells: &[&Scenario], host: &Host) -> Vec<Diagnostic> {
     let Some((first, rest)) = cells.split_first() else { return Vec::new() };
+    let mut all = refused::errors(cells, host);
+    if !all.is_empty() {
+        return all;
+    }
     let place = |scenario: &Scenario, warning: &Warning| (warning.lint, scenario.key_span(&warning.at));
     let mut left = warnings(first, host);
     for cell in rest {
@@ -165,7 +183,7 @@ fn document(cells: &[&Scenario], host: &Host) -> Vec<Diagnostic> {
         let here: Vec<_> = warnings(cell, host).iter().map(|warning| place(cell, warning)).collect();
         left.retain(|warning| here.contains(&place(first, warning)));
     }
-    let mut all: Vec<Diagnostic> = left.iter().map(|warning| warning.diagnostic(first)).collect();
+    all.extend(left.iter().map(|warning| warning.diagnostic(first)));
     all.extend(same::cells(cells).iter().map(|(cell, warning)| warning.diagnostic(cell)));
     all.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.start)));
     all
@@ -181,7 +199,12 @@ fn warnings(scenario: &Scenario, host: &Host) -> Vec<Warning> {
     names::look(scenario, &mut found);
     defaults::look(scenario, &mut found);
     contradiction::look(scenario, &mut found);
-    observed::look(scenario, &mut found);
+    if let Some(work) = stand_in(scenario) {
+        observed::look(scenario, work.path(), &mut found);
+        idle::look(scenario, work.path(), &mut found);
+    }
+    twice::look(scenario, &mut found);
+    unmet::look(scenario, &mut found);
     outside::look(scenario, &mut found);
     peak::look(scenario, &mut found);
     found

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Lint, Warning};
-use crate::scenario::expect::{Expectation, FilePattern, is_redaction_name};
+use crate::scenario::expect::{Expectation, FilePattern, Redactions, is_redaction_name};
 use crate::scenario::files::FileSpec;
 use crate::scenario::place::{Step, YamlPath};
 use crate::scenario::policy::default_env;
@@ -56,6 +56,8 @@ fn meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>, strict: bo
 fn variables(scenario: &Scenario, found: &mut Vec<Warning>) {
     let axes = || scenario.test.cell.iter().map(|(axis, _)| axis.as_str());
     let given = scenario.env.keys().chain(scenario.policy.env.keys()).map(|name| name.0.as_str());
+    // Of an axis only what a second dollar keeps from it is left.
+    let given = given.chain(axes());
     let given: BTreeSet<&str> = given.chain(default_env().map(|(name, _)| name)).chain([WORK]).collect();
     for (at, text) in scenario.source.texts(scenario.document) {
         let command = begins(&at, &["run"]) || begins(&at, &["shell"]);
@@ -125,14 +127,15 @@ fn expected_variables(scenario: &Scenario, found: &mut Vec<Warning>) {
     };
     let own = |at: &YamlPath| ["shell", "files", "stdin", "run"].iter().any(|key| begins(at, &[key]));
     let written = texts.iter().filter(|(at, _)| own(at)).flat_map(|(_, text)| names(text));
-    let said: BTreeSet<&str> = written.map(|(name, _)| name).collect();
+    let axes = || scenario.test.cell.iter().map(|(axis, _)| axis.as_str());
+    // Of an axis only what a second dollar keeps from it is left.
+    let said: BTreeSet<&str> = written.map(|(name, _)| name).chain(axes()).collect();
     let expected = |at: &YamlPath| begins(at, &["expect"]) || begins(at, &["sweep", "expect"]);
     for (at, text) in texts.iter().filter(|(at, _)| expected(at) && !has_key(at, "matches")) {
         let unknown = names(text).find(|(name, _)| could_be_axis(scenario, name) && !said.contains(name));
         if let Some((name, written)) = unknown {
-            let axes = scenario.test.cell.iter().map(|(axis, _)| axis.as_str());
             let title = format!("`{written}` is no variable of the scenario");
-            let label = match meant(name, axes, false) {
+            let label = match meant(name, axes(), false) {
                 Some(near) => format!("did you mean `${near}`?"),
                 None => "no axis is called so".to_owned(),
             };
@@ -166,6 +169,7 @@ fn brackets(scenario: &Scenario, found: &mut Vec<Warning>) {
         texts.iter().flat_map(|(_, text)| bracketed(text)).filter_map(|inner| inner.split_once('='));
     let captured = captured.map(|(name, _)| name).filter(|name| is_redaction_name(name));
     let known: BTreeSet<&str> = scenario.expect.redact.names().chain(captured).chain([WORK]).collect();
+    not_captured_yet(&texts, &scenario.expect.redact, found);
     // Each name once, and of a text full of brackets not all.
     let mut looked_at = BTreeSet::new();
     for (at, text) in &texts {
@@ -188,32 +192,61 @@ fn brackets(scenario: &Scenario, found: &mut Vec<Warning>) {
     }
 }
 
+/// `[NAME]` of what is captured in the same text, but not above; or only in another text.
+fn not_captured_yet(texts: &[(YamlPath, &str)], known: &Redactions, found: &mut Vec<Warning>) {
+    let captures = |text| {
+        let inner = bracketed(text).filter_map(|inner| inner.split_once('='));
+        let inner = inner.filter(|(_, what)| *what == ".." || known.get(what).is_some());
+        inner.map(|(name, _)| name).filter(|name| is_redaction_name(name) && known.get(name).is_none())
+    };
+    let all: BTreeSet<&str> = texts.iter().flat_map(|(_, text)| captures(text)).collect();
+    // There nothing stands for anything else.
+    for (at, text) in texts.iter().filter(|(at, _)| !has_key(at, "equals")) {
+        let mut captured = BTreeSet::new();
+        for line in text.lines() {
+            // After a backslash it is plain text.
+            let plain = |name: &str| line.contains(&format!("\\[{name}]"));
+            let early = bracketed(line)
+                .find(|name| all.contains(name) && *name != WORK && !captured.contains(name) && !plain(name));
+            if let Some(name) = early {
+                let title = format!("`[{name}]` is captured in no line above this one");
+                found.push(Warning::new(Lint::Misspelt, at.clone(), title).help(
+                    "what `[NAME=..]` captures holds in later lines of the same text; here it is plain text",
+                ));
+                break;
+            }
+            captured.extend(captures(line));
+        }
+    }
+}
+
 /// What stands in brackets.
 fn bracketed(text: &str) -> impl Iterator<Item = &str> {
     text.split('[').skip(1).filter_map(|rest| rest.split_once(']')).map(|(inner, _)| inner)
+}
+
+/// Whether a name has signs that would mean something in a glob.
+pub(super) fn is_globbed(name: &str) -> bool {
+    name.contains(['*', '?', '['])
+}
+
+/// Whether something of the work folder has this name, or the scenario says it elsewhere than `here`: then it is meant.
+pub(super) fn is_meant(scenario: &Scenario, name: &str, here: impl Fn(&YamlPath) -> bool) -> bool {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let own = scenario.files.iter().any(|(file, what)| {
+        // What is copied is not looked into.
+        file.as_str() == name
+            || matches!(what, FileSpec::From(_)) && Path::new(name).starts_with(file.as_path())
+    });
+    let texts = || scenario.source.texts(scenario.document).into_iter();
+    own || texts().any(|(at, text)| !here(&at) && text.contains(last))
 }
 
 /// A name under `files` is no glob. That one is absent which nobody would give a file is no promise.
 fn absent_globs(scenario: &Scenario, expect: &Expectation, at: &YamlPath, found: &mut Vec<Warning>) {
     let expected = |at: &YamlPath| begins(at, &["expect"]) || begins(at, &["sweep", "expect"]);
     for (name, pattern) in &expect.files {
-        if !matches!(pattern, FilePattern::Absent) || !name.contains(['*', '?', '[']) {
-            continue;
-        }
-        let last = name.rsplit('/').next().unwrap_or(name);
-        let own = scenario.files.iter().any(|(file, what)| {
-            // What is copied is not looked into.
-            file.as_str() == name
-                || matches!(what, FileSpec::From(_)) && Path::new(name).starts_with(file.as_path())
-        });
-        // Whoever says the name elsewhere means it.
-        let own = own
-            || scenario
-                .source
-                .texts(scenario.document)
-                .iter()
-                .any(|(at, text)| !expected(at) && text.contains(last));
-        if !own {
+        if matches!(pattern, FilePattern::Absent) && is_globbed(name) && !is_meant(scenario, name, expected) {
             let title =
                 format!("`{name}` is a name here, and no glob: that no file is called so says nothing");
             found.push(

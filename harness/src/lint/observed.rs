@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use assize_core::outcome::ControlState;
 use assize_core::plan::{Explained, Step, Way};
@@ -12,18 +13,16 @@ use assize_core::trace::Known;
 use assize_core::{Plan, Policy, Syscall};
 
 use super::{Lint, Warning};
-use crate::runner::scratch::Scratch;
 use crate::scenario::expect::{ByPattern, VerdictPattern, VerdictWord};
 use crate::scenario::place::YamlPath;
 use crate::scenario::{Action, Scenario};
 
-pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
+/// `work`: a folder like the run's. Paths of the policy are looked at when a plan is made.
+pub(super) fn look(scenario: &Scenario, work: &Path, found: &mut Vec<Warning>) {
     if scenario.without.is_empty() && scenario.expect.verdicts.patterns().next().is_none() {
         return;
     }
-    // Paths of the policy are looked at when a plan is made. One that can't be made is for the run to tell.
-    let Ok(work) = Scratch::make("check") else { return };
-    let mut policy = scenario.policy(work.path());
+    let mut policy = scenario.policy(work);
     policy.observe = scenario.expect.observe();
     let whole = Policy { without: BTreeSet::new(), ..policy.clone() };
     if let Ok(plan) = Plan::of(&whole) {
@@ -46,6 +45,7 @@ pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
         }
         for (nth, pattern) in scenario.expect.verdicts.never.iter().enumerate() {
             let at = at.key("never").index(nth);
+            found.extend(seen.never_by(pattern, &at));
             found.extend(seen.never_known(pattern, &at, true));
         }
     }
@@ -91,12 +91,29 @@ impl<'a> Seen<'a> {
         known.any(|known| name.is_none_or(|name| known.as_str() == name))
     }
 
+    /// Nobody answers in the policy's place here, and a line of `never` says that nobody does.
+    fn never_by(&self, pattern: &VerdictPattern, at: &YamlPath) -> Option<Warning> {
+        let title = match &pattern.by {
+            Some(ByPattern::Inject) if !self.injects() => "nothing is injected, so no verdict is by `inject`",
+            Some(ByPattern::Handler(name)) if !self.has_handler(name.as_deref()) => {
+                "no such handler is asked about anything"
+            }
+            _ => return None,
+        };
+        let help = "so it holds of every run, and proves nothing";
+        Some(Warning::new(Lint::NeverSeen, at.key("by"), title).help(help))
+    }
+
+    fn injects(&self) -> bool {
+        !self.scenario.inject.is_empty() || self.scenario.sweep.is_some()
+    }
+
     fn judge(&self, pattern: &VerdictPattern, at: &YamlPath, found: &mut Vec<Warning>) {
         let never = |key: &str, title: String, help: String| {
             Warning::new(Lint::NeverSeen, at.key(key), title).help(help)
         };
         match &pattern.by {
-            Some(ByPattern::Inject) if self.scenario.inject.is_empty() && self.scenario.sweep.is_none() => {
+            Some(ByPattern::Inject) if !self.injects() => {
                 let title = "nothing is injected, so no verdict is by `inject`".to_owned();
                 found.push(never("by", title, "what is answered stands under `inject:`".to_owned()));
             }

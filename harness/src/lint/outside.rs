@@ -1,12 +1,17 @@
-//! Steps outside of the sandbox that do nothing, and lists without any.
+//! Scripts that do nothing, and lists of steps outside of the sandbox without any.
 #![forbid(unsafe_code)]
 
 use super::{Lint, Warning};
-use crate::scenario::Scenario;
 use crate::scenario::outside::Does;
 use crate::scenario::place::YamlPath;
+use crate::scenario::{Action, Scenario};
 
 pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
+    if matches!(&scenario.action, Action::Shell(script) if is_blank(script)) {
+        let help = "say what is run: `run: [\"true\"]` does nothing, and says so";
+        let at = YamlPath::from(["shell"]);
+        found.push(Warning::new(Lint::RunsNothing, at, "the script has no command").help(help));
+    }
     let at = YamlPath::from(["outside"]);
     let mut nothing = |at: YamlPath, title: &str| {
         found.push(Warning::new(Lint::RunsNothing, at, title).help("leave it out"));

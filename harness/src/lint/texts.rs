@@ -4,7 +4,7 @@
 use super::{Lint, Warning};
 use crate::scenario::Scenario;
 use crate::scenario::expect::{
-    Expectation, FilePattern, Glob, JsonPattern, TextPattern, TextTest, VerdictPattern,
+    Expectation, FilePattern, Glob, JsonPattern, Range, TextPattern, TextTest, VerdictPattern,
 };
 use crate::scenario::place::{Step, YamlPath};
 
@@ -19,6 +19,7 @@ pub(super) fn look(scenario: &Scenario, found: &mut Vec<Warning>) {
     for (nth, injection) in scenario.inject.iter().enumerate() {
         verdict(&injection.pattern, &YamlPath::from(["inject"]).index(nth), found);
     }
+    any_number(scenario, found);
     homes(scenario, found);
 }
 
@@ -51,6 +52,32 @@ fn expectation(expect: &Expectation, at: &YamlPath, found: &mut Vec<Warning>) {
     {
         for (nth, pattern) in patterns.iter().enumerate() {
             verdict(pattern, &at.key(list).index(nth), found);
+            if list != "never" && is_any(pattern) {
+                let title = "this is like any verdict, and every run has some";
+                found.push(warning(at.key(list).index(nth), title));
+            }
+        }
+    }
+}
+
+/// Whether it says nothing of a verdict, but that there is one.
+fn is_any(pattern: &VerdictPattern) -> bool {
+    let some = |times: Range| times.least <= 1 && times.most == Range::SOME.most;
+    let whoever = pattern.pid.is_none() && pattern.exe.is_none();
+    pattern.call.is_none() && whoever && pattern.only_counts() && pattern.times.is_none_or(some)
+}
+
+/// A pattern of `sees` that any number of verdicts meets. It is of use where it makes a call visible to others, or lists it.
+fn any_number(scenario: &Scenario, found: &mut Vec<Warning>) {
+    let verdicts = &scenario.expect.verdicts;
+    let shows = verdicts.patterns().any(|pattern| pattern.call.is_none());
+    if verdicts.exhaustive.is_some() || scenario.repeat > 1 || shows {
+        return;
+    }
+    let at = YamlPath::from(["expect", "verdicts", "sees"]);
+    for (nth, pattern) in verdicts.sees.iter().enumerate() {
+        if pattern.times.is_some_and(|times| times.least <= 0 && times.most == Range::SOME.most) {
+            found.push(warning(at.index(nth).key("times"), "any number of times: every run meets this"));
         }
     }
 }

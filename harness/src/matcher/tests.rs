@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use assize_core::outcome::{Control, ControlState, End};
-use assize_core::trace::{Action, Arg, Args, Body, BytesText, Exit, Origin};
+use assize_core::trace::{Action, Arg, Args, Body, BytesText, Exit, Known, Origin};
 use assize_core::{Errno, Syscall};
 
 use super::sample::{allowed, denied, events, open, quiet, verdict};
@@ -300,7 +300,23 @@ fn what_is_said_of_controls_is_compared() {
     };
     assert_eq!(titles("controls: { pids: 'NOT available here: no such thing in [WORK]/x' }"), [""; 0]);
     assert_eq!(
-        titles("controls: { pids: in force, pid: in force }"),
-        ["there is no control `pid`", "what is said of `pids` is not what was expected"]
+        titles("controls: { pids: in force, clock: in force }"),
+        ["there is no control `clock`", "what is said of `pids` is not what was expected"]
     );
+}
+
+#[test]
+fn an_error_that_nobody_saw_is_no_absence_of_one() {
+    let mut unseen = allowed("/x");
+    if let Body::Verdict(verdict) = &mut unseen {
+        (verdict.known, verdict.result) = (Known::Unknown, None);
+    }
+    let notes = |body: Body| {
+        only("verdicts: { sees: [{ call: openat, path: /x, errno: EIO }] }", &seeing(vec![body]))
+            .notes
+            .join("\n")
+    };
+    let (unseen, seen) = (notes(unseen), notes(allowed("/x")));
+    assert!(unseen.contains("unknown was seen") && !unseen.contains("no error"), "{unseen}");
+    assert!(seen.contains("no error was seen"), "{seen}");
 }

@@ -114,11 +114,8 @@ pub(super) fn differences(
     if let Some(wanted) = pattern.errno {
         let errno = errno(verdict);
         if errno != Some(wanted.0) {
-            differs(
-                "errno",
-                wanted.to_string(),
-                errno.map_or_else(|| "no error".to_owned(), |errno| errno.to_string()),
-            );
+            let none = || if is_unknown(verdict) { unknown() } else { "no error".to_owned() };
+            differs("errno", wanted.to_string(), errno.map_or_else(none, |errno| errno.to_string()));
         }
     }
     if let Some(by) = pattern.by.as_ref().filter(|by| !by_matches(by, &verdict.by)) {
@@ -280,11 +277,15 @@ fn never(pattern: &VerdictPattern, seen: &Observation, at: &YamlPath) -> Option<
     })
 }
 
+/// Whether nobody knows what came of a call.
+fn is_unknown(verdict: &Verdict) -> bool {
+    verdict.known == Known::Unknown && verdict.result.is_none() && errno(verdict).is_none()
+}
+
 /// Whether a verdict differs in nothing but what came of the call, of which nothing is known.
 fn may_be_like(pattern: &VerdictPattern, verdict: &Verdict, seen: &Observation) -> bool {
-    let unknown = verdict.known == Known::Unknown && verdict.result.is_none();
     let of_it = |difference: &Difference| matches!(difference.key.as_str(), "result" | "errno");
-    unknown && differences(pattern, verdict, seen).iter().all(of_it)
+    is_unknown(verdict) && differences(pattern, verdict, seen).iter().all(of_it)
 }
 
 fn first_few<'a>(hits: impl Iterator<Item = (u64, &'a Verdict)> + Clone) -> Vec<String> {

@@ -69,6 +69,9 @@ pub fn broken(scenario: &Scenario, error: &RunnerError) -> Vec<Diagnostic> {
     if let RunnerError::NotExecuted { why, .. } = error {
         diagnostic.notes.clone_from(why);
     }
+    if let RunnerError::NotGranted { help, .. } = error {
+        diagnostic.help.extend(help.clone());
+    }
     vec![diagnostic]
 }
 

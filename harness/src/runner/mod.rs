@@ -15,6 +15,7 @@ mod left;
 mod named;
 pub(crate) mod outside;
 mod program;
+pub(crate) mod refused;
 mod remove;
 mod repeat;
 pub(crate) mod scratch;
@@ -35,7 +36,7 @@ use assize_core::plan::PlanError;
 use assize_core::policy::Observe;
 use assize_core::syscall::family;
 use assize_core::trace::{Event, Memory};
-use assize_core::{Command, Errno, Handler, HandlerError, Outcome, Policy, RunError, Stdin, Syscall};
+use assize_core::{Command, Errno, Handler, Outcome, Policy, RunError, Stdin, Syscall};
 pub use engine::{Engine, Handlers, Kernel};
 pub use keep::{Keep, Which};
 pub use named::Named;
@@ -46,6 +47,7 @@ use crate::matcher::{self, Finding, Observation};
 use crate::scenario::calls::Calls;
 use crate::scenario::deterministic;
 use crate::scenario::place::YamlPath;
+use crate::scenario::policy::ProcSpec;
 use crate::scenario::{Action, Scenario};
 
 /// How long a command may run whose scenario says nothing of it. A limit is against what hangs, and no measure of speed: a
@@ -117,6 +119,20 @@ pub enum RunnerError {
         /// Why not, and what would let it run.
         why: Vec<String>,
     },
+    /// A path that the policy grants can't be opened.
+    #[error("{path:?} is granted by fs.{grant}, but opening it gave {errno}")]
+    NotGranted {
+        /// The path; one in the work folder as `$WORK/…`.
+        path: String,
+        /// `read`, `write` or `exec`.
+        grant: &'static str,
+        /// The place in that list; `None`: no item says so.
+        nth: Option<usize>,
+        /// What the kernel said.
+        errno: Errno,
+        /// What would make it be there.
+        help: Option<String>,
+    },
     /// The test run was asked to end.
     #[error("the test run was interrupted")]
     Interrupted,
@@ -183,6 +199,17 @@ impl RunnerError {
                 findings.first().map_or_else(|| YamlPath::from(["outside"]), |first| first.at.clone())
             }
             Self::InjectDenied { call, .. } => injecting(scenario, *call),
+            Self::NotGranted { grant, nth, .. } => {
+                let list = YamlPath::from(["policy", "fs", *grant]);
+                nth.map_or_else(|| list.clone(), |nth| list.index(nth))
+            }
+            // `fs.proc` asks for it too.
+            Self::Sandbox(RunError::Unavailable { control, .. })
+                if control == "pids"
+                    && scenario.policy.fs.as_ref().is_some_and(|fs| fs.proc == ProcSpec::Own) =>
+            {
+                YamlPath::from(["policy", "fs", "proc"])
+            }
             Self::Sandbox(RunError::Plan(PlanError::Stopped { call, .. })) => injecting(scenario, *call),
             Self::Sandbox(error) => of_policy(error).unwrap_or_else(|| action(scenario)),
             _ => action(scenario),
@@ -414,7 +441,8 @@ fn between(
             policy.observe = observe(scenario, Some(&compiled));
             show(&mut policy.observe, look);
             let (command, run) = compiled.script.clone().build().map_err(RunnerError::Prober)?;
-            let (outcome, events) = start(engine, policy, command.cwd(work.path()), handlers)?;
+            let (outcome, events) = start(engine, policy, command.cwd(work.path()), handlers)
+                .map_err(|error| refused::named(error, scenario, work.path()))?;
             let came = compiled.came(&run).map_err(RunnerError::Prober)?;
             (outcome, events, compiled.judge(&came), compiled.verdicts())
         }
@@ -429,6 +457,7 @@ fn between(
                 scenario.stdin.as_ref().map_or(Stdin::Null, |text| Stdin::Bytes(text.clone().into_bytes()));
             let command = Command::new(program).args(args).cwd(work.path()).stdin(stdin);
             let (outcome, events) = start(engine, policy.clone(), command, handlers)
+                .map_err(|error| refused::named(error, scenario, work.path()))
                 .map_err(|error| not_executed(error, scenario, &policy, work.path()))?;
             (outcome, events, Vec::new(), Vec::new())
         }
@@ -525,12 +554,7 @@ fn start(
     handlers: Handlers,
 ) -> Result<(Outcome, Vec<Event>), RunnerError> {
     let log = Memory::default();
-    let outcome = engine.run(policy, command, handlers, log.clone()).map_err(|error| match error {
-        RunError::Handler(HandlerError::OnDenySyscall { syscall, by }) => {
-            RunnerError::InjectDenied { call: syscall, by }
-        }
-        other => other.into(),
-    })?;
+    let outcome = engine.run(policy, command, handlers, log.clone()).map_err(refused::of)?;
     // What was given up is not judged, and nothing of it is kept.
     if interrupt::is_ending() {
         return Err(RunnerError::Interrupted);

@@ -22,7 +22,7 @@ const LARGEST: u64 = 16 << 20;
 
 /// A fresh folder with a scenario's files. It is removed at the end.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(crate) struct Work {
     folder: Scratch,
 }
 
@@ -99,7 +99,7 @@ impl Work {
     }
 
     /// The folder.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 

@@ -1,6 +1,7 @@
 //! `deterministic`: what is made the same in every run.
 #![forbid(unsafe_code)]
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -12,8 +13,10 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 
-use super::policy::Hostname;
+use super::fault::Fault;
+use super::policy::{Hostname, PolicySpec};
 use super::quantity::{Size, Time};
+use super::tree::Node;
 use crate::schema::shape::{self, Shape, Shaped};
 
 /// What is made the same in every run. What is not named is as `true` has it; what is named is required of the host.
@@ -22,7 +25,7 @@ use crate::schema::shape::{self, Shape, Shaped};
 pub struct Deterministic {
     /// Seeds everything random.
     pub seed: Option<u64>,
-    /// The host's name, unless the policy states one.
+    /// The host's name. The policy may state it too, but no other.
     pub hostname: Option<Hostname>,
     /// The time.
     pub clock: Option<ClockSpec>,
@@ -125,6 +128,31 @@ const STEP: Duration = Duration::from_micros(1);
 const MEMORY: u64 = 4 << 30;
 const RELEASE: &str = "6.1.0-assize";
 const VERSION: &str = "#1 SMP Sat Jan 1 00:00:00 UTC 2000";
+
+/// Refuses two names for one host: what is named here must be in force, and so must what the policy states. `tree`: the
+/// document of both.
+pub(super) fn one_hostname(
+    tree: &Node,
+    policy: &PolicySpec,
+    deterministic: Option<&Deterministic>,
+) -> Result<(), Fault> {
+    let other = deterministic.and_then(|all| all.hostname.as_ref());
+    let (Some(one), Some(other)) = (&policy.hostname, other) else { return Ok(()) };
+    if one == other {
+        return Ok(());
+    }
+    let places = ["policy", "deterministic"].map(|map| {
+        tree.get(map).and_then(|map| map.entry("hostname")).map_or(tree.span, |entry| entry.value.span)
+    });
+    // The file itself says more than those that it extends, whose numbers are higher.
+    let [mut first, mut second] = places;
+    if (Reverse(first.file), first.start) > (Reverse(second.file), second.start) {
+        (first, second) = (second, first);
+    }
+    Err(Fault::new(format!("the host has one name, and is called {} and {} here", one.0, other.0))
+        .at(second)
+        .other(first, "the other name"))
+}
 
 impl Deterministic {
     /// What it makes of a policy.

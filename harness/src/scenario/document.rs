@@ -11,7 +11,7 @@ use serde::de::{Error, IgnoredAny};
 
 use super::action::{Action, Words};
 use super::collect::typed_whole;
-use super::deterministic::DeterministicSpec;
+use super::deterministic::{DeterministicSpec, one_hostname};
 use super::each::{Cell, Matrix, Substitution, cells};
 use super::expect::{Expectation, Redactions};
 use super::extends::{Extended, NamedError, named};
@@ -238,6 +238,7 @@ fn scenario(
     cell: Vec<(String, String)>,
 ) -> Result<Scenario, Fault> {
     find(origin, &tree, &mut read.files)?;
+    one_hostname(&tree, &read.policy, read.deterministic.0.as_ref())?;
     let name = name(origin, &tree, read.name)?;
     let action = action(&tree, read.run, read.shell, read.attempt)?;
     if let Some((path, above)) = beneath_no_folder(&read.files) {

@@ -305,7 +305,7 @@ impl de::Error for Fault {
             },
         };
         // What such keys are for in other languages.
-        let fault = if field == "<<" || field.starts_with("x-") {
+        let fault = if field.starts_with("x-") {
             fault.help("what scenarios share stands in a file of its own, which they name by `extends:`")
         } else {
             fault

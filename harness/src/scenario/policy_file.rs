@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::collect::typed_whole;
-use super::deterministic::{Deterministic, DeterministicSpec};
+use super::deterministic::{Deterministic, DeterministicSpec, one_hostname};
 use super::document::refuse_not_built;
 use super::each::{Cell, Substitution};
 use super::fault::Fault;
@@ -107,7 +107,10 @@ fn parse(source: &SourceMap) -> Result<PolicyFile, Vec<Fault>> {
             // No axes, but the same care for variables that nobody knows.
             let whole = Substitution::new(&Cell::default()).apply(only);
             let (tree, unknown) = whole.map_err(|fault| vec![fault])?;
-            typed_whole(&tree, unknown)?
+            let document: Document = typed_whole(&tree, unknown)?;
+            one_hostname(&tree, &document.policy, document.deterministic.0.as_ref())
+                .map_err(|fault| vec![fault])?;
+            document
         }
         [_, second, ..] => {
             return Err(vec![Fault::new("a policy file is one document").at(second.span)]);

@@ -438,9 +438,14 @@ impl Builder<'_> {
             Some(OpenKind::Map { entries, seen, key }) => match key.take() {
                 Some((key, key_span)) => entries.push(Entry { key, key_span, value: node }),
                 None => {
-                    let Kind::Scalar { text, .. } = node.kind else {
+                    let Kind::Scalar { text, plain } = node.kind else {
                         return Err(Fault::new("a key must be text").at(node.span));
                     };
+                    if plain && text == "<<" {
+                        return Err(Fault::new("a map is not merged into another one by `<<`")
+                            .at(node.span)
+                            .help("shared parts stand in a file of their own, and under `extends:`"));
+                    }
                     if let Some(first) = seen.insert(text.clone(), node.span) {
                         return Err(Fault::new(format!("the key {} stands twice", shown(&text)))
                             .at(node.span)

@@ -61,7 +61,7 @@ impl Register {
 #[non_exhaustive]
 pub enum EncodeError {
     /// The call has no such argument.
-    #[error("{call} has no argument `{argument}`; it has {}", known.join(", "))]
+    #[error("{call} has no argument `{argument}`; it has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownArgument {
         /// The call.
         call: Syscall,

@@ -6,6 +6,7 @@
 
 mod address;
 mod changes;
+mod control;
 mod exit;
 mod file;
 pub(crate) mod form;
@@ -71,6 +72,8 @@ pub struct Expectation {
     /// What was asked of the sandbox, and what it answered.
     pub verdicts: Verdicts,
     /// What the report says of controls, by their names: `NOT available here: …`, say, or `in force`.
+    #[serde(deserialize_with = "control::by_name")]
+    #[schemars(with = "BTreeMap<control::ControlName, TextPattern>")]
     pub controls: BTreeMap<String, TextPattern>,
     /// The most that its processes have at once.
     pub peak: Option<PeakPattern>,

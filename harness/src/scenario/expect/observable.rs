@@ -45,7 +45,13 @@ pub(super) fn check(pattern: &VerdictPattern) -> Result<(), FormError> {
     }
     for arg in pattern.args.keys() {
         // The address of a message is shown beside the message itself.
-        let names: Vec<&str> = calls.iter().flat_map(|call| encode::names(*call)).chain(["addr"]).collect();
+        let addressed = calls.iter().any(|call| signature::has_address(*call)).then_some("addr");
+        let mut names: Vec<&str> = Vec::new();
+        for name in calls.iter().flat_map(|call| encode::names(*call)).chain(addressed) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         if !names.contains(&arg.as_str()) {
             return Err(FormError::unknown("the argument", arg, names));
         }

@@ -49,6 +49,11 @@ impl FromStr for Takes {
 from_scalar!(Takes, "a range of times, such as `< 5s`, `> 100ms` or `1s..5s`");
 
 impl Takes {
+    /// What it takes at least.
+    pub(crate) fn least(&self) -> Duration {
+        self.least
+    }
+
     /// Whether it holds this time.
     #[must_use]
     pub fn holds(&self, took: Duration) -> bool {

@@ -74,7 +74,7 @@ impl VerdictPattern {
     }
 
     /// Whether it looks at nothing of a call but that it was made, and by whom.
-    pub(super) fn only_counts(&self) -> bool {
+    pub(crate) fn only_counts(&self) -> bool {
         let Self {
             call: _,
             pid: _,
@@ -185,6 +185,12 @@ impl FromStr for FlagsPattern {
                 ));
             }
             list.push(flag.to_owned());
+        }
+        if pattern.set.iter().any(|flag| pattern.unset.contains(flag)) {
+            return Err(FormError::shape(
+                text,
+                "what a call can have: a flag of it is to be set and not set",
+            ));
         }
         Ok(pattern)
     }
