@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use rustix::process::{Pid, Resource, Rlimit, getpriority_process, prlimit, setpriority_process};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use crate::Errno;
 use crate::sys::{schedule, thread};
@@ -91,6 +91,12 @@ impl Standing {
     pub(crate) fn processors(&self) -> Vec<usize> {
         let set = sched_getaffinity(None);
         (0..CpuSet::MAX_CPU).filter(|cpu| set.as_ref().is_ok_and(|set| set.is_set(*cpu))).collect()
+    }
+
+    /// The processor that the keeper runs on.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn processor(&self) -> usize {
+        sched_getcpu()
     }
 
     /// Lets the guest, and all that it makes, run on this processor alone, each until it waits, and those that serve it at
