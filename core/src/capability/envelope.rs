@@ -111,7 +111,7 @@ pub const ENVELOPE: &[Source] = &[
         "the host's name",
         Hold::Emulated,
         "hostname",
-        "uname and the files that hold it",
+        "uname, the files that hold it, and a line of /etc/hosts",
         "hostname/deterministic-runs-have-one-name.yaml",
     ),
     held(
