@@ -45,8 +45,7 @@ fn with_host(mut hosts: Vec<u8>, name: &str) -> Vec<u8> {
 impl Capability for Hostname {
     const NAME: &'static str = "hostname";
     const STAGE: Stage = Stage::Synthesize;
-    const PROMISE: &'static str =
-        "The guest sees the host's name that the policy gives, from uname and from files, and finds it in /etc/hosts, \
+    const PROMISE: &'static str = "The guest sees the host's name that the policy gives, from uname and from files, and finds it in /etc/hosts, \
          where the host has that.";
     const RULES: &'static [Rule<Self>] = &[Rule {
         calls: Calls::Family(&family::UNAME),

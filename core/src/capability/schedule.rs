@@ -59,7 +59,9 @@ const PAGE: u64 = 4096;
 impl Schedule {
     fn at_start(&self, standing: &mut Standing) {
         let allowed = standing.processors();
-        let Some(claim) = Claim::of(&allowed, standing.processor()) else { return standing.lacks("no processor is allowed") };
+        let Some(claim) = Claim::of(&allowed, standing.processor()) else {
+            return standing.lacks("no processor is allowed");
+        };
         let done = standing.run_serially(claim.0);
         // Guests see the same whether it can be had or not.
         let _ = self.allowed.set(allowed);
@@ -144,7 +146,9 @@ impl Schedule {
         };
         let Some(real) = call.read_opened() else { return Answer::Pass };
         match ProcessStat::parse(&real).filter(ProcessStat::has_real_time) {
-            Some(stat) if call.tells_of_this_run(&file) => call.answer_with_content(&stat.shown(|_| None)),
+            Some(stat) if call.tells_of_this_run(&file) => {
+                call.answer_with_content(&stat.shown(file.is_of_init(), |_| None))
+            }
             _ => Answer::Pass,
         }
     }

@@ -278,8 +278,7 @@ impl Keeper {
                     });
                 }
                 Ok(Told::Ready { init, init_pid, root, worker }) => {
-                    // init ends all guests with the command: at once, so that none comes further than in other runs.
-                    let mut servants = vec![worker, init_pid];
+                    let mut servants = vec![worker];
                     let tracker = match self.track(root, namespaces) {
                         Ok(followed) => followed.map(|(tracker, id)| {
                             servants.push(id);
@@ -290,7 +289,8 @@ impl Keeper {
                             continue;
                         }
                     };
-                    let mut standing = Standing::new(root, servants, namespaces, self.no_own_proc.clone());
+                    let mut standing =
+                        Standing::new(root, init_pid, servants, namespaces, self.no_own_proc.clone());
                     self.run.plan.at_start(&mut standing);
                     if standing.is_serial() {
                         let failed = |error| RunError::Supervisor {

@@ -11,6 +11,8 @@ use crate::sys::{schedule, thread};
 /// A guest that stands ready.
 pub struct Standing {
     guest: u32,
+    /// The first process of its tree, which guests see.
+    init: u32,
     /// The threads that serve it: the keeper, which calls, and these.
     servants: Vec<u32>,
     serial: bool,
@@ -24,9 +26,18 @@ pub struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(guest: u32, servants: Vec<u32>, namespaces: bool, no_own_proc: Option<String>) -> Self {
+    /// `servants` are the threads that serve `guest`, but for the keeper and `init`.
+    pub(super) fn new(
+        guest: u32,
+        init: u32,
+        mut servants: Vec<u32>,
+        namespaces: bool,
+        no_own_proc: Option<String>,
+    ) -> Self {
+        // It ends all guests with the command: at once, so that none comes further than in other runs.
+        servants.push(init);
         let (serial, capability, lacking) = (false, "", Vec::new());
-        Self { guest, servants, serial, namespaces, no_own_proc, capability, lacking }
+        Self { guest, init, servants, serial, namespaces, no_own_proc, capability, lacking }
     }
 
     /// Whether guests run one at a time.
@@ -138,12 +149,13 @@ impl Standing {
         Ok(getpriority_process(Some(self.guest()?))?)
     }
 
-    /// Changes its niceness.
+    /// Changes its niceness, and that of init, which has the same from the same caller.
     ///
     /// # Errors
     /// What the kernel gives.
     pub(crate) fn set_niceness(&self, niceness: i32) -> Result<(), Errno> {
-        Ok(setpriority_process(Some(self.guest()?), niceness)?)
+        let init = Pid::from_raw(self.init.cast_signed()).ok_or(Errno::ESRCH)?;
+        [self.guest()?, init].into_iter().try_for_each(|pid| Ok(setpriority_process(Some(pid), niceness)?))
     }
 
     /// How readily the kernel ends it when memory runs out (`man 5 proc_pid_oom_score_adj`).
