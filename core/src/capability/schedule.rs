@@ -1,7 +1,7 @@
 //! In which order guests run: one at a time, and none is interrupted for another.
 //!
 //! All guests of a run have one processor and one real-time priority, so each runs until it waits, and who waited longest
-//! runs next. The supervisor's threads have the same processor and higher priorities: what they do takes place at once. The
+//! runs next. (Who never waits runs behind all others after a while: that is the launch's.) The supervisor's threads have the same processor and higher priorities: what they do takes place at once. The
 //! kernel leaves a twentieth of the processor to everybody else, so that no guest locks the machine up; that changes no order.
 #![forbid(unsafe_code)]
 
@@ -199,8 +199,10 @@ impl Capability for Schedule {
     const PROMISE: &'static str = "The guests of a run share one processor and one real-time priority: each runs until it \
         waits, and none is interrupted for another, at any load. Only where the host gives such priorities; the report says \
         where it doesn't. What waits for a disk, for the network, for a clock, for a handler of the user's, or for a lock of the kernel's that \
-        other processes hold, goes on when that does. Who never waits keeps all others from running, also one that a timer \
-        wakes, as timeout(1) does: only the run's own time limit ends it. Runs that share a processor wait for each other.";
+        other processes hold, goes on when that does. Who computes for 2 s without a wait while others are ready runs behind all \
+        of them until it waits, and the report says so: their order then depends on how fast the processor is. Only where the \
+        caller may give the priority back, as root may: elsewhere it keeps all others from running, also one that a timer wakes, as \
+        timeout(1) does, and only the run's own time limit ends it. Runs that share a processor wait for each other.";
     const RULES: &'static [Rule<Self>] = &[
         Rule {
             calls: Calls::Family(&family::SCHEDULE_SET),

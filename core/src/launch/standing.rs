@@ -174,6 +174,25 @@ impl Standing {
     }
 }
 
+/// Has a thread of a serial run's guests run only when no other of them is ready.
+///
+/// # Errors
+/// `EPERM`: who may not give the priority back doesn't take it away. (Guests have no limit `RTPRIO`, so that giving it takes
+/// `CAP_SYS_NICE`, which root has.)
+pub(super) fn behind_all(tid: u32) -> Result<(), Errno> {
+    // Who may raise it may give it back.
+    schedule::first_in_first_out(tid, SERVANT)?;
+    schedule::ordinary(tid)
+}
+
+/// Has it run in turn again: as the last of those that are ready.
+///
+/// # Errors
+/// What the kernel gives.
+pub(super) fn back_in_turn(tid: u32) -> Result<(), Errno> {
+    schedule::first_in_first_out(tid, GUEST)
+}
+
 /// Real-time priorities: a guest's, that of the threads that answer it, and of the one that ends it when its time is up.
 const GUEST: i32 = 1;
 const SERVANT: i32 = 2;

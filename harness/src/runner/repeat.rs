@@ -71,7 +71,10 @@ fn uncontrolled(report: &Report) -> Option<String> {
             Some(control) => match &control.state {
                 ControlState::Unavailable(_) => Some(format!("{name} ({control})")),
                 ControlState::LeftOut => Some(format!("{name} (left out)")),
-                ControlState::Proven(_) | ControlState::InForce(_) => None,
+                ControlState::Proven(_) | ControlState::InForce(_) if control.seen.is_empty() => None,
+                ControlState::Proven(_) | ControlState::InForce(_) => {
+                    Some(format!("{name} ({})", control.seen.join(", ")))
+                }
                 ControlState::NotAsked => Some(name.to_owned()),
             },
             None => Some(name.to_owned()),
