@@ -190,7 +190,7 @@ mod tests {
                 (tid as u32, thread(waits, ran, false))
             });
             let changes = turns.judge(&threads.collect());
-            assert_eq!(changes.back, []);
+            assert!(changes.back.is_empty());
             changes.behind
         };
         (0..count).map(look).collect()
@@ -220,10 +220,10 @@ mod tests {
     fn who_has_waited_is_back_in_turn_and_so_is_who_was_made_meanwhile() {
         let mut turns = Turns::new(0);
         let mut back = |threads: &[(u32, Thread)]| turns.judge(&threads.iter().cloned().collect()).back;
-        assert_eq!(back(&[(1, thread(1, 0, false))]), []);
+        assert!(back(&[(1, thread(1, 0, false))]).is_empty());
         turns.known.get_mut(&1).unwrap().behind = true;
         let mut back = |threads: &[(u32, Thread)]| turns.judge(&threads.iter().cloned().collect()).back;
-        assert_eq!(back(&[(1, thread(1, 50, true))]), []);
+        assert!(back(&[(1, thread(1, 50, true))]).is_empty());
         assert_eq!(back(&[(1, thread(1, 90, true)), (2, thread(0, 0, true))]), [2]);
         assert_eq!(back(&[(1, thread(2, 90, true))]), [1]);
         assert_eq!(back(&[(1, Thread { ready: false, ..thread(3, 90, true) })]), [1]);
