@@ -229,7 +229,9 @@ pub const ENVELOPE: &[Source] = &[
         "the order in which guests run that share something",
         Hold::Controlled,
         "schedule",
-        "one processor and a real-time priority, where the host gives one; elsewhere the report says that it doesn't",
+        "one processor and a real-time priority, where the host gives one; elsewhere the report says that it doesn't; of a hundred \
+         makes with four jobs whose recipes race one or two come out otherwise on a busy host, since a fork waits for a lock of the \
+         kernel's that whoever else maps the same library may hold; and who never waits runs behind the others after 2 s",
         "schedule/races-have-one-outcome.yaml",
     ),
     held(
