@@ -181,8 +181,11 @@ fn of(folder: &Path) -> Option<Thread> {
 mod tests {
     use super::*;
 
+    /// Its waits and ticks at the nth look.
+    type Guest = fn(u64) -> (u64, u64);
+
     /// What comes of so many looks, of which each shows these guests: waits and ticks, by the look's number.
-    fn looks(count: u64, guests: &[fn(u64) -> (u64, u64)]) -> Vec<Option<u32>> {
+    fn looks(count: u64, guests: &[Guest]) -> Vec<Option<u32>> {
         let mut turns = Turns::new(0);
         let look = |nth| {
             let threads = guests.iter().enumerate().map(|(tid, guest)| {
