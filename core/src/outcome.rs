@@ -168,11 +168,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether the guests ran one at a time.
+    /// Whether the guests ran one at a time, each until it waited.
     #[must_use]
     pub fn is_serial(&self) -> bool {
         let serial = |control: &&Control| control.name == capability::SCHEDULE;
-        self.controls.iter().find(serial).is_some_and(|control| control.state.holds())
+        self.controls.iter().find(serial).is_some_and(Control::holds_throughout)
     }
 }
 
@@ -204,7 +204,8 @@ pub struct Control {
     pub name: String,
     /// Whether it was.
     pub state: ControlState,
-    /// What of this run it is about, where it can't be had: who asked the processor itself, say.
+    /// What of this run it is about, where it can't be had: who asked the processor itself, say. Where it was in force: when it was
+    /// not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<String>,
 }
@@ -214,6 +215,12 @@ impl Control {
     #[must_use]
     pub fn new(name: impl Into<String>, state: ControlState) -> Self {
         Self { name: name.into(), state, seen: Vec::new() }
+    }
+
+    /// Whether it was in force for the whole run.
+    #[must_use]
+    pub fn holds_throughout(&self) -> bool {
+        self.state.holds() && self.seen.is_empty()
     }
 }
 

@@ -58,6 +58,26 @@ fn a_lower_hard_limit_is_told() {
     assert!(raised || told, "{seen}\n{report}");
 }
 
+/// What a caller's own niceness leaves of init, whom guests see in a procfs of their own.
+#[test]
+fn init_is_as_nice_whoever_runs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = "policy: { fs: { read: [$SYSTEM, /proc], write: [$WORK] } }\ndeterministic: true\n";
+    std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    let output = Command::new("nice")
+        .args(["-n", "7", env!("CARGO_BIN_EXE_assize"), "exec", "-v", "--policy", "policy.yaml", "--"])
+        .args(["sh", "-c", "cut -d' ' -f1,18,19 /proc/1/stat /proc/self/stat"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let (seen, report) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{report}");
+    // Who may make itself less nice has done so; and where /proc is the host's, 1 is somebody else.
+    let same = seen.starts_with("1 20 0\n") && seen.ends_with(" 20 0\n");
+    let told = report.contains("and setting it to 0 gave") || report.contains("pids  NOT available here");
+    assert!(same || told, "{seen}\n{report}");
+}
+
 /// What a thread has from its maker, as a program that says it.
 const OF_A_THREAD: &str = "
 import ctypes

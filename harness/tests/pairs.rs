@@ -8,80 +8,152 @@ use std::path::Path;
 
 /// An option that is neither what `true` has nor off.
 struct Choice {
+    /// What it is called in the names of scenarios.
+    name: &'static str,
     key: &'static str,
     on: &'static str,
     off: Option<&'static str>,
     /// What the host must have.
     needs: Option<&'static str>,
-    /// A command that shows it, and what it prints. Without one, the run itself shows it: what is named is required.
-    shown: Option<(&'static str, &'static str)>,
+    /// A command that shows it, and what it prints.
+    shown: (&'static str, &'static str),
 }
 
 const CHOICES: &[Choice] = &[
     Choice {
+        name: "seed",
         key: "seed",
         on: "7",
         off: None,
         needs: None,
-        shown: Some(("cat /proc/sys/kernel/random/boot_id", "091ba1b7-cdf7-4c4e-a3fd-e99418efda25")),
+        shown: ("cat /proc/sys/kernel/random/boot_id", "091ba1b7-cdf7-4c4e-a3fd-e99418efda25"),
     },
-    Choice { key: "hostname", on: "two", off: None, needs: None, shown: Some(("uname -n", "two")) },
     Choice {
+        name: "hostname",
+        key: "hostname",
+        on: "two",
+        off: None,
+        needs: None,
+        shown: ("uname -n", "two"),
+    },
+    Choice {
+        name: "clock",
         key: "clock",
         on: "2011-11-11T11:11:11Z",
         off: Some("real"),
         needs: None,
-        shown: Some(("date -u +%F", "2011-11-11")),
+        shown: ("date -u +%F", "2011-11-11"),
     },
     Choice {
+        name: "a frozen clock",
+        key: "clock",
+        on: "{ start: 2011-11-11T11:11:11Z, mode: frozen }",
+        off: Some("real"),
+        needs: None,
+        shown: (
+            "one=$(date +%s.%N); two=$(date +%s.%N); [ $one = $two ] && echo $one",
+            "1321009871.000000000",
+        ),
+    },
+    Choice {
+        name: "a running clock",
+        key: "clock",
+        on: "{ start: 2011-11-11T11:11:11Z, mode: offset }",
+        off: Some("real"),
+        needs: None,
+        shown: (
+            "one=$(date +%s%N); i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; two=$(date +%s%N); \
+             [ $((two - one)) -ge 1000000 ] && date -u +%F",
+            "2011-11-11",
+        ),
+    },
+    Choice {
+        name: "dirs",
         key: "dirs",
         on: "true",
         off: Some("false"),
         needs: None,
-        shown: Some(("ls -U order | tr -d '\\n'; echo", "abcdefghyz")),
+        shown: ("ls -U order | tr -d '\\n'; echo", "abcdefghyz"),
     },
     Choice {
+        name: "metadata",
         key: "metadata",
         on: "true",
         off: Some("false"),
         needs: None,
-        shown: Some(("stat -c %b order/a", "8")),
+        shown: ("stat -c %b order/a", "8"),
     },
     Choice {
+        name: "addresses",
         key: "addresses",
         on: "true",
         off: Some("false"),
         needs: None,
-        shown: Some((
+        shown: (
             "one=$(sed -n '/.stack/s/-.*//p' /proc/self/maps); two=$(sed -n '/.stack/s/-.*//p' /proc/self/maps); \
              [ \"$one\" = \"$two\" ] && echo fixed",
             "fixed",
-        )),
+        ),
     },
     Choice {
+        name: "cpus",
         key: "cpus",
         on: "3",
         off: Some("real"),
         needs: Some("program(nproc)"),
-        shown: Some(("nproc", "3")),
+        shown: ("nproc", "3"),
     },
     Choice {
+        name: "memory",
         key: "memory",
         on: "1 GiB",
         off: None,
         needs: None,
-        shown: Some(("sed -n 's/^MemTotal: *//p' /proc/meminfo", "1048576 kB")),
+        shown: ("sed -n 's/^MemTotal: *//p' /proc/meminfo", "1048576 kB"),
     },
-    Choice { key: "kernel", on: "5.4.3", off: None, needs: None, shown: Some(("uname -r", "5.4.3")) },
-    Choice { key: "tsc", on: "emulate", off: Some("real"), needs: None, shown: None },
     Choice {
+        name: "kernel",
+        key: "kernel",
+        on: "5.4.3",
+        off: None,
+        needs: None,
+        shown: ("uname -r", "5.4.3"),
+    },
+    Choice {
+        name: "tsc",
+        key: "tsc",
+        on: "emulate",
+        off: Some("real"),
+        needs: Some("python3"),
+        // Two readings, by a function that is rdtsc; shl rdx, 32; or rax, rdx; ret.
+        shown: (
+            "python3 -I -S -c 'import ctypes, mmap; m = mmap.mmap(-1, 4096, prot=7); \
+             m.write(bytes.fromhex(\"0f3148c1e2204809d0c3\")); \
+             read = ctypes.CFUNCTYPE(ctypes.c_uint64)(ctypes.addressof(ctypes.c_char.from_buffer(m))); \
+             print(-read() + read())'",
+            "1000",
+        ),
+    },
+    Choice {
+        name: "pids",
         key: "pids",
         on: "true",
         off: Some("false"),
         needs: Some("own-proc"),
-        shown: Some(("set -- /proc/[0-9]*; echo $$ $*", "2 /proc/1 /proc/2")),
+        shown: ("set -- /proc/[0-9]*; echo $$ $*", "2 /proc/1 /proc/2"),
     },
-    Choice { key: "schedule", on: "serial", off: Some("any"), needs: Some("realtime"), shown: None },
+    Choice {
+        name: "schedule",
+        key: "schedule",
+        on: "serial",
+        off: Some("any"),
+        needs: Some("realtime"),
+        // Who has the most to do begins first, and so ends first.
+        shown: (
+            "for n in 3 2 1; do (i=0; while [ $i -lt ${n}0000 ]; do i=$((i + 1)); done; printf $n) & done; wait; echo",
+            "321",
+        ),
+    },
 ];
 
 fn page() -> String {
@@ -92,25 +164,26 @@ fn page() -> String {
     let mut first = true;
     for (nth, one) in CHOICES.iter().enumerate() {
         for two in &CHOICES[nth + 1..] {
+            // One clock has one mode.
+            if one.key == two.key {
+                continue;
+            }
             let pair = [one, two];
             if !first {
                 page.push_str("---\n");
             }
             first = false;
-            let is_on = |choice: &Choice| pair.iter().any(|on| on.key == choice.key);
-            let keys: Vec<_> = CHOICES
-                .iter()
-                .filter_map(|choice| match (is_on(choice), choice.off) {
-                    (true, _) => Some(format!("{}: {}", choice.key, choice.on)),
-                    (false, Some(off)) => Some(format!("{}: {off}", choice.key)),
-                    (false, None) => None,
-                })
-                .collect();
+            let mut keys: Vec<String> = Vec::new();
+            // Choices of one key stand together.
+            for of_key in CHOICES.chunk_by(|one, two| one.key == two.key) {
+                let on = pair.iter().find(|on| on.key == of_key[0].key).map(|choice| choice.on);
+                keys.extend(on.or(of_key[0].off).map(|value| format!("{}: {value}", of_key[0].key)));
+            }
             let needs: Vec<_> = pair.iter().filter_map(|choice| choice.needs).collect();
-            let shown: Vec<_> = pair.iter().filter_map(|choice| choice.shown).collect();
+            let shown = pair.map(|choice| choice.shown);
             // Writing to a string can't fail.
-            let _ = writeln!(page, "name: {} and {}", one.key, two.key);
-            let _ = writeln!(page, "about: \"{} holds beside {}\"", one.key, two.key);
+            let _ = writeln!(page, "name: {} and {}", one.name, two.name);
+            let _ = writeln!(page, "about: \"{} holds beside {}\"", one.name, two.name);
             if !needs.is_empty() {
                 let _ = writeln!(page, "needs: [{}]", needs.join(", "));
             }

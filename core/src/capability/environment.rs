@@ -94,7 +94,7 @@ impl Capability for Environment {
     const NAME: &'static str = "environment";
     const STAGE: Stage = Stage::Account;
     const PROMISE: &'static str = "Programs start with the same resource limits, niceness and oom_score_adj whoever runs \
-        them. Where a hard limit of the caller's is lower, and can't be raised, the report says so. (The limit of core dumps \
+        them; init has that niceness too. Where a hard limit of the caller's is lower, and can't be raised, the report says so. (The limit of core dumps \
         is 1, or 0 where the caller's hard limit is.)";
     const RULES: &'static [Rule<Self>] = &[];
     const AT_START: Option<AtStart<Self>> = Some(Self::at_start);

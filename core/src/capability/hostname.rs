@@ -23,13 +23,30 @@ impl Hostname {
     fn file(&self, call: &mut Call) -> Answer {
         call.answer_with_content(format!("{}\n", self.name).as_bytes())
     }
+
+    /// Who may not read the host's file, or means to write to it, is answered by the kernel.
+    fn hosts(&self, call: &mut Call) -> Answer {
+        match call.read_opened() {
+            Some(hosts) => call.answer_with_content(&with_host(hosts, &self.name)),
+            None => Answer::Pass,
+        }
+    }
+}
+
+/// A `hosts` (`man 5 hosts`) that has this host too, as this very machine. What stands there already comes first.
+fn with_host(mut hosts: Vec<u8>, name: &str) -> Vec<u8> {
+    if !matches!(hosts.last(), None | Some(b'\n')) {
+        hosts.push(b'\n');
+    }
+    hosts.extend_from_slice(format!("127.0.0.1 {name}\n").as_bytes());
+    hosts
 }
 
 impl Capability for Hostname {
     const NAME: &'static str = "hostname";
     const STAGE: Stage = Stage::Synthesize;
-    const PROMISE: &'static str =
-        "The guest sees the host's name that the policy gives, from uname and from files.";
+    const PROMISE: &'static str = "The guest sees the host's name that the policy gives, from uname and from files, and finds it in /etc/hosts, \
+         where the host has that.";
     const RULES: &'static [Rule<Self>] = &[Rule {
         calls: Calls::Family(&family::UNAME),
         when: &[],
@@ -39,6 +56,11 @@ impl Capability for Hostname {
     const FILES: &'static [VirtualFile<Self>] = &[
         VirtualFile { path: "/proc/sys/kernel/hostname", open: Self::file, doc: "the policy's host name" },
         VirtualFile { path: "/etc/hostname", open: Self::file, doc: "the policy's host name" },
+        VirtualFile {
+            path: "/etc/hosts",
+            open: Self::hosts,
+            doc: "the host's own, for whoever may read that, and the policy's host name as 127.0.0.1",
+        },
     ];
 
     fn start(policy: &Policy) -> Result<Option<Self>, StartError> {
@@ -61,5 +83,18 @@ impl Capability for Hostname {
         name.push(0);
         let expect = Expect { result: 0, memory: Some((0, Field::Nodename.offset(), name)) };
         proof.expect(Syscall::of(Sysno::uname), args, expect, "uname", self.name.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_a_line_of_its_own() {
+        let shown = |hosts: &str| String::from_utf8(with_host(hosts.into(), "guest")).unwrap();
+        assert_eq!(shown(""), "127.0.0.1 guest\n");
+        assert_eq!(shown("::1 localhost\n"), "::1 localhost\n127.0.0.1 guest\n");
+        assert_eq!(shown("::1 localhost"), "::1 localhost\n127.0.0.1 guest\n");
     }
 }

@@ -1,7 +1,7 @@
 //! In which order guests run: one at a time, and none is interrupted for another.
 //!
 //! All guests of a run have one processor and one real-time priority, so each runs until it waits, and who waited longest
-//! runs next. The supervisor's threads have the same processor and higher priorities: what they do takes place at once. The
+//! runs next. (Who never waits runs behind all others after a while: that is the launch's.) The supervisor's threads have the same processor and higher priorities: what they do takes place at once. The
 //! kernel leaves a twentieth of the processor to everybody else, so that no guest locks the machine up; that changes no order.
 #![forbid(unsafe_code)]
 
@@ -31,10 +31,12 @@ static CLAIMS: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
 struct Claim(usize);
 
 impl Claim {
-    /// One of these, of those that have the fewest runs.
-    fn of(allowed: &[usize]) -> Option<Self> {
+    /// One of these, of those that have the fewest runs: `here`, if it is among them. Other processes' runs are not known, but
+    /// the kernel starts a thread where there is least to do, so that two that begin together are apart.
+    fn of(allowed: &[usize], here: usize) -> Option<Self> {
         let mut claims = CLAIMS.lock().unwrap_or_else(PoisonError::into_inner);
-        let cpu = *allowed.iter().min_by_key(|cpu| claims.get(cpu).copied().unwrap_or(0))?;
+        let runs = |cpu: &usize| claims.get(cpu).copied().unwrap_or(0);
+        let cpu = *allowed.iter().min_by_key(|cpu| (runs(cpu), **cpu != here))?;
         *claims.entry(cpu).or_default() += 1;
         Some(Self(cpu))
     }
@@ -57,7 +59,9 @@ const PAGE: u64 = 4096;
 impl Schedule {
     fn at_start(&self, standing: &mut Standing) {
         let allowed = standing.processors();
-        let Some(claim) = Claim::of(&allowed) else { return standing.lacks("no processor is allowed") };
+        let Some(claim) = Claim::of(&allowed, standing.processor()) else {
+            return standing.lacks("no processor is allowed");
+        };
         let done = standing.run_serially(claim.0);
         // Guests see the same whether it can be had or not.
         let _ = self.allowed.set(allowed);
@@ -142,7 +146,9 @@ impl Schedule {
         };
         let Some(real) = call.read_opened() else { return Answer::Pass };
         match ProcessStat::parse(&real).filter(ProcessStat::has_real_time) {
-            Some(stat) if call.tells_of_this_run(&file) => call.answer_with_content(&stat.shown(|_| None)),
+            Some(stat) if call.tells_of_this_run(&file) => {
+                call.answer_with_content(&stat.shown(file.is_of_init(), |_| None))
+            }
             _ => Answer::Pass,
         }
     }
@@ -193,8 +199,10 @@ impl Capability for Schedule {
     const PROMISE: &'static str = "The guests of a run share one processor and one real-time priority: each runs until it \
         waits, and none is interrupted for another, at any load. Only where the host gives such priorities; the report says \
         where it doesn't. What waits for a disk, for the network, for a clock, for a handler of the user's, or for a lock of the kernel's that \
-        other processes hold, goes on when that does. Who never waits keeps all others from running, also one that a timer \
-        wakes, as timeout(1) does: only the run's own time limit ends it. Runs that share a processor wait for each other.";
+        other processes hold, goes on when that does. Who computes for 2 s without a wait while others are ready runs behind all \
+        of them until it waits, and the report says so: their order then depends on how fast the processor is. Only where the \
+        caller may give the priority back, as root may: elsewhere it keeps all others from running, also one that a timer wakes, as \
+        timeout(1) does, and only the run's own time limit ends it. Runs that share a processor wait for each other.";
     const RULES: &'static [Rule<Self>] = &[
         Rule {
             calls: Calls::Family(&family::SCHEDULE_SET),
@@ -254,11 +262,20 @@ mod tests {
     fn runs_are_spread_over_the_processors() {
         // Numbers that no other test of this process uses.
         let allowed = [9001, 9002];
-        let first = Claim::of(&allowed).unwrap();
-        let second = Claim::of(&allowed).unwrap();
+        let first = Claim::of(&allowed, 0).unwrap();
+        let second = Claim::of(&allowed, 9001).unwrap();
         assert_eq!((first.0, second.0), (9001, 9002));
         drop(first);
-        assert_eq!(Claim::of(&allowed).unwrap().0, 9001);
-        assert!(Claim::of(&[]).is_none());
+        assert_eq!(Claim::of(&allowed, 9002).unwrap().0, 9001);
+        assert!(Claim::of(&[], 0).is_none());
+    }
+
+    #[test]
+    fn a_run_stays_where_it_is_unless_another_is_there() {
+        let allowed = [9003, 9004, 9005];
+        let first = Claim::of(&allowed, 9004).unwrap();
+        assert_eq!(first.0, 9004);
+        assert_eq!(Claim::of(&allowed, 9005).unwrap().0, 9005);
+        assert_eq!(Claim::of(&allowed, 9004).unwrap().0, 9003);
     }
 }

@@ -17,7 +17,9 @@ use super::doing::doing;
 use super::pipes::{Capture, Feed, MOST, pipe, pump};
 use super::program::Texts;
 use super::standing::Standing;
+use super::turns::Turns;
 use super::{CORE_LIMIT, LaunchError, forbids_namespaces, forbids_own_proc, tree};
+use crate::capability::SCHEDULE;
 use crate::command::{Command, Program, Stdin};
 use crate::landlock::{self, Ruleset};
 use crate::outcome::{Control, ControlState, End, ISOLATION, TIMEOUT, Why};
@@ -93,6 +95,8 @@ struct Started {
     tracker: Option<JoinHandle<()>>,
     /// What this host can't give, by control.
     lacking: Lacking,
+    /// Where guests run one at a time.
+    turns: Option<Turns>,
     init: OwnedFd,
     init_pid: u32,
     root: u32,
@@ -111,6 +115,7 @@ struct Ready {
     root: u32,
     tracker: Option<JoinHandle<()>>,
     lacking: Lacking,
+    turns: Option<Turns>,
     held: Option<Held>,
 }
 
@@ -227,10 +232,11 @@ impl Keeper {
             .spawn(move || work(all))
             .map_err(|error| RunError::Supervisor { doing: "starting a thread", errno: Errno::of(&error) })?;
         match self.attend(&told, &reply, namespaces, attended) {
-            Ok(Ready { init, init_pid, root, tracker, lacking, held }) => Ok(Started {
+            Ok(Ready { init, init_pid, root, tracker, lacking, turns, held }) => Ok(Started {
                 worker,
                 tracker,
                 lacking,
+                turns,
                 init,
                 init_pid,
                 root,
@@ -274,12 +280,12 @@ impl Keeper {
                         root,
                         tracker: None,
                         lacking: Vec::new(),
+                        turns: None,
                         held: None,
                     });
                 }
                 Ok(Told::Ready { init, init_pid, root, worker }) => {
-                    // init ends all guests with the command: at once, so that none comes further than in other runs.
-                    let mut servants = vec![worker, init_pid];
+                    let mut servants = vec![worker];
                     let tracker = match self.track(root, namespaces) {
                         Ok(followed) => followed.map(|(tracker, id)| {
                             servants.push(id);
@@ -290,7 +296,8 @@ impl Keeper {
                             continue;
                         }
                     };
-                    let mut standing = Standing::new(root, servants, namespaces, self.no_own_proc.clone());
+                    let mut standing =
+                        Standing::new(root, init_pid, servants, namespaces, self.no_own_proc.clone());
                     self.run.plan.at_start(&mut standing);
                     if standing.is_serial() {
                         let failed = |error| RunError::Supervisor {
@@ -299,12 +306,13 @@ impl Keeper {
                         };
                         self.run.runs_serially().map_err(failed)?;
                     }
+                    let turns = standing.is_serial().then(|| Turns::new(init_pid));
                     let lacking = standing.into_lacking();
                     available(&self.policy, lacking.iter().map(|(name, why)| (*name, why.as_str())))?;
                     // Without it signals don't reach the command, and no more.
                     let held = self.remote.as_ref().and_then(|remote| remote.hold(root).ok());
                     let _ = reply.send(Reply::Go);
-                    return Ok(Ready { init, init_pid, root, tracker, lacking, held });
+                    return Ok(Ready { init, init_pid, root, tracker, lacking, turns, held });
                 }
                 Ok(Told::Failed(failure)) => return Err(failure.into()),
                 Ok(Told::Refused(error)) => return Err(Refused::Error(*error)),
@@ -474,7 +482,12 @@ impl Keeper {
                 seen = doing(started.root);
                 kill(&self.run, &started, namespaces);
             }
-            let time = left.filter(|_| stopped.is_none()).and_then(|left| Timespec::try_from(left).ok());
+            let left = left.filter(|_| stopped.is_none());
+            let look = started.turns.as_mut().map(|turns| {
+                turns.look();
+                turns.left()
+            });
+            let time = left.into_iter().chain(look).min().and_then(|time| Timespec::try_from(time).ok());
             let given_up = self.remote.as_ref().filter(|_| stopped.is_none()).map(Remote::given_up);
             let cancelled = self.cancel.as_ref().filter(|_| stopped.is_none()).map(AsFd::as_fd);
             let others = [Some(started.status.as_fd()), cancelled, given_up];
@@ -563,6 +576,10 @@ impl Keeper {
             if let Some(control) = controls.iter_mut().find(|control| control.name == name) {
                 control.state = ControlState::Unavailable(why);
             }
+        }
+        let schedule = controls.iter_mut().find(|control| control.name == SCHEDULE);
+        if let (Some(control), Some(turns)) = (schedule, &started.turns) {
+            control.seen.extend(turns.told());
         }
         controls.push(Control::new(ISOLATION, isolation));
         let state = limit.map_or(ControlState::NotAsked, |limit| ControlState::InForce(format!("{limit:?}")));

@@ -10,6 +10,7 @@ mod pipes;
 mod program;
 pub mod standing;
 mod tree;
+mod turns;
 
 pub(crate) use keeper::{Keeper, Stdio};
 pub(crate) use tree::{forbids_namespaces, forbids_own_proc};

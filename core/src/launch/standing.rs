@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use rustix::process::{Pid, Resource, Rlimit, getpriority_process, prlimit, setpriority_process};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use crate::Errno;
 use crate::sys::{schedule, thread};
@@ -11,6 +11,8 @@ use crate::sys::{schedule, thread};
 /// A guest that stands ready.
 pub struct Standing {
     guest: u32,
+    /// The first process of its tree, which guests see.
+    init: u32,
     /// The threads that serve it: the keeper, which calls, and these.
     servants: Vec<u32>,
     serial: bool,
@@ -24,9 +26,18 @@ pub struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(guest: u32, servants: Vec<u32>, namespaces: bool, no_own_proc: Option<String>) -> Self {
+    /// `servants` are the threads that serve `guest`, but for the keeper and `init`.
+    pub(super) fn new(
+        guest: u32,
+        init: u32,
+        mut servants: Vec<u32>,
+        namespaces: bool,
+        no_own_proc: Option<String>,
+    ) -> Self {
+        // It ends all guests with the command: at once, so that none comes further than in other runs.
+        servants.push(init);
         let (serial, capability, lacking) = (false, "", Vec::new());
-        Self { guest, servants, serial, namespaces, no_own_proc, capability, lacking }
+        Self { guest, init, servants, serial, namespaces, no_own_proc, capability, lacking }
     }
 
     /// Whether guests run one at a time.
@@ -93,6 +104,12 @@ impl Standing {
         (0..CpuSet::MAX_CPU).filter(|cpu| set.as_ref().is_ok_and(|set| set.is_set(*cpu))).collect()
     }
 
+    /// The processor that the keeper runs on.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn processor(&self) -> usize {
+        sched_getcpu()
+    }
+
     /// Lets the guest, and all that it makes, run on this processor alone, each until it waits, and those that serve it at
     /// once.
     ///
@@ -132,12 +149,13 @@ impl Standing {
         Ok(getpriority_process(Some(self.guest()?))?)
     }
 
-    /// Changes its niceness.
+    /// Changes its niceness, and that of init, which has the same from the same caller.
     ///
     /// # Errors
     /// What the kernel gives.
     pub(crate) fn set_niceness(&self, niceness: i32) -> Result<(), Errno> {
-        Ok(setpriority_process(Some(self.guest()?), niceness)?)
+        let init = Pid::from_raw(self.init.cast_signed()).ok_or(Errno::ESRCH)?;
+        [self.guest()?, init].into_iter().try_for_each(|pid| Ok(setpriority_process(Some(pid), niceness)?))
     }
 
     /// How readily the kernel ends it when memory runs out (`man 5 proc_pid_oom_score_adj`).
@@ -154,6 +172,25 @@ impl Standing {
         std::fs::write(format!("/proc/{}/oom_score_adj", self.guest), score.to_string())
             .map_err(|error| Errno::of(&error))
     }
+}
+
+/// Has a thread of a serial run's guests run only when no other of them is ready.
+///
+/// # Errors
+/// `EPERM`: who may not give the priority back doesn't take it away. (Guests have no limit `RTPRIO`, so that giving it takes
+/// `CAP_SYS_NICE`, which root has.)
+pub(super) fn behind_all(tid: u32) -> Result<(), Errno> {
+    // Who may raise it may give it back.
+    schedule::first_in_first_out(tid, SERVANT)?;
+    schedule::ordinary(tid)
+}
+
+/// Has it run in turn again: as the last of those that are ready.
+///
+/// # Errors
+/// What the kernel gives.
+pub(super) fn back_in_turn(tid: u32) -> Result<(), Errno> {
+    schedule::first_in_first_out(tid, GUEST)
 }
 
 /// Real-time priorities: a guest's, that of the threads that answer it, and of the one that ends it when its time is up.

@@ -50,7 +50,8 @@ pub(super) fn kill_descendants(init: u32) {
     }
 }
 
-fn descendants(of: u32) -> Vec<u32> {
+/// All processes that descend from this one, as far as they can be found at this moment.
+pub(super) fn descendants(of: u32) -> Vec<u32> {
     let mut found = Vec::new();
     let mut open = vec![of];
     while let Some(pid) = open.pop() {

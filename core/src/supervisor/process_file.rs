@@ -13,6 +13,9 @@ use crate::guest::Found;
 /// init's number among the guests.
 const INIT: u32 = 1;
 
+/// How much memory init is said to have in use, in pages. The kernel counts two to four, by which of them were touched when.
+pub(crate) const PAGES_OF_INIT: u64 = 1;
+
 /// A file of a process, as `/proc/7/stat`, or of a thread, as `/proc/7/task/8/stat`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProcessFile {
@@ -39,6 +42,11 @@ fn parts(path: &[u8]) -> Option<(u32, u32, &[u8])> {
 }
 
 impl ProcessFile {
+    /// Whether it tells of init, in a procfs of the guests' own.
+    pub(crate) fn is_of_init(&self) -> bool {
+        self.process == INIT && !self.is_hosts()
+    }
+
     /// Whether it lies in the host's procfs. In another, guests have the numbers that they have among themselves.
     fn is_hosts(&self) -> bool {
         rustix::fs::stat(c"/proc").is_ok_and(|proc| proc.st_dev == self.device)

@@ -2,10 +2,13 @@
 //! by which runs are made serial.
 #![forbid(unsafe_code)]
 
+use super::process_file::PAGES_OF_INIT;
+
 /// The first field behind the program's name, of which the numbers count, is the third.
 const FIRST: usize = 3;
 const PRIORITY: usize = 18;
 const NICE: usize = 19;
+const RSS: usize = 24;
 const REAL_TIME_PRIORITY: usize = 40;
 const POLICY: usize = 41;
 /// The priority of an ordinary process whose niceness is 0.
@@ -37,8 +40,9 @@ impl<'a> ProcessStat<'a> {
         self.field::<i64>(REAL_TIME_PRIORITY).is_some_and(|priority| priority > 0)
     }
 
-    /// The same with other numbers in some fields, and with the priority of an ordinary process.
-    pub(crate) fn shown(&self, others: impl Fn(usize) -> Option<u64>) -> Vec<u8> {
+    /// The same with other numbers in some fields, with the priority of an ordinary process and, if it is init's, with the memory
+    /// that init is said to have.
+    pub(crate) fn shown(&self, of_init: bool, others: impl Fn(usize) -> Option<u64>) -> Vec<u8> {
         let has_real_time = self.has_real_time();
         let priority = ORDINARY.saturating_add(self.field(NICE).unwrap_or(0));
         let mut text = self.name.to_vec();
@@ -47,6 +51,7 @@ impl<'a> ProcessStat<'a> {
             let shown = match number {
                 PRIORITY if has_real_time => u64::try_from(priority).ok(),
                 REAL_TIME_PRIORITY | POLICY if has_real_time => Some(0),
+                RSS if of_init => Some(PAGES_OF_INIT),
                 _ => others(number),
             };
             text.push(b' ');
@@ -68,11 +73,13 @@ mod tests {
         let serial = format!("7 (a) b) {others} -2 5 {rest} 1 1 42 43\n");
         let stat = ProcessStat::parse(serial.as_bytes()).unwrap();
         assert!(stat.has_real_time());
-        let shown = String::from_utf8(stat.shown(|_| None)).unwrap();
+        let shown = String::from_utf8(stat.shown(false, |_| None)).unwrap();
         assert_eq!(shown, format!("7 (a) b) {others} 25 5 {rest} 0 0 42 43\n"));
+        let of_init = String::from_utf8(stat.shown(true, |_| None)).unwrap();
+        assert_eq!(of_init, shown.replace(" 23 24 25 ", " 23 1 25 "));
         let ordinary = ProcessStat::parse(shown.as_bytes()).unwrap();
         assert!(!ordinary.has_real_time());
-        assert_eq!(ordinary.shown(|_| None), shown.as_bytes());
+        assert_eq!(ordinary.shown(false, |_| None), shown.as_bytes());
         assert_eq!(
             (ordinary.field(14), ordinary.field::<u64>(99), ordinary.field::<u64>(0)),
             (Some(14), None, None)

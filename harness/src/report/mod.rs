@@ -182,7 +182,14 @@ pub fn footer(report: &Report) -> String {
         report.controls.iter().filter_map(named).collect::<Vec<_>>().join(", ")
     };
     let lines = [
-        ("in force", named(|control| plain(control.state.holds()))),
+        ("in force", named(|control| plain(control.holds_throughout()))),
+        (
+            "in force, but not throughout",
+            named(|control| {
+                let some = control.state.holds() && !control.seen.is_empty();
+                some.then(|| format!(" ({})", control.seen.join(", ")))
+            }),
+        ),
         ("not asked for", named(|control| plain(control.state == ControlState::NotAsked))),
         ("left out", named(|control| plain(control.state == ControlState::LeftOut))),
         (
@@ -210,10 +217,14 @@ fn with_seen(why: &str, control: &Control) -> String {
         .join("; ")
 }
 
-/// The controls that were asked for where possible, and that this host can't give: told without being asked.
+/// The controls that were asked for where possible, and that this host can't give, or that were not in force for the whole run: told
+/// without being asked.
 pub fn unavailable(report: &Report) -> impl Iterator<Item = String> {
     report.controls.iter().filter_map(|control| match &control.state {
         ControlState::Unavailable(why) => Some(format!("{} is not available here: {why}", control.name)),
+        state if state.holds() && !control.seen.is_empty() => {
+            Some(format!("{} was not in force throughout: {}", control.name, control.seen.join(", ")))
+        }
         _ => None,
     })
 }

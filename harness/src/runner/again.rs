@@ -18,8 +18,12 @@ use crate::scenario::policy::SINKS;
 /// What stands before that which the first run didn't show.
 const SECOND: &str = "seen in a second run, of which more was watched:";
 
-/// What is said of two runs whose verdict logs, and no more, were compared and found to be the same.
-const SAME_CALLS: &str = "made the same calls, with the same verdicts; no more of them was compared";
+/// What is said of two further runs whose verdict logs are the same, and not what they left.
+const SAME_CALLS: &str = "made the same calls, with the same verdicts, and differ all the same: by what the log does not show, \
+                          such as the order of writes, or what a clock said";
+
+/// What is said of two further runs that are the same.
+const ALIKE: &str = "came out alike: what made the difference is not there in every run";
 
 /// What nobody expected of a run is nearly always a denial: one more run, with denials made visible, names it. What was seen of that
 /// run, if there was one.
@@ -96,8 +100,13 @@ pub(super) fn part(scenario: &Scenario, engine: &dyn Engine, first: &Take, other
         Some((one, take(scenario, engine, Look::Everything, &[]).ok()?))
     };
     Some(match two() {
-        Some((one, two)) => repeat::parting(&one, &two)
-            .unwrap_or_else(|| format!("two more runs, of which more was seen, {SAME_CALLS}")),
+        Some((one, two)) => {
+            repeat::parting(&one, &two).or_else(|| repeat::reordered(&one, &two)).unwrap_or_else(|| {
+                let differ = repeat::diverges(scenario, &one, &two, 2).is_some();
+                let came = if differ { SAME_CALLS } else { ALIKE };
+                format!("two more runs, of which more was seen, {came}")
+            })
+        }
         None => "two more runs, of which more was to be seen, could not be made".to_owned(),
     })
 }

@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 const MOST: usize = 100_000;
 /// More content is not read: of files past it lengths are compared.
 const MOST_BYTES: u64 = 4 << 30;
+/// Of a longer file nobody reads where it differs.
+const LONGEST_TEXT: u64 = 1 << 20;
 
 /// What lies at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +85,17 @@ impl Left {
         });
         let gone = before.0.keys().filter(|path| !self.0.contains_key(*path));
         now.chain(gone.map(|path| (&**path, Change::Deleted)))
+    }
+
+    /// The text of a file that lies there still, if it is one that people read.
+    pub(super) fn text(&self, work: &Path, path: &Path) -> Option<String> {
+        match self.0.get(path) {
+            Some((Thing::File { len, .. }, _)) if *len <= LONGEST_TEXT => {
+                let text = String::from_utf8(fs::read(work.join(path)).ok()?).ok()?;
+                Some(text).filter(|text| !text.contains('\0'))
+            }
+            _ => None,
+        }
     }
 
     /// The first path at which another run left something else, and what each left.
@@ -169,5 +182,12 @@ mod tests {
         assert_eq!(path, Path::new("b/x"));
         assert!(first.starts_with("a file of 1 bytes (SHA-256 6b86b273"), "{first}");
         assert!(second.starts_with("a file of 1 bytes (SHA-256 d4735e3a"), "{second}");
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("text"), "text\n").unwrap();
+        fs::write(folder.path().join("bytes"), "a\0b").unwrap();
+        symlink("text", folder.path().join("link")).unwrap();
+        let left = Left::beneath(folder.path());
+        let texts = ["text", "bytes", "link", "none"].map(|path| left.text(folder.path(), Path::new(path)));
+        assert_eq!(texts, [Some("text\n".to_owned()), None, None, None]);
     }
 }

@@ -47,8 +47,7 @@ pub(super) fn diverges(scenario: &Scenario, one: &Take, two: &Take, nth: u32) ->
     for (name, one, two) in streams {
         let (one, two) = (first.text(one), other.text(two));
         if one != two {
-            let notes =
-                vec![format!("difference (- run 1, + run {nth}):\n{}", matcher::difference(&one, &two))];
+            let notes = told(&one, &two, nth);
             return wrong(format!("{name} of run {nth} differs from run 1"), notes);
         }
     }
@@ -59,8 +58,32 @@ pub(super) fn diverges(scenario: &Scenario, one: &Take, two: &Take, nth: u32) ->
         return wrong(format!("{path} of run {nth} differs from run 1"), Vec::new());
     }
     let (path, left, right) = one.left.as_ref()?.difference(two.left.as_ref()?)?;
-    let notes = vec![format!("run 1 left {left}"), format!("run {nth} left {right}")];
+    let mut notes = vec![format!("run 1 left {left}"), format!("run {nth} left {right}")];
+    let text = |take: &Take| take.left.as_ref()?.text(take.work.path(), path);
+    if let (Some(left), Some(right)) = (text(one), text(two))
+        && left != right
+    {
+        notes.extend(told(&first.text(left.as_bytes()), &other.text(right.as_bytes()), nth));
+    }
     wrong(format!("{} of run {nth} differs from run 1", path.display()), notes)
+}
+
+/// In what two texts differ.
+fn told(one: &str, two: &str, nth: u32) -> Vec<String> {
+    let mut notes = vec![format!("difference (- run 1, + run {nth}):\n{}", matcher::difference(one, two))];
+    let sorted = |text| -> Vec<&str> {
+        let mut lines: Vec<_> = str::lines(text).collect();
+        lines.sort_unstable();
+        lines
+    };
+    if sorted(one) == sorted(two) {
+        notes.push(
+            "these are the same lines in another order: what differs is who wrote first, and no log has writes unless \
+             `verdicts` names them"
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 /// What may have made the difference: what is not held still in these runs.
@@ -71,7 +94,10 @@ fn uncontrolled(report: &Report) -> Option<String> {
             Some(control) => match &control.state {
                 ControlState::Unavailable(_) => Some(format!("{name} ({control})")),
                 ControlState::LeftOut => Some(format!("{name} (left out)")),
-                ControlState::Proven(_) | ControlState::InForce(_) => None,
+                ControlState::Proven(_) | ControlState::InForce(_) if control.seen.is_empty() => None,
+                ControlState::Proven(_) | ControlState::InForce(_) => {
+                    Some(format!("{name} ({})", control.seen.join(", ")))
+                }
                 ControlState::NotAsked => Some(name.to_owned()),
             },
             None => Some(name.to_owned()),
@@ -93,6 +119,31 @@ pub(super) fn parting(one: &Take, two: &Take) -> Option<String> {
         "two more runs, of which more was seen, part at event {place}:\n1: {}\n2: {}",
         shown(first, one),
         shown(second, two)
+    ))
+}
+
+/// The first event that one run has elsewhere than the other, side by side, where each guest did the same in both. Only where guests
+/// run one at a time: otherwise the order among them is the scheduler's affair.
+pub(super) fn reordered(one: &Take, two: &Take) -> Option<String> {
+    if !one.controls.is_serial() {
+        return None;
+    }
+    let (one, two) = (&one.seen, &two.seen);
+    let of = |run: &'_ Observation| {
+        let events = run.events.iter().filter(|event| !is_bookkeeping(&event.body, true));
+        events.map(|event| (guest(&event.body).cloned(), neutral(&event.body, run))).collect::<Vec<_>>()
+    };
+    let (first, second) = (of(one), of(two));
+    let nth = (0..first.len().max(second.len())).find(|nth| first.get(*nth) != second.get(*nth))?;
+    let event = |run: &'_ Observation| {
+        let mut events = run.events.iter().filter(|event| !is_bookkeeping(&event.body, true));
+        shown(events.nth(nth), run)
+    };
+    Some(format!(
+        "two more runs, of which more was seen, made the same calls, and guests had their turns in another order from here \
+         on:\n1: {}\n2: {}",
+        event(one),
+        event(two)
     ))
 }
 
@@ -129,16 +180,18 @@ type Guests<'a> = BTreeMap<Option<Place>, Vec<&'a Event>>;
 fn by_guest(run: &Observation, serial: bool) -> Guests<'_> {
     let mut guests = Guests::new();
     for event in run.events.iter().filter(|event| !is_bookkeeping(&event.body, serial)) {
-        let place = match &event.body {
-            Body::Verdict(verdict) => verdict.place.clone(),
-            Body::Start { place, .. } | Body::Exec { place, .. } | Body::Exit { place, .. } => {
-                Some(place.clone())
-            }
-            Body::Dropped { .. } | Body::Note { .. } => None,
-        };
-        guests.entry(place).or_default().push(event);
+        guests.entry(guest(&event.body).cloned()).or_default().push(event);
     }
     guests
+}
+
+/// Whose event it is, where guests are followed.
+fn guest(body: &Body) -> Option<&Place> {
+    match body {
+        Body::Verdict(verdict) => verdict.place.as_ref(),
+        Body::Start { place, .. } | Body::Exec { place, .. } | Body::Exit { place, .. } => Some(place),
+        Body::Dropped { .. } | Body::Note { .. } => None,
+    }
 }
 
 /// Whether how often a call is made is the scheduler's affair, and decides nothing: a guest asks whether a child has ended, or

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use assize_core::command::Program;
 use assize_core::outcome::{Control, ControlState, End};
 use assize_core::trace::{Action as Answer, Grounds, Origin};
-use assize_core::trace::{Arg, Args, Body, Exit, Memory, Sink};
+use assize_core::trace::{Arg, Args, Body, Exit, Memory, Place, Sink};
 
 use super::*;
 use crate::matcher::sample::{denied, events, verdict};
@@ -293,4 +293,50 @@ fn outputs_that_differ_are_shown() {
     let ran = repeated(|nth| (denied("/b"), format!("run {nth}\n")));
     assert_eq!(ran.findings[0].title, "stdout of run 2 differs from run 1");
     assert!(ran.findings[0].notes[0].contains("-run 0\n+run 1"), "{:#?}", ran.findings);
+}
+
+/// What is said of runs that differ, of which the nth has events of these guests in this order, and these outputs.
+fn parted(serial: bool, fake: impl Fn(usize) -> (Vec<u32>, &'static str) + Send + Sync) -> Vec<String> {
+    let count = AtomicUsize::new(0);
+    let (ran, _kept) = judged("run: [x]\nrepeat: 2\n", |_, work, log| {
+        let nth = count.fetch_add(1, Ordering::Relaxed);
+        let (guests, text) = fake(nth);
+        // The first two are judged by what they left alone.
+        let of = |nth: &u32| {
+            let Body::Verdict(mut verdict) = denied(&format!("/{nth}")) else { unreachable!() };
+            verdict.place = Some(Place::root().child(*nth));
+            Body::Verdict(verdict)
+        };
+        let seen = if nth < 2 { Vec::new() } else { guests.iter().map(of).collect() };
+        events(seen).iter().for_each(|event| assert!(log.take(event)));
+        fs::write(work.join("out"), text).unwrap();
+        let mut outcome = ended(0, "");
+        if serial {
+            let state = ControlState::InForce(String::new());
+            outcome.report.controls.push(Control::new("schedule", state));
+        }
+        outcome
+    });
+    assert_eq!(ran.findings.len(), 1, "{:#?}", ran.findings);
+    ran.findings[0].notes.clone()
+}
+
+#[test]
+fn where_guests_came_in_another_order_that_is_said() {
+    let said = |notes: &[String], words: &str| notes.iter().any(|note| note.contains(words));
+    let order =
+        |nth: usize| if nth.is_multiple_of(2) { (vec![1, 2], "a\nb\n") } else { (vec![2, 1], "b\na\n") };
+    let notes = parted(true, order);
+    assert!(said(&notes, "difference (- run 1, + run 2)"), "{notes:#?}");
+    assert!(said(&notes, "the same lines in another order"), "{notes:#?}");
+    assert!(said(&notes, "guests had their turns in another order from here on:\n1: #1 /0/1"), "{notes:#?}");
+    // Where nothing orders guests, that says nothing.
+    let notes = parted(false, order);
+    assert!(said(&notes, "differ all the same") && !said(&notes, "in another order from here"), "{notes:#?}");
+    // Nor is it said where only the outputs differ, or other lines.
+    let notes = parted(true, |nth| (vec![1, 2], if nth.is_multiple_of(2) { "a\n" } else { "b\n" }));
+    assert!(said(&notes, "differ all the same") && !said(&notes, "the same lines"), "{notes:#?}");
+    // A difference that does not come back is no riddle of the calls.
+    let notes = parted(true, |nth| (vec![1, 2], if nth == 1 { "a\n" } else { "b\n" }));
+    assert!(said(&notes, "came out alike"), "{notes:#?}");
 }

@@ -210,6 +210,8 @@ type Asked = fn(&Deterministic) -> bool;
 
 /// Controls, the keys that ask for each, and whether they do.
 const REQUIRED: &[(&str, &str, Asked)] = &[
+    ("random", "seed", |all| all.seed.is_some()),
+    ("hostname", "hostname", |all| all.hostname.is_some()),
     ("clock", "clock", |all| all.clock.is_some_and(|clock| clock != ClockSpec::Real)),
     ("directories", "dirs", |all| all.dirs == Some(true)),
     ("metadata", "metadata", |all| all.metadata == Some(true)),
@@ -367,5 +369,27 @@ impl<'de> Deserialize<'de> for DeterministicSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let forms = "`true`, `false` or a map such as `{ seed: 42 }`";
         deserializer.deserialize_any(Forms::<Self>(forms, PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_named_must_be_in_force_whatever_it_is() {
+        let schema = serde_json::to_value(schemars::schema_for!(Deterministic)).unwrap();
+        let keys: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        let required: BTreeSet<_> = REQUIRED.iter().map(|(_, key, _)| (*key).to_owned()).collect();
+        assert_eq!(keys, required);
+
+        let mut policy = Policy::default();
+        Deterministic { seed: Some(7), ..Deterministic::default() }.apply(&mut policy);
+        assert_eq!(policy.required, BTreeSet::from(["random".to_owned()]));
+        let hostname = Some(Hostname("guest".to_owned()));
+        Deterministic { hostname, ..Deterministic::default() }.apply(&mut policy);
+        assert!(policy.required.contains("hostname"));
     }
 }

@@ -30,8 +30,8 @@ fn started(stat: &ProcessStat<'_>) -> u64 {
 }
 
 /// The same `stat` with these times; `used` only where the processor's time is virtual too.
-fn with_times(stat: &ProcessStat<'_>, started: u64, used: Option<&Reading>) -> Vec<u8> {
-    stat.shown(|field| match (field, used) {
+fn with_times(stat: &ProcessStat<'_>, of_init: bool, started: u64, used: Option<&Reading>) -> Vec<u8> {
+    stat.shown(of_init, |field| match (field, used) {
         (STARTTIME, _) => Some(started / TICK),
         (UTIME, Some(used)) => Some(used.used / TICK),
         (CUTIME, Some(used)) => Some(used.used_by_children / TICK),
@@ -60,7 +60,7 @@ impl VirtualClock {
         let really = started(&stat);
         let (started, reading) =
             call.with_time_of(file, |time, own| (time.started(own, really), time.peeked(own)))?;
-        Some(with_times(&stat, started, (!self.is_real()).then_some(&reading)))
+        Some(with_times(&stat, file.is_of_init(), started, (!self.is_real()).then_some(&reading)))
     }
 }
 
@@ -84,14 +84,14 @@ mod tests {
         let stat = ProcessStat::parse(STAT).unwrap();
         assert_eq!(started(&stat), 22_220_000_000);
         let reading = Reading { elapsed: 0, used: 35 * TICK, used_by_children: 46 * TICK };
-        let shown = with_times(&stat, 100_000 * TICK, Some(&reading));
+        let shown = with_times(&stat, false, 100_000 * TICK, Some(&reading));
         let shown = String::from_utf8(shown).unwrap();
         assert_eq!(
             shown,
             "7 (a) b) R 1 7 7 0 -1 4194304 0 0 0 0 35 0 46 0 20 0 1 0 100000 23 24 25 26 27 28 29 30 31 32 \
              33 34 35 36 37 17 0 0 0 0 0 0 45\n"
         );
-        let real = with_times(&stat, 5 * TICK, None);
+        let real = with_times(&stat, false, 5 * TICK, None);
         assert_eq!(String::from_utf8(real).unwrap(), String::from_utf8_lossy(STAT).replace("2222", "5"));
         for odd in [&b""[..], b"7", b"7 (a", b"7 (a)", b"7 (a) \xff"] {
             assert_eq!(ticks(odd), [0; 4]);

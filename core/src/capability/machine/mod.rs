@@ -167,7 +167,8 @@ impl Capability for Seen {
             calls: Calls::Family(&family::OPEN),
             when: &[],
             then: Then::Ask { by: Self::opens, grounds: Grounds::Pinned },
-            doc: "a guest's `status`, on whatever procfs, has the policy's processors, and was never interrupted",
+            doc: "a guest's `status`, on whatever procfs, has the policy's processors, and was never interrupted; that of init, and its \
+                  `statm`, tell of one page of memory",
         },
         Rule {
             calls: Calls::Family(&family::SCHEDULE_INTERVAL),
