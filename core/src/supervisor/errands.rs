@@ -29,14 +29,21 @@ impl Errands {
     /// with the run.
     pub(super) fn serve(&self) -> std::io::Result<()> {
         let (give, take) = mpsc::channel::<Work>();
-        std::thread::Builder::new().name("assize-errands".to_owned()).stack_size(256 << 10).spawn(move || {
-            for work in take {
-                // Who asked learns of a panic by an answer that doesn't come.
-                let _ = catch_unwind(AssertUnwindSafe(work));
-            }
-        })?;
+        std::thread::Builder::new().name("assize-errands".to_owned()).stack_size(256 << 10).spawn(
+            move || {
+                for work in take {
+                    // Who asked learns of a panic by an answer that doesn't come.
+                    let _ = catch_unwind(AssertUnwindSafe(work));
+                }
+            },
+        )?;
         let _ = self.servant.set(give);
         Ok(())
+    }
+
+    /// Whether they are done by such a thread.
+    pub(super) fn are_served(&self) -> bool {
+        self.servant.get().is_some()
     }
 
     /// Has `work`, which is short, done, and waits for it: some 60 µs.

@@ -20,6 +20,10 @@ const AGAIN: i64 = -(libc::EAGAIN as i64);
 /// An operation without its flags.
 const FUTEX_COMMAND: i32 = 0x7f;
 
+/// How much longer than asked for the kernel is to wait where the tracker ends waits, so that none ends while some guest
+/// computes. Only who waits for a guest that never does would wait for ever.
+const GRACE: u64 = 3_000_000_000;
+
 /// A wait that begins now.
 #[derive(Clone, Copy)]
 struct Wait {
@@ -40,6 +44,26 @@ impl Wait {
     /// How long it is.
     fn length(self) -> u64 {
         self.until.saturating_sub(self.from)
+    }
+
+    /// When it is over in reality, if it takes as long.
+    fn really(self) -> u64 {
+        self.began.saturating_add(self.length())
+    }
+
+    /// For how long the kernel is to wait where the tracker ends it: not at all, if it is over as it begins.
+    fn with_grace(self, stop: &CallStop<'_>) -> Option<u64> {
+        (stop.is_in_order() && self.length() > 0).then(|| self.length().saturating_add(GRACE))
+    }
+
+    /// Waits for what may come before its time, and gives `expired` if nothing does.
+    fn limits(self, expired: i64, lasts: bool) -> Waits {
+        Waits { until: self.until, really: self.really(), sleeps: false, lasts, expired }
+    }
+
+    /// Waits for nothing else.
+    fn sleeps(self, lasts: bool) -> Waits {
+        Waits { sleeps: true, ..self.limits(0, lasts) }
     }
 
     /// It is over.
@@ -66,8 +90,7 @@ impl Wait {
 /// A wait that ends for its time's sake with the result `expired`.
 fn limited(stop: &mut CallStop<'_>, length: u64, expired: i64, keep: Option<(u64, [u8; TIME])>) -> Begun {
     let Some(wait) = Wait::until(stop, |from| from.saturating_add(length)) else { return Ok(None) };
-    let waits = Waits { until: wait.until, sleeps: false };
-    Ok(Some(AtEnd::new(Some(waits), move |stop| {
+    Ok(Some(AtEnd::new(Some(wait.limits(expired, false)), move |stop| {
         if stop.result() == Some(expired) {
             wait.is_over(stop);
         } else if let (Some((address, limit)), false) = (keep, stop.is_interrupted()) {
@@ -105,8 +128,7 @@ fn deadline(stop: &mut CallStop<'_>, index: usize, base: Base, kernels: Base) ->
     let really = translated(real_since(kernels), wait.from, wait.until);
     let address = stop.lend(&timespec(really))?;
     stop.set_arg(index, address);
-    let waits = Waits { until, sleeps: false };
-    Ok(Some(AtEnd::new(Some(waits), move |stop| {
+    Ok(Some(AtEnd::new(Some(wait.limits(TIMED_OUT, false)), move |stop| {
         if stop.result() == Some(TIMED_OUT) {
             wait.is_over(stop);
         }
@@ -128,9 +150,19 @@ fn translated(really: u64, from: u64, until: u64) -> u64 {
     }
 }
 
-/// A sleep for a length of time. Where what is left is to be written, if a signal ends it.
-fn sleep(wait: Wait, left: u64) -> AtEnd {
-    AtEnd::new(Some(Waits { until: wait.until, sleeps: true }), move |stop| {
+/// A sleep whose length lies where this argument says. Where what is left is to be written, if a signal ends it.
+fn sleep_for(stop: &mut CallStop<'_>, wait: Wait, index: usize, left: u64) -> AtEnd {
+    // A stack without room is no reason not to sleep.
+    let lent = wait.with_grace(stop).and_then(|length| stop.lend(&timespec(length)).ok());
+    if let Some(address) = lent {
+        stop.set_arg(index, address);
+    }
+    sleep(wait, lent.is_some(), left)
+}
+
+/// A sleep, which lasts until the tracker ends it or takes as long as it takes.
+fn sleep(wait: Wait, lasts: bool, left: u64) -> AtEnd {
+    AtEnd::new(Some(wait.sleeps(lasts)), move |stop| {
         if stop.is_interrupted() {
             let rest = wait.is_interrupted(stop);
             if left != 0 {
@@ -149,7 +181,7 @@ impl VirtualClock {
             return Ok(None);
         };
         let wait = Wait::until(stop, |from| from.saturating_add(length));
-        Ok(wait.map(|wait| sleep(wait, stop.arg(1))))
+        Ok(wait.map(|wait| sleep_for(stop, wait, 0, stop.arg(1))))
     }
 
     pub(super) fn sleep_for(&self, stop: &mut CallStop<'_>) -> Begun {
@@ -159,7 +191,7 @@ impl VirtualClock {
             return Ok(None);
         };
         let wait = Wait::until(stop, |from| from.saturating_add(length));
-        Ok(wait.map(|wait| sleep(wait, stop.arg(3))))
+        Ok(wait.map(|wait| sleep_for(stop, wait, 2, stop.arg(3))))
     }
 
     /// A sleep until a clock shows a time: for the kernel, one for as long as that takes.
@@ -171,12 +203,13 @@ impl VirtualClock {
         }
         let until = stop.with_time(|time, _| time.elapsed_at(base, seconds, fraction)).unwrap_or(0);
         let Some(wait) = Wait::until(stop, |_| until) else { return Ok(None) };
-        let address = stop.lend(&timespec(wait.length()))?;
+        let length = wait.with_grace(stop);
+        let address = stop.lend(&timespec(length.unwrap_or(wait.length())))?;
         stop.set_arg(1, 0);
         stop.set_arg(2, address);
         // Such a call says nothing of what was left.
         stop.set_arg(3, 0);
-        Ok(Some(sleep(wait, 0)))
+        Ok(Some(sleep(wait, length.is_some(), 0)))
     }
 
     pub(super) fn poll(&self, stop: &mut CallStop<'_>) -> Begun {
