@@ -7,7 +7,7 @@
 //! denied paths (what was executed is judged here), with processors or a counter of the policy's, or with an observer.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -104,6 +104,8 @@ pub(crate) struct Tracker {
     awaited: HashMap<u32, ()>,
     /// Calls between their begin and their end.
     underway: HashMap<u32, Underway>,
+    /// Threads that job control has stopped.
+    stopped: HashSet<u32>,
     watch: Watch,
     /// What was found among the descriptors since a guest ran.
     looked: Option<Found>,
@@ -127,6 +129,7 @@ impl Tracker {
             early: HashMap::new(),
             awaited: HashMap::new(),
             underway: HashMap::new(),
+            stopped: HashSet::new(),
             watch: Watch::default(),
             looked: None,
         })
@@ -162,7 +165,7 @@ impl Tracker {
                 pause = idle.max(pause).min(left.max(BRIEFLY));
             } else if pause < LOOKING {
                 continue;
-            } else if self.watch.is_quiet(&self.run) {
+            } else if self.watch.is_quiet(&self.run, &self.stopped) {
                 self.end_a_wait();
             } else {
                 self.looked = None;
@@ -267,6 +270,7 @@ impl Tracker {
     }
 
     fn step(&mut self, tid: u32, stop: ptrace::Stop) {
+        self.stopped.remove(&tid);
         // A guest that was killed meanwhile gives ESRCH; its end will be reported.
         let _ = match stop {
             ptrace::Stop::Born { child } => {
@@ -295,7 +299,10 @@ impl Tracker {
                 let _ = self.run.processes().with_time(tid, |_| ());
                 ptrace::resume(tid, 0)
             }
-            ptrace::Stop::Group => ptrace::listen(tid),
+            ptrace::Stop::Group => {
+                self.stopped.insert(tid);
+                ptrace::listen(tid)
+            }
             ptrace::Stop::Signal(libc::SIGSEGV) if self.is_dealt_with(tid) => ptrace::resume(tid, 0),
             ptrace::Stop::Signal(signal) => {
                 self.signalled(tid, signal);
