@@ -10,7 +10,7 @@ use super::value::{Counts, TIME, USAGE, bytes, counts, rusage, timespec, timeval
 use crate::Errno;
 use crate::capability::{AtEnd, CallStop};
 use crate::supervisor::stop::Waits;
-use crate::supervisor::time::{Base, nanoseconds, real, real_since};
+use crate::supervisor::time::{Base, NEVER, nanoseconds, real, real_since};
 
 /// What came of a stop where a call begins.
 pub(super) type Begun = Result<Option<AtEnd>, Errno>;
@@ -52,9 +52,11 @@ impl Wait {
         self.began.saturating_add(self.length())
     }
 
-    /// For how long the kernel is to wait where the tracker ends it: not at all, if it is over as it begins.
+    /// For how long the kernel is to wait where the tracker ends it: not one that is over as it begins, or that nobody would
+    /// see the end of.
     fn with_grace(self, stop: &CallStop<'_>) -> Option<u64> {
-        (stop.is_in_order() && self.length() > 0).then(|| self.length().saturating_add(GRACE))
+        let ends = self.from < self.until && self.until < NEVER;
+        (stop.is_in_order() && ends).then(|| self.length().saturating_add(GRACE))
     }
 
     /// Waits for what may come before its time, and gives `expired` if nothing does.
