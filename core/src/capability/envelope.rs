@@ -138,12 +138,20 @@ pub const ENVELOPE: &[Source] = &[
         "clock/a-process-began-when-the-guests-time-says.yaml",
     ),
     held(
-        "sleeps, time limits, timers",
+        "sleeps, time limits",
         Hold::Emulated,
         "clock",
-        "they end by the virtual clock; a sleep takes no time while nobody can run and no timer is set; a wait that a \
-         signal from outside ends has taken as long as it really did",
-        "clock/a-sleep-takes-no-time-while-nobody-can-run.yaml",
+        "they end by the virtual clock; a sleep takes no time while nobody can run and no timer is set; where guests run one at a \
+         time they end in the order of that clock, and for three seconds after their time none ends while another guest computes; \
+         a wait that a signal from outside ends has taken as long as it really did",
+        "clock/waits-end-in-the-order-of-the-guests-time.yaml",
+    ),
+    held(
+        "timers",
+        Hold::Emulated,
+        "clock",
+        "they expire in real time, and the clock of their process has then come as far",
+        "clock/timers-expire-in-time.yaml",
     ),
     held(
         "how long a timer still runs",
@@ -265,6 +273,12 @@ pub const ENVELOPE: &[Source] = &[
         "a guest that writes over the words by which it reads its clock",
         "they lie in its own memory: it reads what it likes, whoever waits for it stands where it says that it has come to, and \
          nobody else's clock is moved",
+    ),
+    loose(
+        "timers that run while a guest computes",
+        "how far it comes until one expires is for the host's speed, as with `timeout 1 CMD`, setitimer and timerfd; the same holds of \
+         sleeps and time limits where guests don't run one at a time, or never wait all at once for three seconds, of several that began \
+         a second apart in reality, and of time limits of locks with an owner and of sockets",
     ),
     loose(
         "a timer's descriptor that is closed while it is set, or used by more than who set it",

@@ -41,6 +41,11 @@ impl Errands {
         Ok(())
     }
 
+    /// Whether they are done by such a thread.
+    pub(super) fn are_served(&self) -> bool {
+        self.servant.get().is_some()
+    }
+
     /// Has `work`, which is short, done, and waits for it: some 60 µs.
     pub(super) fn run<T: Send + 'static>(
         &self,

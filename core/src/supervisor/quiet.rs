@@ -3,7 +3,11 @@
 //! Read from procfs by the tracker, which is not confined. It looks only; it changes nothing.
 #![forbid(unsafe_code)]
 
+use std::collections::HashSet;
+
 use super::Run;
+use crate::Syscall;
+use crate::syscall::family;
 
 /// Threads, and how often each has been given the processor.
 type Seen = Vec<(u32, u64)>;
@@ -20,9 +24,10 @@ impl Watch {
         self.seen = None;
     }
 
-    /// Whether all guests wait, and none has run since the last look, at which all waited as well.
-    pub(super) fn is_quiet(&mut self, run: &Run) -> bool {
-        let seen = look(run);
+    /// Whether all guests wait, and none has run since the last look, at which all waited as well. These are stopped by job
+    /// control.
+    pub(super) fn is_quiet(&mut self, run: &Run, stopped: &HashSet<u32>) -> bool {
+        let seen = look(run, stopped);
         let quiet = seen.is_some() && seen == self.seen;
         self.seen = seen;
         quiet
@@ -30,10 +35,11 @@ impl Watch {
 }
 
 /// All threads, if all of them wait and nothing of theirs waits for the supervisor.
-fn look(run: &Run) -> Option<Seen> {
+fn look(run: &Run, stopped: &HashSet<u32>) -> Option<Seen> {
     let mut threads: Vec<u32> = run.processes().threads().collect();
     threads.sort_unstable();
-    let seen = threads.into_iter().map(|tid| switches(tid).map(|switches| (tid, switches))).collect();
+    let switches = |tid| switches(tid, stopped.contains(&tid)).map(|switches| (tid, switches));
+    let seen = threads.into_iter().map(switches).collect();
     // A call that waits for the supervisor looks like one that waits for something else.
     if run.listener().is_ok_and(|listener| listener.has_calls()) { None } else { seen }
 }
@@ -42,16 +48,18 @@ fn look(run: &Run) -> Option<Seen> {
 ///
 /// Its state alone doesn't tell: a thread that is about to wait, and was taken from the processor just before, says that it
 /// sleeps. What it waits in is told (`man 5 proc_pid_syscall`) only of one that has really left the processor.
-fn switches(tid: u32) -> Option<u64> {
+fn switches(tid: u32, is_stopped: bool) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let (mut switches, mut has_ended) = (0, false);
+    let (mut switches, mut has_ended, mut waits_deeply) = (0, false, false);
     for line in status.lines() {
         let Some((key, value)) = line.split_once(':') else { continue };
         match key {
             "State" => match value.trim_start().chars().next() {
                 Some('Z' | 'X') => has_ended = true,
-                // Asleep, or stopped by job control: not one that waits for the disk or for the tracker.
                 Some('S' | 'T') => {}
+                // To its tracer, one that job control has stopped looks like one that waits for that.
+                Some('t') if is_stopped => {}
+                Some('D') => waits_deeply = true,
                 _ => return None,
             },
             "voluntary_ctxt_switches" | "nonvoluntary_ctxt_switches" => {
@@ -62,9 +70,18 @@ fn switches(tid: u32) -> Option<u64> {
     }
     if !has_ended {
         let waits_in = std::fs::read(format!("/proc/{tid}/syscall")).ok()?;
-        if waits_in.starts_with(b"running") {
+        // Who waits for the disk will go on by himself, but not who waits for a child that has its memory (`man 2 vfork`).
+        if waits_in.starts_with(b"running") || waits_deeply && !makes_a_child(&waits_in) {
             return None;
         }
     }
     Some(switches)
+}
+
+/// Whether this is of a thread that makes another.
+fn makes_a_child(waits_in: &[u8]) -> bool {
+    let number = waits_in.split(|byte| *byte == b' ').next();
+    let number = number.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
+    let call = number.and_then(|number| Syscall::checked(number).ok());
+    call.is_some_and(|call| family::CLONE.contains(call))
 }

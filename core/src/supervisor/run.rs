@@ -228,6 +228,12 @@ impl Run {
         self.errands.serve()
     }
 
+    /// Whether the guests run one at a time, and by a clock that need not run as the real one: what waits by that clock then
+    /// ends in its order.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.errands.are_served() && self.time.as_ref().is_some_and(|time| !time.is_real())
+    }
+
     /// Records an event, if anybody listens.
     pub(crate) fn record(&self, body: impl FnOnce() -> Body) {
         if let Some(recorder) = &self.recorder {

@@ -51,8 +51,14 @@ type EndFn = dyn FnMut(&mut CallStop<'_>) + Send;
 pub(crate) struct Waits {
     /// At the latest.
     pub(crate) until: u64,
+    /// When that is in reality, if it takes as long as the caller asked for.
+    pub(crate) really: u64,
     /// For nothing but that.
     pub(crate) sleeps: bool,
+    /// The kernel was asked for more than the caller did: the tracker ends it.
+    pub(crate) lasts: bool,
+    /// What it gives when its time is over.
+    pub(crate) expired: i64,
 }
 
 impl AtEnd {
@@ -111,8 +117,7 @@ impl CallStop<'_> {
     /// Whether it ends for a signal's sake, and will be made again, or gone on with, if that has no handler.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        let interrupted = -i64::from(Errno::EINTR.value());
-        self.result.is_some_and(|result| AGAIN.contains(&result) || result == interrupted)
+        self.result.is_some_and(was_interrupted)
     }
 
     /// Bytes of the guest.
@@ -146,6 +151,11 @@ impl CallStop<'_> {
         self.write(address, bytes)?;
         self.lent.push((address, before));
         Ok(address)
+    }
+
+    /// Whether waits end in the order of the guests' time, and so by the tracker.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.run.is_in_order()
     }
 
     /// Works with the caller's own time. `None`: the guests have the real one, or nobody knows the caller.
@@ -240,6 +250,11 @@ impl Underway {
     }
 }
 
+/// Whether a call with this result was ended for a signal's sake, or the tracker's.
+fn was_interrupted(result: i64) -> bool {
+    AGAIN.contains(&result) || result == -i64::from(Errno::EINTR.value())
+}
+
 /// A call begins. What is under way from here on; `None`: nobody wants to see its end.
 pub(super) fn begin(run: &Run, tid: u32, known: Option<Underway>) -> Result<Option<Underway>, Errno> {
     let mut registers = ptrace::registers(tid)?;
@@ -283,10 +298,10 @@ pub(super) fn begin(run: &Run, tid: u32, known: Option<Underway>) -> Result<Opti
 pub(super) fn end(run: &Run, tid: u32, mut underway: Underway) -> Result<Option<Underway>, Errno> {
     let mut registers = ptrace::registers(tid)?;
     let mut result = registers.result();
-    let is_its_time = underway.cut_short && AGAIN.contains(&result);
-    if is_its_time {
-        result = 0;
-        registers.set_result(0);
+    let expired = underway.at_end.waits.filter(|_| underway.cut_short && was_interrupted(result));
+    if let Some(Waits { expired, .. }) = expired {
+        result = expired;
+        registers.set_result(expired);
     }
     let was_led_elsewhere = registers.args() != underway.args;
     registers.set_args(underway.args);
@@ -301,15 +316,14 @@ pub(super) fn end(run: &Run, tid: u32, mut underway: Underway) -> Result<Option<
         has_time: Cell::default(),
     };
     (underway.at_end.work)(&mut stop);
-    if is_its_time || was_led_elsewhere || stop.result != Some(result) {
+    if expired.is_some() || was_led_elsewhere || stop.result != Some(result) {
         ptrace::set_registers(tid, &stop.registers)?;
     }
     let goes_on = result == GOES_ON;
-    if !goes_on {
-        for (address, before) in &underway.lent {
-            // Memory that the guest has given up meanwhile is nobody's.
-            let _ = stop.write(*address, before);
-        }
+    // What goes on reads no memory of its caller again.
+    for (address, before) in underway.lent.drain(..) {
+        // Memory that the guest has given up meanwhile is nobody's.
+        let _ = stop.write(address, &before);
     }
     underway.stands = true;
     Ok(goes_on.then_some(underway))

@@ -8,11 +8,11 @@
 //! measured, or with an observer.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Run;
 use super::descriptors::{self, Found};
@@ -33,8 +33,14 @@ const NAMESPACED_COMMAND: u32 = 2;
 /// How long the tracker waits between two looks while a guest sleeps: shortly after something has happened, and later.
 const BRIEFLY: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+/// The same while no wait can end yet: it is then this part of how long nothing has happened, up to that.
+const IDLE_PART: u32 = 16;
+const LONGEST_IDLE: Duration = Duration::from_millis(8);
 /// From when on it is worth looking at all guests.
 const LOOKING: Duration = Duration::from_micros(400);
+/// How long a wait whose time has really passed gives way to an earlier one whose time has not. That one may have begun
+/// later because others computed; what is left of it for longer than this has nothing to do with them.
+const SOON: u64 = 1_000_000_000;
 
 /// A guest whose instruction the processor has refused.
 pub struct FaultStop<'a> {
@@ -104,6 +110,8 @@ pub(crate) struct Tracker {
     awaited: HashMap<u32, ()>,
     /// Calls between their begin and their end.
     underway: HashMap<u32, Underway>,
+    /// Threads that job control has stopped.
+    stopped: HashSet<u32>,
     watch: Watch,
     /// What was found among the descriptors since a guest ran.
     looked: Option<Found>,
@@ -130,6 +138,7 @@ impl Tracker {
             early: HashMap::new(),
             awaited: HashMap::new(),
             underway: HashMap::new(),
+            stopped: HashSet::new(),
             watch: Watch::default(),
             looked: None,
         })
@@ -146,51 +155,76 @@ impl Tracker {
         }
     }
 
-    /// The next stop. While guests sleep whose time need not pass in reality, it looks for the moment at which nobody else
-    /// can run.
+    /// The next stop. While guests wait whom it has to wake, it looks for the moment at which nobody else can run.
     fn next(&mut self) -> Result<(u32, ptrace::Stop), Errno> {
-        if !self.sleeps() {
-            return ptrace::wait();
-        }
+        let Some(first) = self.first_end() else { return ptrace::wait() };
         self.watch.disturb();
         self.looked = None;
+        let since = Instant::now();
         let mut pause = BRIEFLY;
         loop {
             if let Some(stop) = ptrace::look()? {
                 return Ok(stop);
             }
             std::thread::sleep(pause);
+            let left = Duration::from_nanos(first.saturating_sub(time::real()));
             pause = LONGEST_PAUSE.min(pause * 2);
-            if pause < LOOKING {
+            if !left.is_zero() {
+                let idle = LONGEST_IDLE.min(since.elapsed() / IDLE_PART);
+                pause = idle.max(pause).min(left.max(BRIEFLY));
+            } else if pause < LOOKING {
                 continue;
-            }
-            if self.watch.is_quiet(&self.run) {
-                self.end_a_sleep();
+            } else if self.watch.is_quiet(&self.run, &self.stopped) {
+                self.end_a_wait();
             } else {
                 self.looked = None;
             }
         }
     }
 
-    /// Whether some guest sleeps, by a clock that need not run as the real one.
-    fn sleeps(&self) -> bool {
+    /// Those that wait by a clock which need not run as the real one.
+    fn waiting(&self) -> impl Iterator<Item = (u32, Waits)> {
         let virtual_time = self.run.time.as_ref().is_some_and(|time| !time.is_real());
-        virtual_time && self.underway.values().any(|call| call.waits().is_some_and(|waits| waits.sleeps))
+        let underway = self.underway.iter().filter(move |_| virtual_time);
+        underway.filter_map(|(tid, call)| call.waits().map(|waits| (*tid, waits)))
     }
 
-    /// Nobody can run: the earliest sleep ends now, unless something that runs in real time comes first.
-    fn end_a_sleep(&mut self) {
+    /// From when on, in reality, some wait can be ended here; `None`: only the kernel ends those that there are.
+    fn first_end(&self) -> Option<u64> {
+        let ends = |waits: Waits| match waits {
+            Waits { sleeps: true, .. } => Some(0),
+            Waits { lasts: true, really, .. } => Some(really),
+            _ => None,
+        };
+        self.waiting().filter_map(|(_, waits)| ends(waits)).min()
+    }
+
+    /// Nobody can run: the earliest wait ends now, unless something that runs in real time comes first. That is the rest of
+    /// whatever is more than a sleep, and of anything while a timer is set.
+    fn end_a_wait(&mut self) {
         let place = |tid: u32| self.run.processes().of(tid).map(|(_, process)| process.place.clone());
-        let waiting = self.underway.iter().filter_map(|(tid, call)| call.waits().map(|waits| (*tid, waits)));
+        let mut waiting: Vec<_> = self.waiting().collect();
         // Of several it is the one that is first in the tree, whatever the numbers.
-        let first = waiting.min_by_key(|(tid, waits)| (waits.until, waits.sleeps, place(*tid), *tid));
-        // Who sleeps for ever is not woken.
-        let ends = |waits: &Waits| waits.sleeps && waits.until < time::NEVER;
-        let Some((tid, _)) = first.filter(|(_, waits)| ends(waits)) else { return };
-        if self.some_timer_is_set() {
-            return;
+        waiting.sort_by_cached_key(|(tid, waits)| (waits.until, waits.sleeps, place(*tid), *tid));
+        let is_in_order = self.run.is_in_order();
+        let now = time::real();
+        let mut ends = None;
+        for (at, (tid, waits)) in waiting.iter().enumerate() {
+            // Who sleeps for ever is not woken.
+            if waits.until >= time::NEVER {
+                break;
+            }
+            let has_passed = waits.lasts && waits.really <= now;
+            if has_passed || (at == 0 && waits.sleeps && !self.some_timer_is_set()) {
+                ends = Some(*tid);
+                break;
+            }
+            if !is_in_order || waits.really < now.saturating_add(SOON) {
+                break;
+            }
         }
-        if let Some(call) = self.underway.get_mut(&tid)
+        if let Some(tid) = ends
+            && let Some(call) = self.underway.get_mut(&tid)
             && ptrace::interrupt(tid).is_ok()
         {
             call.cut_short = true;
@@ -245,6 +279,7 @@ impl Tracker {
     }
 
     fn step(&mut self, tid: u32, stop: ptrace::Stop) {
+        self.stopped.remove(&tid);
         // A guest that was killed meanwhile gives ESRCH; its end will be reported.
         let _ = match stop {
             ptrace::Stop::Born { child } => {
@@ -279,7 +314,10 @@ impl Tracker {
                 }
                 ptrace::resume(tid, 0)
             }
-            ptrace::Stop::Group => ptrace::listen(tid),
+            ptrace::Stop::Group => {
+                self.stopped.insert(tid);
+                ptrace::listen(tid)
+            }
             ptrace::Stop::Signal(libc::SIGSEGV) if self.is_dealt_with(tid) => ptrace::resume(tid, 0),
             ptrace::Stop::Signal(signal) => {
                 self.signalled(tid, signal);
