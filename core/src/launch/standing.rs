@@ -193,6 +193,12 @@ pub(super) fn back_in_turn(tid: u32) -> Result<(), Errno> {
     schedule::first_in_first_out(tid, GUEST)
 }
 
+/// Gives the calling thread the priority of those that serve the guests of a serial run. What it makes has that too.
+pub(crate) fn serves() {
+    // From the keeper's, from which it was made, it can go down.
+    let _ = schedule::first_in_first_out(thread::id(), SERVANT);
+}
+
 /// Real-time priorities: a guest's, that of the threads that answer it, and of the one that ends it when its time is up.
 const GUEST: i32 = 1;
 const SERVANT: i32 = 2;

@@ -159,7 +159,8 @@ fn of(folder: &Path) -> Option<Thread> {
     let open = stat.iter().position(|byte| *byte == b'(')?;
     // The name may itself have a parenthesis.
     let close = stat.iter().rposition(|byte| *byte == b')')?;
-    let program = String::from_utf8_lossy(stat.get(open + 1..close)?).into_owned();
+    // It is a guest's, as is the name of a thread.
+    let program = stat.get(open + 1..close)?.escape_ascii().to_string();
     // The third is the first of them: the state, its own time and the kernel's on its behalf, the policy.
     let fields = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
     let fields: Vec<_> = fields.split_ascii_whitespace().collect();
@@ -237,6 +238,16 @@ mod tests {
         let own = of(Path::new("/proc/thread-self")).unwrap();
         assert!(own.ready && own.ordinary && !own.program.is_empty() && own.ran < 1_000_000, "{own:?}");
         assert_eq!(of(Path::new("/proc/self/none")), None);
+    }
+
+    #[test]
+    fn a_name_says_nothing_to_a_terminal() {
+        let folder = tempfile::tempdir().unwrap();
+        let stat = b"7 (\x1b[2J\n) ok) R 1 1 1 0 -1 0 0 0 0 0 5 6 0 0 20 0 1 0 9 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0\n";
+        fs::write(folder.path().join("stat"), stat).unwrap();
+        fs::write(folder.path().join("status"), "Name:\tx\nvoluntary_ctxt_switches:\t3\n").unwrap();
+        let thread = of(folder.path()).unwrap();
+        assert_eq!((thread.program.as_str(), thread.ran, thread.waits), (r"\x1b[2J\n) ok", 11, 3));
     }
 
     #[test]

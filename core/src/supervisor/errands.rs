@@ -1,7 +1,7 @@
 //! Does for a run's threads, which are confined, what an unconfined one must do: read a file of procfs, mostly.
 //!
-//! In a serial run by a thread of the run's own, with the keeper's processor and priority: who asked waits without letting a
-//! guest run, whatever else the machine does. In all others by the threads of the runtime. Never reads a file by a name that
+//! In a serial run by a thread of the run's own, on the guests' processor and with a priority above theirs: who asked waits without
+//! letting a guest run, whatever else the machine does. In all others by the threads of the runtime. Never reads a file by a name that
 //! a guest gave, and never judges.
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ use std::sync::{OnceLock, mpsc};
 use tokio::runtime::Handle;
 
 use crate::Errno;
+use crate::launch::standing;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -25,12 +26,13 @@ impl Errands {
         Self { runtime, servant: OnceLock::new() }
     }
 
-    /// From now on they are done by a thread that has the caller's processor and priority, which it inherits. It ends
-    /// with the run.
+    /// From now on they are done by a thread that has the caller's processor, which it inherits, and a servant's priority. It
+    /// ends with the run.
     pub(super) fn serve(&self) -> std::io::Result<()> {
         let (give, take) = mpsc::channel::<Work>();
         std::thread::Builder::new().name("assize-errands".to_owned()).stack_size(256 << 10).spawn(
             move || {
+                standing::serves();
                 for work in take {
                     // Who asked learns of a panic by an answer that doesn't come.
                     let _ = catch_unwind(AssertUnwindSafe(work));

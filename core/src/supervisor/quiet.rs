@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::Run;
 use crate::Syscall;
-use crate::syscall::family;
+use crate::syscall::Sysno;
 
 /// Threads, and how often each has been given the processor.
 type Seen = Vec<(u32, u64)>;
@@ -71,17 +71,39 @@ fn switches(tid: u32, is_stopped: bool) -> Option<u64> {
     if !has_ended {
         let waits_in = std::fs::read(format!("/proc/{tid}/syscall")).ok()?;
         // Who waits for the disk will go on by himself, but not who waits for a child that has its memory (`man 2 vfork`).
-        if waits_in.starts_with(b"running") || waits_deeply && !makes_a_child(&waits_in) {
+        if waits_in.starts_with(b"running") || waits_deeply && !lends_its_memory(&waits_in) {
             return None;
         }
     }
     Some(switches)
 }
 
-/// Whether this is of a thread that makes another.
-fn makes_a_child(waits_in: &[u8]) -> bool {
-    let number = waits_in.split(|byte| *byte == b' ').next();
-    let number = number.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
+/// Whether this (`man 5 proc_pid_syscall`) is of a thread that waits until its child has a memory of its own, and not of one that
+/// waits for a lock while it makes a child. What `clone3` is to do lies in memory.
+fn lends_its_memory(waits_in: &[u8]) -> bool {
+    let mut words = std::str::from_utf8(waits_in).unwrap_or_default().split_ascii_whitespace();
+    let number = words.next().and_then(|number| number.parse().ok());
     let call = number.and_then(|number| Syscall::checked(number).ok());
-    call.is_some_and(|call| family::CLONE.contains(call))
+    let flags = words.next().and_then(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+    // `fork` and `clone3` are not among them: the one lends nothing, of the other it is not known.
+    let always = Syscall::of(Sysno::vfork);
+    let by_flags = Syscall::of(Sysno::clone);
+    let is_set = |flags: u64| flags & libc::CLONE_VFORK as u64 != 0;
+    call == Some(always) || call == Some(by_flags) && flags.is_some_and(is_set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_lends_its_memory_waits_for_its_child() {
+        assert!(lends_its_memory(b"58 0x0 0x0 0x0 0x0 0x0 0x0 0x7ffd 0x7f12"));
+        assert!(lends_its_memory(b"56 0x4111 0x7f00 0x0 0x0 0x0 0x0 0x7ffd 0x7f12"));
+        for other in
+            ["57 0x0 0x0", "56 0x1200011 0x0", "435 0x7ffd00 0x58", "0 0x4000 0x0", "56", "-1", "running", ""]
+        {
+            assert!(!lends_its_memory(other.as_bytes()), "{other}");
+        }
+    }
 }

@@ -222,8 +222,8 @@ impl Run {
         self.probing.store(false, Ordering::Release);
     }
 
-    /// The guests run one at a time: errands too take place at once. Call it from a thread that has the processor and the
-    /// priority which these are to have.
+    /// The guests run one at a time: errands too take place at once. Call it from a thread that has the guests'
+    /// processor.
     pub(crate) fn runs_serially(&self) -> std::io::Result<()> {
         self.errands.serve()
     }

@@ -209,18 +209,24 @@ impl Tracker {
         let is_in_order = self.run.is_in_order();
         let now = time::real();
         let mut ends = None;
+        // For how long a wait that is over gives way to one before it.
+        let mut patience = 0;
         for (at, (tid, waits)) in waiting.iter().enumerate() {
             // Who sleeps for ever is not woken.
             if waits.until >= time::NEVER {
                 break;
             }
-            let has_passed = waits.lasts && waits.really <= now;
+            let has_passed = waits.lasts && waits.really.saturating_add(patience) <= now;
             if has_passed || (at == 0 && waits.sleeps && !self.some_timer_is_set()) {
                 ends = Some(*tid);
                 break;
             }
-            if !is_in_order || waits.really < now.saturating_add(SOON) {
+            if !is_in_order {
                 break;
+            }
+            if waits.really < now.saturating_add(SOON) {
+                // Not for ever: whoever is behind may always begin another.
+                patience = SOON;
             }
         }
         if let Some(tid) = ends

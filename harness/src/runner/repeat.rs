@@ -72,7 +72,7 @@ pub(super) fn diverges(scenario: &Scenario, one: &Take, two: &Take, nth: u32) ->
 fn told(one: &str, two: &str, nth: u32) -> Vec<String> {
     let mut notes = vec![format!("difference (- run 1, + run {nth}):\n{}", matcher::difference(one, two))];
     let sorted = |text| -> Vec<&str> {
-        let mut lines: Vec<_> = str::lines(text).collect();
+        let mut lines: Vec<_> = str::split_inclusive(text, '\n').collect();
         lines.sort_unstable();
         lines
     };

@@ -154,7 +154,8 @@ impl Kept {
     /// In microseconds, as many as one likes.
     fn timeval(stop: &CallStop<'_>, address: u64) -> Option<Self> {
         Self::at(stop, address, timeval, |seconds, more| {
-            let (carry, rest) = (more.div_euclid(1_000_000), more.rem_euclid(1_000_000));
+            // As the kernel does, which then refuses a negative rest (`kern_select` in `fs/select.c`).
+            let (carry, rest) = (more / 1_000_000, more % 1_000_000);
             nanoseconds(seconds.checked_add(carry)?, rest * 1000)
         })
     }
