@@ -10,7 +10,7 @@ use std::time::Duration;
 use assize_core::outcome::End;
 use assize_core::syscall::decode;
 use assize_core::trace::{Action, Body, BytesText, Event, Exit, Grounds, Known, Origin};
-use assize_core::{Errno, Syscall, Verdict};
+use assize_core::{Errno, Peak, Syscall, Verdict};
 use assize_harness::fuzzing;
 use assize_harness::matcher::{FileSeen, Observation, judge};
 use libfuzzer_sys::fuzz_target;
@@ -42,6 +42,11 @@ fuzz_target!(|input: &[u8]| {
         injected: Vec::new(),
         changes: None,
         took: Duration::ZERO,
+        peak: wrote.get(1).map(|byte| Peak {
+            processes: u64::from(*byte),
+            memory: wrote.get(2).map(|byte| u64::from(*byte) << 16),
+            ..Peak::default()
+        }),
         controls: Vec::new(),
         granted: Default::default(),
     };
