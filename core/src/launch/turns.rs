@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::standing::{back_in_turn, behind_all};
 use super::tree;
+use crate::supervisor::process_stat::ProcessStat;
+use crate::supervisor::process_status::ProcessStatus;
 
 /// How often guests are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -155,25 +157,16 @@ fn threads(init: u32) -> HashMap<u32, Thread> {
 
 /// The thread of this folder (`man 5 proc_pid_stat`, `man 5 proc_pid_status`).
 fn of(folder: &Path) -> Option<Thread> {
-    let stat = fs::read(folder.join("stat")).ok()?;
-    let open = stat.iter().position(|byte| *byte == b'(')?;
-    // The name may itself have a parenthesis.
-    let close = stat.iter().rposition(|byte| *byte == b')')?;
-    // It is a guest's, as is the name of a thread.
-    let program = stat.get(open + 1..close)?.escape_ascii().to_string();
-    // The third is the first of them: the state, its own time and the kernel's on its behalf, the policy.
-    let fields = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
-    let fields: Vec<_> = fields.split_ascii_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    let ran = number(14)?.saturating_add(number(15)?);
-    let ordinary = number(41)? == u64::from(libc::SCHED_OTHER.unsigned_abs());
-    let status = fs::read_to_string(folder.join("status")).ok()?;
-    let waits = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    let text = fs::read(folder.join("stat")).ok()?;
+    let stat = ProcessStat::parse(&text)?;
+    // Its own time, and the kernel's on its behalf.
+    let ran = stat.field::<u64>(14)?.saturating_add(stat.field(15)?);
+    let waits = ProcessStatus::within(folder).ok()?.field("voluntary_ctxt_switches")?.parse().ok()?;
     Some(Thread {
-        program,
-        ready: fields.first() == Some(&"R"),
-        ordinary,
-        waits: waits.trim().parse().ok()?,
+        program: stat.program()?.escape_ascii().to_string(),
+        ready: stat.field(3) == Some('R'),
+        ordinary: stat.field(41) == Some(libc::SCHED_OTHER),
+        waits,
         ran,
     })
 }

@@ -19,6 +19,7 @@ pub(crate) mod peak;
 pub(crate) mod perform;
 pub(crate) mod process_file;
 pub(crate) mod process_stat;
+pub(crate) mod process_status;
 pub(crate) mod processes;
 mod quiet;
 pub(crate) mod recorder;

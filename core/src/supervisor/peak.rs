@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::call::Call;
+use super::process_status::ProcessStatus;
 use super::processes::Processes;
 use crate::outcome;
 
@@ -128,12 +129,11 @@ impl Call {
 /// The largest resident set that the memory of `tid` has had, in bytes (`VmHWM`, `man 5 proc_pid_status`). `None`: the memory is
 /// gone, or can't be looked at.
 pub(super) fn high_water(tid: u32) -> Option<u64> {
-    parsed(&std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?)
+    parsed(ProcessStatus::of(tid).ok()?.field("VmHWM")?)
 }
 
-fn parsed(status: &str) -> Option<u64> {
-    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = value.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+fn parsed(value: &str) -> Option<u64> {
+    let kib: u64 = value.strip_suffix("kB")?.trim_end().parse().ok()?;
     kib.checked_mul(1024)
 }
 
@@ -221,8 +221,8 @@ mod tests {
 
     #[test]
     fn the_kernels_text_is_read() {
-        assert_eq!(parsed("Name:\tx\nVmPeak:\t    3 kB\nVmHWM:\t     132 kB\n"), Some(132 * 1024));
-        for odd in ["", "Name:\tx\nVmHWM:", "VmHWM: 3", "VmHWM: kB", "VmHWM: 99999999999999999999 kB"] {
+        assert_eq!(parsed("132 kB"), Some(132 * 1024));
+        for odd in ["", "3", "kB", "99999999999999999999 kB"] {
             assert_eq!(parsed(odd), None, "{odd}");
         }
         // Zombies have no memory; whoever asks has.

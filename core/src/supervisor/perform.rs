@@ -10,6 +10,7 @@ use super::Run;
 use super::answer::{Asked, settle};
 use super::attribute::Attributing;
 use super::call::Call;
+use super::process_status::ProcessStatus;
 use super::request::Pin;
 use crate::Errno;
 use crate::capability::{Answer, Performed};
@@ -197,10 +198,8 @@ impl Call {
         }
         let tid = self.notif.pid;
         self.run.errand(move || {
-            let status =
-                std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(|error| Errno::of(&error))?;
-            let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).ok_or(Errno::EIO)?;
-            u32::from_str_radix(umask.trim(), 8).map_err(|_| Errno::EIO)
+            let status = ProcessStatus::of(tid).map_err(|error| Errno::of(&error))?;
+            u32::from_str_radix(status.field("Umask").ok_or(Errno::EIO)?, 8).map_err(|_| Errno::EIO)
         })?
     }
 
@@ -325,11 +324,8 @@ const fn signal_bit(signal: i32) -> u64 {
 /// Whether a signal waits for this thread that will end its process. A thread that is traced does not leave its wait
 /// for it: the kernel wakes it only for SIGKILL.
 fn is_dying(tid: u32) -> bool {
-    let Ok(status) = std::fs::read_to_string(format!("/proc/{tid}/status")) else { return false };
-    let set = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
-    };
-    let pending = set("SigPnd:") | set("ShdPnd:");
-    pending & !(set("SigBlk:") | set("SigIgn:") | set("SigCgt:") | HARMLESS) != 0
+    let Ok(status) = ProcessStatus::of(tid) else { return false };
+    let set = |name: &str| status.field(name).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    let pending = set("SigPnd") | set("ShdPnd");
+    pending & !(set("SigBlk") | set("SigIgn") | set("SigCgt") | HARMLESS) != 0
 }

@@ -30,7 +30,13 @@ impl<'a> ProcessStat<'a> {
         Some(Self { name, fields: std::str::from_utf8(fields).ok()?.split_ascii_whitespace().collect() })
     }
 
-    /// The number in this field, where there is one.
+    /// The program's name, or the thread's own: a guest chooses it.
+    pub(crate) fn program(&self) -> Option<&'a [u8]> {
+        let open = self.name.iter().position(|byte| *byte == b'(')?;
+        self.name.get(open + 1..self.name.len() - 1)
+    }
+
+    /// What stands in this field, where that is so.
     pub(crate) fn field<T: std::str::FromStr>(&self, number: usize) -> Option<T> {
         self.fields.get(number.checked_sub(FIRST)?)?.parse().ok()
     }

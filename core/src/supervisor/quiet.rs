@@ -6,8 +6,9 @@
 use std::collections::HashSet;
 
 use super::Run;
+use super::process_status::ProcessStatus;
 use crate::Syscall;
-use crate::syscall::Sysno;
+use crate::syscall::{Sysno, family, signature};
 
 /// Threads, and how often each has been given the processor.
 type Seen = Vec<(u32, u64)>;
@@ -49,25 +50,18 @@ fn look(run: &Run, stopped: &HashSet<u32>) -> Option<Seen> {
 /// Its state alone doesn't tell: a thread that is about to wait, and was taken from the processor just before, says that it
 /// sleeps. What it waits in is told (`man 5 proc_pid_syscall`) only of one that has really left the processor.
 fn switches(tid: u32, is_stopped: bool) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let (mut switches, mut has_ended, mut waits_deeply) = (0, false, false);
-    for line in status.lines() {
-        let Some((key, value)) = line.split_once(':') else { continue };
-        match key {
-            "State" => match value.trim_start().chars().next() {
-                Some('Z' | 'X') => has_ended = true,
-                Some('S' | 'T') => {}
-                // To its tracer, one that job control has stopped looks like one that waits for that.
-                Some('t') if is_stopped => {}
-                Some('D') => waits_deeply = true,
-                _ => return None,
-            },
-            "voluntary_ctxt_switches" | "nonvoluntary_ctxt_switches" => {
-                switches += value.trim().parse::<u64>().ok()?;
-            }
-            _ => {}
-        }
+    let status = ProcessStatus::of(tid).ok()?;
+    let (mut has_ended, mut waits_deeply) = (false, false);
+    match status.field("State")?.chars().next() {
+        Some('Z' | 'X') => has_ended = true,
+        Some('S' | 'T') => {}
+        // To its tracer, one that job control has stopped looks like one that waits for that.
+        Some('t') if is_stopped => {}
+        Some('D') => waits_deeply = true,
+        _ => return None,
     }
+    let count = |name| status.field(name)?.parse::<u64>().ok();
+    let switches = count("voluntary_ctxt_switches")? + count("nonvoluntary_ctxt_switches")?;
     if !has_ended {
         let waits_in = std::fs::read(format!("/proc/{tid}/syscall")).ok()?;
         // Who waits for the disk will go on by himself, but not who waits for a child that has its memory (`man 2 vfork`).
@@ -84,12 +78,16 @@ fn lends_its_memory(waits_in: &[u8]) -> bool {
     let mut words = std::str::from_utf8(waits_in).unwrap_or_default().split_ascii_whitespace();
     let number = words.next().and_then(|number| number.parse().ok());
     let call = number.and_then(|number| Syscall::checked(number).ok());
-    let flags = words.next().and_then(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
-    // `fork` and `clone3` are not among them: the one lends nothing, of the other it is not known.
-    let always = Syscall::of(Sysno::vfork);
-    let by_flags = Syscall::of(Sysno::clone);
-    let is_set = |flags: u64| flags & libc::CLONE_VFORK as u64 != 0;
-    call == Some(always) || call == Some(by_flags) && flags.is_some_and(is_set)
+    let Some(call) = call.filter(|call| family::CLONE.contains(*call)) else { return false };
+    match signature::position(call, "flags") {
+        Some(place) => {
+            let flags = words
+                .nth(place.into())
+                .and_then(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+            flags.is_some_and(|flags| flags & libc::CLONE_VFORK as u64 != 0)
+        }
+        None => call == Syscall::of(Sysno::vfork),
+    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +16,7 @@ use super::Run;
 use super::descriptors::{self, Found};
 use super::exec::ExecStop;
 use super::peak::high_water;
+use super::process_status::ProcessStatus;
 use super::quiet::Watch;
 use super::restart;
 use super::stop::{self, Underway, Waits};
@@ -91,11 +90,8 @@ pub(super) fn is_alive(pid: u32) -> bool {
 
 /// The number of a process in its own pid namespace (`man 5 proc_pid_status`).
 fn own_number(pid: u32) -> Option<u32> {
-    // With room for all of it at once: it is read for each process that is born.
-    let mut status = String::with_capacity(4096);
-    File::open(format!("/proc/{pid}/status")).ok()?.take(u64::MAX).read_to_string(&mut status).ok()?;
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    numbers.split_ascii_whitespace().next_back()?.parse().ok()
+    let status = ProcessStatus::of(pid).ok()?;
+    status.field("NSpid")?.split_ascii_whitespace().next_back()?.parse().ok()
 }
 
 /// A tracker that has taken hold of the first guest.

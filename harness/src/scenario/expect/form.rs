@@ -84,7 +84,7 @@ impl FormError {
 /// `Deserialize` from a scalar through `FromStr`, with the error at the scalar's own place in the file. (Through
 /// `try_from`, serde would report it at the place of the whole mapping.) It is read as it was written: `0644` is not 644.
 macro_rules! from_scalar {
-    ($type:ty, $expecting:literal) => {
+    ($type:ty, $expecting:expr) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Scalar;

@@ -39,7 +39,7 @@ impl FromStr for Sizes {
     }
 }
 
-from_scalar!(Sizes, "a range of sizes, such as `<= 64 MiB`, `> 100 kB` or `1 MiB..2 MiB`");
+from_scalar!(Sizes, WANTED);
 
 impl Sizes {
     /// Whether it holds so many bytes.

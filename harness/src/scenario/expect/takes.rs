@@ -46,7 +46,7 @@ impl FromStr for Takes {
     }
 }
 
-from_scalar!(Takes, "a range of times, such as `< 5s`, `> 100ms` or `1s..5s`");
+from_scalar!(Takes, WANTED);
 
 impl Takes {
     /// What it takes at least.
