@@ -281,6 +281,12 @@ pub const ENVELOPE: &[Source] = &[
          a second apart in reality, and of time limits of locks with an owner and of sockets",
     ),
     loose(
+        "a guest that waits for a disk",
+        "it lets others pass, and whether it has to is for what the machine has read before: a file is read into memory before a guest \
+         of a serial run gets it to read or executes it, but folders, what is made sure of (fsync) and what lies past 256 MiB are not; \
+         nor is a file on a file system that can't tell whether it would have to wait",
+    ),
+    loose(
         "a timer's descriptor that is closed while it is set, or used by more than who set it",
         "nobody sees it closed or handed on: a periodic one moves its process's clock on in real time until the kernel says \
          something else of its number, or a guest sleeps and nobody can run, when it is looked for, also on its way through a socket; \

@@ -31,8 +31,8 @@ impl Instructions {
     fn at_exec(&self, stop: &mut ExecStop<'_>) -> Result<(), Errno> {
         let exe = PathBuf::from(format!("/proc/{}/exe", stop.pid()));
         // A program that nobody may read is not looked at, and goes on.
-        if let Ok(name) = std::fs::read_link(&exe)
-            && let Ok(found) = executable::instructions(&exe, &name, self.own, LOADED)
+        if let Some(name) = stop.exe()
+            && let Ok(found) = executable::instructions(&exe, name, self.own, LOADED)
         {
             self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
         }

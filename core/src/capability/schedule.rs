@@ -153,6 +153,12 @@ impl Schedule {
         }
     }
 
+    #[allow(clippy::unused_self)] // the shape of every handler
+    fn executes(&self, call: &mut Call) -> Answer {
+        call.reads_program();
+        Answer::Pass
+    }
+
     /// A guest sees what it would see if it had no special priority, as on a host that can't give it.
     #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut)]
     fn get(&self, call: &mut Call) -> Answer {
@@ -198,7 +204,8 @@ impl Capability for Schedule {
     const STAGE: Stage = Stage::Filter;
     const PROMISE: &'static str = "The guests of a run share one processor and one real-time priority: each runs until it \
         waits, and none is interrupted for another, at any load. Only where the host gives such priorities; the report says \
-        where it doesn't. What waits for a disk, for the network, for a clock, for a handler of the user's, or for a lock of the kernel's that \
+        where it doesn't. A file is read into memory, up to 256 MiB of it, before a guest gets it to read or \
+        executes it, so that the guest need not wait for the disk in its midst. What waits for a disk otherwise, for the network, for a clock, for a handler of the user's, or for a lock of the kernel's that \
         other processes hold, goes on when that does. Who computes for 2 s without a wait while others are ready runs behind all \
         of them until it waits, and the report says so: their order then depends on how fast the processor is. Only where the \
         caller may give the priority back, as root may: elsewhere it keeps all others from running, also one that a timer wakes, as \
@@ -233,6 +240,12 @@ impl Capability for Schedule {
             when: &[],
             then: Then::Ask { by: Self::interval, grounds: Grounds::Emulated },
             doc: "a guest may run as long as under the ordinary policy",
+        },
+        Rule {
+            calls: Calls::Family(&family::EXEC),
+            when: &[],
+            then: Then::Ask { by: Self::executes, grounds: Grounds::NotSecurity },
+            doc: "a program is read into memory before it runs, so that none waits for the disk meanwhile",
         },
         Rule {
             calls: Calls::Family(&family::OPEN),

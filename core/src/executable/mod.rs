@@ -8,17 +8,20 @@ mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::fs::{Metadata, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use elf::Elf;
+use rustix::fs::FileType;
 pub(crate) use sweep::Asks;
 use sweep::{LEAD, LONGEST, PATIENCE, Sweep};
+
+use crate::guest::pinned::Version;
 
 /// Of a file's code so much is looked at.
 const MOST: u64 = 256 << 20;
@@ -51,23 +54,8 @@ pub(crate) struct Has {
     pub(crate) more: bool,
 }
 
-/// A file, and what it must not have become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Version {
-    dev: u64,
-    ino: u64,
-    size: u64,
-    /// When its content and when anything of it changed.
-    times: [(i64, i64); 2],
-    library: bool,
-}
-
-impl Version {
-    fn of(stat: &Metadata, library: bool) -> Self {
-        let times = [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())];
-        Self { dev: stat.dev(), ino: stat.ino(), size: stat.size(), times, library }
-    }
-}
+/// A file, and whether it is looked at as a library.
+type Key = (Version, bool);
 
 /// What is kept of a file.
 struct Looked {
@@ -77,7 +65,7 @@ struct Looked {
     effort: u64,
 }
 
-static LOOKED: Mutex<Option<HashMap<Version, Arc<Looked>>>> = Mutex::new(None);
+static LOOKED: Mutex<Option<HashMap<Key, Arc<Looked>>>> = Mutex::new(None);
 /// How many files are kept: then all are forgotten.
 const KEPT: usize = 4096;
 
@@ -128,18 +116,19 @@ pub(crate) fn instructions(
 fn looked_at(path: &Path, name: &Path, wanted: &[Asks], library: bool) -> io::Result<Arc<Looked>> {
     let kept = || LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
     // Most programs were looked at before, and each of a run's programs waits for this.
-    let version = Version::of(&path.metadata()?, library);
-    if let Some(looked) = kept().as_ref().and_then(|kept| kept.get(&version)) {
+    let key = (Version::of(&rustix::fs::stat(path)?), library);
+    if let Some(looked) = kept().as_ref().and_then(|kept| kept.get(&key)) {
         return Ok(Arc::clone(looked));
     }
     // A guest may put something else there meanwhile: opening it must not keep anybody waiting, and reading it must not take
     // anything away, as it would from files that the kernel makes up. These have no length.
     let pin = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
-    let stat = pin.metadata()?;
-    if !stat.is_file() || stat.len() < Elf::HEADER as u64 {
+    let stat = rustix::fs::fstat(&pin)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !is_file || stat.st_size < Elf::HEADER as i64 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let version = Version::of(&stat, library);
+    let key = (Version::of(&stat), library);
     let how = libc::O_NONBLOCK | libc::O_NOCTTY;
     let pinned = format!("/proc/self/fd/{}", pin.as_raw_fd());
     let file = OpenOptions::new().read(true).custom_flags(how).open(pinned)?;
@@ -154,7 +143,7 @@ fn looked_at(path: &Path, name: &Path, wanted: &[Asks], library: bool) -> io::Re
     if kept.len() >= KEPT {
         kept.clear();
     }
-    kept.insert(version, Arc::clone(&looked));
+    kept.insert(key, Arc::clone(&looked));
     Ok(looked)
 }
 

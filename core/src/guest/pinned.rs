@@ -25,6 +25,22 @@ pub struct Identity {
     pub ino: u64,
 }
 
+/// A regular file as it is at one moment: if its content changes, this does too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Version {
+    identity: Identity,
+    size: i64,
+    /// When its content and when anything of it changed: seconds and nanoseconds.
+    times: [(i64, u64); 2],
+}
+
+impl Version {
+    pub(crate) fn of(stat: &Stat) -> Self {
+        let times = [(stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec)];
+        Self { identity: identity(stat), size: stat.st_size, times }
+    }
+}
+
 /// What kind of file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileKind {

@@ -347,6 +347,7 @@ impl Keeper {
             .name("assize-tracker".to_owned())
             .spawn(move || {
                 thread::block_signals();
+                thread::drop_signals_of_stops();
                 match Tracker::seize(run, root, namespaces) {
                     Ok(tracker) => {
                         let _ = tell.send(Ok(thread::id()));

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use super::Run;
 use crate::Errno;
@@ -20,6 +21,8 @@ pub struct ExecStop<'a> {
     run: &'a Run,
     tid: u32,
     place: &'a Place,
+    /// What it executes, as the host names it.
+    exe: Option<PathBuf>,
     /// What lies on its stack, once somebody has asked.
     stack: Option<Stack>,
     /// What is to stand where in its vDSO.
@@ -29,6 +32,8 @@ pub struct ExecStop<'a> {
 /// A new program's stack, from its pointer to the end of the auxiliary vector (`man 3 getauxval`).
 struct Stack {
     pointer: u64,
+    /// As they are before its first instruction.
+    registers: ptrace::Registers,
     words: Vec<u64>,
     /// Where among the words the vector begins.
     vector: usize,
@@ -62,7 +67,8 @@ impl Stack {
     fn read(tid: u32) -> Result<Self, Errno> {
         // On the stack: argc, argv, NULL, environ, NULL, then pairs until AT_NULL.
         const STEP: usize = 1024;
-        let pointer = ptrace::stack_pointer(tid)?;
+        let registers = ptrace::registers(tid)?;
+        let pointer = registers.stack();
         let mut at = pointer;
         let mut words = Vec::<u64>::new();
         let mut nulls = 0;
@@ -88,7 +94,7 @@ impl Stack {
                 let mut pairs = words[vector..].chunks_exact(2);
                 if let Some(last) = pairs.position(|pair| pair[0] == libc::AT_NULL) {
                     words.truncate(vector + (last + 1) * 2);
-                    return Ok(Self { pointer, words, vector });
+                    return Ok(Self { pointer, registers, words, vector });
                 }
             }
             if got < STEP * 8 {
@@ -109,8 +115,8 @@ impl Stack {
 }
 
 impl<'a> ExecStop<'a> {
-    pub(super) fn new(run: &'a Run, tid: u32, place: &'a Place) -> Self {
-        Self { run, tid, place, stack: None, patches: BTreeMap::new() }
+    pub(super) fn new(run: &'a Run, tid: u32, place: &'a Place, exe: Option<PathBuf>) -> Self {
+        Self { run, tid, place, exe, stack: None, patches: BTreeMap::new() }
     }
 
     /// The files that the program was mapped from (`man 5 proc_pid_maps`).
@@ -123,6 +129,12 @@ impl<'a> ExecStop<'a> {
     #[must_use]
     pub fn place(&self) -> &Place {
         self.place
+    }
+
+    /// What it executes, as the host names it (`man 5 proc_pid_exe`); `None`: that could not be read.
+    #[must_use]
+    pub fn exe(&self) -> Option<&Path> {
+        self.exe.as_deref()
     }
 
     /// Its process, as the host numbers it.
@@ -185,7 +197,8 @@ impl<'a> ExecStop<'a> {
             Err(errno) => return Err(errno),
         }
         stack.pointer = pointer;
-        ptrace::set_stack_pointer(tid, pointer)?;
+        stack.registers.set_stack(pointer);
+        ptrace::set_registers(tid, &stack.registers)?;
         Ok(Some(address))
     }
 

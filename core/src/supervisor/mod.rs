@@ -24,6 +24,7 @@ pub(crate) mod processes;
 mod quiet;
 pub(crate) mod recorder;
 pub(crate) mod request;
+mod resident;
 mod restart;
 pub(crate) mod run;
 mod stand_in;

@@ -74,6 +74,7 @@ impl Call {
                 Ok(opened) => {
                     if let Opened::File(fd) = &opened {
                         self.note_open(fd, folder, request.flags);
+                        self.reads(fd, request.flags);
                     }
                     return Answer::Performed(Performed::Opened(opened, cloexec));
                 }
@@ -113,6 +114,7 @@ impl Call {
             return Some(failed(Errno::ESRCH.into()));
         }
         let fd = request.at_once()?;
+        self.reads(&fd, request.flags);
         if self.is_shown() {
             self.target = path_of(&fd).ok().map(BytesText);
         }

@@ -133,7 +133,8 @@ impl Call {
         self.named("mode").unwrap_or(0) as u32
     }
 
-    fn program(&mut self) -> Result<Pinned, Errno> {
+    /// What an exec is for.
+    pub(super) fn program(&mut self) -> Result<Pinned, Errno> {
         use crate::guest::{Lookup, resolve};
         let guest = self.guest()?;
         let At { dirfd, path } = self.at("dirfd", "path")?;

@@ -1,6 +1,7 @@
 //! What the threads of one run share.
 #![forbid(unsafe_code)]
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
@@ -35,6 +36,8 @@ pub(super) struct Init {
 
 /// init's number in a pid namespace.
 const INIT: u32 = 1;
+/// So many programs' names are known: then all are forgotten.
+const MOST_EXECUTED: usize = 4096;
 
 /// One run.
 pub(crate) struct Run {
@@ -67,6 +70,8 @@ pub(crate) struct Run {
     /// Who sent a signal to the command, and which: the last.
     sent: Mutex<Option<(i32, Why)>>,
     failure: Mutex<Option<RunError>>,
+    /// What guests have executed, as they call it.
+    executed: Mutex<HashSet<Vec<u8>>>,
     ended: watch::Sender<bool>,
     /// The guests are to end now: whatever takes long is of no use any more.
     to_end: AtomicBool,
@@ -104,6 +109,7 @@ impl Run {
             calling: watch::Sender::new(0),
             sent: Mutex::default(),
             failure: Mutex::default(),
+            executed: Mutex::default(),
             ended: watch::Sender::new(false),
             to_end: AtomicBool::new(false),
         }
@@ -228,10 +234,24 @@ impl Run {
         self.errands.serve()
     }
 
+    /// Whether the guests run one at a time.
+    pub(super) fn is_serial(&self) -> bool {
+        self.errands.are_served()
+    }
+
+    /// A guest executes what is called so: whether none has before.
+    pub(super) fn executes(&self, path: &[u8]) -> bool {
+        let mut executed = self.executed.lock().unwrap_or_else(PoisonError::into_inner);
+        if executed.len() >= MOST_EXECUTED {
+            executed.clear();
+        }
+        !executed.contains(path) && executed.insert(path.to_vec())
+    }
+
     /// Whether the guests run one at a time, and by a clock that need not run as the real one: what waits by that clock then
     /// ends in its order.
     pub(super) fn is_in_order(&self) -> bool {
-        self.errands.are_served() && self.time.as_ref().is_some_and(|time| !time.is_real())
+        self.is_serial() && self.time.as_ref().is_some_and(|time| !time.is_real())
     }
 
     /// Records an event, if anybody listens.

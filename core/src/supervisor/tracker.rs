@@ -8,7 +8,10 @@
 //! measured, or with an observer.
 #![forbid(unsafe_code)]
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +25,8 @@ use super::restart;
 use super::stop::{self, Underway, Waits};
 use super::time::{self, Running};
 use crate::outcome::{Sender, Why};
-use crate::sys::{memory, ptrace};
+use crate::sys::alarm::Alarm;
+use crate::sys::{memory, pid_namespace, ptrace};
 use crate::trace::{Body, BytesText, Exit, Place};
 use crate::{Errno, guest};
 
@@ -94,6 +98,12 @@ fn own_number(pid: u32) -> Option<u32> {
     status.field("NSpid")?.split_ascii_whitespace().next_back()?.parse().ok()
 }
 
+/// The pid namespace of the command's process; `None`: it doesn't tell how processes are numbered in there (before Linux 6.11).
+fn pids(root: u32) -> Option<OwnedFd> {
+    let pids = OwnedFd::from(std::fs::File::open(format!("/proc/{root}/ns/pid")).ok()?);
+    (pid_namespace::tid_in(pids.as_fd(), root) == Ok(NAMESPACED_COMMAND)).then_some(pids)
+}
+
 /// A tracker that has taken hold of the first guest.
 pub(crate) struct Tracker {
     run: Arc<Run>,
@@ -111,6 +121,18 @@ pub(crate) struct Tracker {
     watch: Watch,
     /// What was found among the descriptors since a guest ran.
     looked: Option<Found>,
+    /// Their pid namespace, where it tells their numbers.
+    pids: Option<OwnedFd>,
+    /// Ends its waiting, once that was needed; `None`: there is none to be had.
+    alarm: OnceCell<Option<Alarm>>,
+}
+
+/// Who was just born.
+struct Newborn {
+    /// Its process.
+    tgid: u32,
+    /// How guests number it, if somebody has said so.
+    number: Option<u32>,
 }
 
 impl Tracker {
@@ -137,6 +159,8 @@ impl Tracker {
             stopped: HashSet::new(),
             watch: Watch::default(),
             looked: None,
+            pids: if namespaces { pids(root) } else { None },
+            alarm: OnceCell::new(),
         })
     }
 
@@ -151,6 +175,19 @@ impl Tracker {
         }
     }
 
+    /// The next stop, if there is one by then. One that came is dealt with at once: else others could run meanwhile, as far as
+    /// the host's speed lets them.
+    fn next_within(&self, time: Duration) -> Result<Option<(u32, ptrace::Stop)>, Errno> {
+        let Some(alarm) = self.alarm.get_or_init(|| Alarm::new().ok()) else {
+            std::thread::sleep(time);
+            return ptrace::look();
+        };
+        match alarm.within(time, ptrace::wait) {
+            Err(Errno::EINTR) => Ok(None),
+            stop => stop.map(Some),
+        }
+    }
+
     /// The next stop. While guests wait whom it has to wake, it looks for the moment at which nobody else can run.
     fn next(&mut self) -> Result<(u32, ptrace::Stop), Errno> {
         let Some(first) = self.first_end() else { return ptrace::wait() };
@@ -159,10 +196,9 @@ impl Tracker {
         let since = Instant::now();
         let mut pause = BRIEFLY;
         loop {
-            if let Some(stop) = ptrace::look()? {
+            if let Some(stop) = self.next_within(pause)? {
                 return Ok(stop);
             }
-            std::thread::sleep(pause);
             let left = Duration::from_nanos(first.saturating_sub(time::real()));
             pause = LONGEST_PAUSE.min(pause * 2);
             if !left.is_zero() {
@@ -393,19 +429,31 @@ impl Tracker {
         }
     }
 
+    fn newborn(&self, child: u32) -> Result<Newborn, Errno> {
+        let Some(pids) = self.pids.as_ref().map(AsFd::as_fd) else {
+            let tgid = guest::Guest::of(child)?.tgid;
+            return Ok(Newborn { tgid, number: None });
+        };
+        let number = pid_namespace::tid_in(pids, child)?;
+        let process = pid_namespace::tgid_in(pids, child)?;
+        let tgid = if number == process { child } else { pid_namespace::tgid_from(pids, number)? };
+        Ok(Newborn { tgid, number: Some(number) })
+    }
+
     fn born(&mut self, parent: u32, child: u32) {
-        let known = guest::Guest::of(child);
-        let tgid = known.map_or(child, |guest| guest.tgid);
+        let known = self.newborn(child);
+        let is_known = known.is_ok();
+        let Newborn { tgid, number } = known.unwrap_or(Newborn { tgid: child, number: None });
         if tgid == child {
             let born = self.run.processes().born(parent, child);
             // Of whom nothing is left, not even a zombie, may have been a thread.
-            if let (true, Some(mut peak)) = (known.is_ok(), self.run.peak()) {
+            if let (true, Some(mut peak)) = (is_known, self.run.peak()) {
                 peak.born(child, is_alive(child));
             }
             // How guests number each other is asked of a process that stands still, and only where it matters.
             if self.namespaces
                 && self.run.time.is_some()
-                && let Some(number) = own_number(child)
+                && let Some(number) = number.or_else(|| own_number(child))
             {
                 self.run.processes().set_number(child, number);
             }
@@ -426,10 +474,8 @@ impl Tracker {
         if let Some(mut peak) = self.run.peak() {
             peak.executed(tid);
         }
-        let exe = std::fs::read_link(format!("/proc/{tid}/exe")).ok().map(|exe| {
-            use std::os::unix::ffi::OsStringExt;
-            BytesText(exe.into_os_string().into_vec())
-        });
+        let named = std::fs::read_link(format!("/proc/{tid}/exe")).ok();
+        let exe = named.as_ref().map(|exe| BytesText(exe.as_os_str().as_bytes().to_vec()));
         let place = {
             let mut processes = self.run.processes();
             processes.executed(tid);
@@ -442,7 +488,7 @@ impl Tracker {
         if let Some(time) = &self.run.time {
             time.begin();
         }
-        let mut stop = ExecStop::new(&self.run, tid, &place);
+        let mut stop = ExecStop::new(&self.run, tid, &place, named);
         if let Err((capability, errno)) = self.run.plan.at_exec(&mut stop) {
             // One that was killed meanwhile fails in many ways, and none of them matters any more.
             let killed = ptrace::stack_pointer(tid) == Err(Errno::ESRCH);

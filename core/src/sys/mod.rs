@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides anything: each function is one thing that the kernel does.
 
+pub(crate) mod alarm;
 mod child;
 pub(crate) mod clone;
 pub mod ending;

@@ -134,13 +134,6 @@ pub(crate) fn stack_pointer(tid: u32) -> Result<u64, Errno> {
     registers(tid).map(|registers| registers.stack())
 }
 
-/// Gives a stopped thread another stack pointer.
-pub(crate) fn set_stack_pointer(tid: u32, pointer: u64) -> Result<(), Errno> {
-    let mut registers = registers(tid)?;
-    registers.0.rsp = pointer;
-    set_registers(tid, &registers)
-}
-
 /// A stopped thread's registers.
 #[derive(Debug, Clone)]
 pub(crate) struct Registers(libc::user_regs_struct);
@@ -182,6 +175,11 @@ impl Registers {
     /// The stack pointer.
     pub(crate) fn stack(&self) -> u64 {
         self.0.rsp
+    }
+
+    /// Another stack pointer.
+    pub(crate) fn set_stack(&mut self, pointer: u64) {
+        self.0.rsp = pointer;
     }
 
     /// As after an instruction of `len` bytes that reads a counter: into `edx:eax`, and `aux` into `ecx`.

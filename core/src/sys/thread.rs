@@ -45,6 +45,26 @@ pub(crate) fn block_signals() {
     }
 }
 
+/// Lets the kernel drop the SIGCHLD by which it tells the calling thread of each stop of whom it traces. Blocked, it would be
+/// kept for the process, and wake another thread, often on another processor, to no purpose.
+pub(crate) fn drop_signals_of_stops() {
+    // SAFETY: the old action is written to a live struct, and no new one given; the set lives on this stack and is filled
+    // before it is read.
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        // A handler is the caller's own code, which is not to run in a run's thread.
+        if libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut action) != 0
+            || action.sa_sigaction != libc::SIG_DFL
+        {
+            return;
+        }
+        let mut only = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut only);
+        libc::sigaddset(&raw mut only, libc::SIGCHLD);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const only, std::ptr::null_mut());
+    }
+}
+
 /// Lets [`interrupt`] interrupt the calling thread while it does `work`, and only then.
 pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> T {
     let mask = |how| {
@@ -63,9 +83,9 @@ pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The signal of [`interrupt`]. Nothing happens where it is not handled. A realtime signal would have to be queued, and
+/// The signal of [`interrupt`], and of an alarm. Nothing happens where it is not handled. A realtime signal would have to be queued, and
 /// could not be sent when the user's queue is full.
-const INTERRUPTION: i32 = libc::SIGURG;
+pub(super) const INTERRUPTION: i32 = libc::SIGURG;
 
 /// The signals that this process ignores, or may ignore: they would stay ignored across exec.
 pub(crate) fn ignored_signals() -> Vec<i32> {

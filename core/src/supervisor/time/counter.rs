@@ -80,11 +80,12 @@ impl OwnTime {
     /// It has the words of its parent, as they are at its birth.
     pub(in crate::supervisor) fn is_born(&mut self, tid: u32) {
         let Some(counter) = &mut self.counter else { return };
-        if let Some(words) = counter.look(tid) {
+        let words = counter.look(tid);
+        if let Some(words) = words {
             counter.taken = words.counter;
         }
         counter.held = false;
-        self.take(tid);
+        self.takes(words);
         self.give(tid);
     }
 
@@ -103,9 +104,14 @@ impl OwnTime {
 
     /// Takes what the process has counted. `tid` is one of its threads.
     pub(in crate::supervisor) fn take(&mut self, tid: u32) {
+        let words = self.counter.as_ref().and_then(|counter| counter.look(tid));
+        self.takes(words);
+    }
+
+    fn takes(&mut self, words: Option<Words>) {
         let Some(counter) = &mut self.counter else { return };
-        counter.found = counter.look(tid);
-        let Some(words) = counter.found else { return };
+        counter.found = words;
+        let Some(words) = words else { return };
         self.used = self.used.saturating_add(words.counter.saturating_sub(counter.taken));
         counter.taken = counter.taken.max(words.counter);
         self.elapsed = self.elapsed.max(words.counter.saturating_add(words.offset).min(NEVER));
