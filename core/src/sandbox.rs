@@ -213,6 +213,7 @@ impl Sandbox {
             cancel,
             remote: self.remote,
             no_own_proc: None,
+            drops_sigchld: thread::drops_sigchld(),
         })
     }
 }

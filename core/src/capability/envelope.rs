@@ -142,7 +142,7 @@ pub const ENVELOPE: &[Source] = &[
         Hold::Emulated,
         "clock",
         "they end by the virtual clock; a sleep takes no time while nobody can run and no timer is set; where guests run one at a \
-         time they end in the order of that clock, and for three seconds after their time none ends while another guest computes; \
+         time they end in the order of that clock, and none ends while another guest computes, until that has taken three seconds; \
          a wait that a signal from outside ends has taken as long as it really did",
         "clock/waits-end-in-the-order-of-the-guests-time.yaml",
     ),
@@ -277,7 +277,7 @@ pub const ENVELOPE: &[Source] = &[
     loose(
         "timers that run while a guest computes",
         "how far it comes until one expires is for the host's speed, as with `timeout 1 CMD`, setitimer and timerfd; the same holds of \
-         sleeps and time limits where guests don't run one at a time, or never wait all at once for three seconds, of several that began \
+         sleeps and time limits where guests don't run one at a time, or compute for three seconds without waiting all at once, of several that began \
          a second apart in reality, and of time limits of locks with an owner and of sockets",
     ),
     loose(

@@ -219,8 +219,8 @@ impl OpenRequest {
     }
 
     /// Opens what was found once more, for its content, if this asks to read a file that is there and may do that. `None`:
-    /// [`perform`](Self::perform) tells why not. It changes nothing and waits for nobody as long as the file is one of a
-    /// procfs.
+    /// [`perform`](Self::perform) tells why not. It changes nothing, and waits for nobody if the file is one of a procfs or
+    /// this is not to wait (`O_NONBLOCK`).
     #[must_use]
     pub fn reads(&self, file: &Pinned) -> Option<OwnedFd> {
         let is_new = self.has(libc::O_CREAT) && self.has(libc::O_EXCL);

@@ -25,7 +25,8 @@ pub struct Identity {
     pub ino: u64,
 }
 
-/// A regular file as it is at one moment: if its content changes, this does too.
+/// A regular file as it is at one moment: if its content changes, this does too, but for what is mapped and what changes within
+/// a tick of the file system's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Version {
     identity: Identity,

@@ -57,6 +57,8 @@ pub(crate) struct Keeper {
     pub(crate) remote: Option<Remote>,
     /// Why `/proc` is the host's, where it was to be the guests' own and that was tried in vain.
     pub(crate) no_own_proc: Option<String>,
+    /// Whether the caller has no use for SIGCHLD.
+    pub(crate) drops_sigchld: bool,
 }
 
 /// What stands around the guests.
@@ -343,11 +345,14 @@ impl Keeper {
     fn follow(&self, root: u32, namespaces: bool) -> Result<Followed, Errno> {
         let (tell, told) = channel();
         let run = Arc::clone(&self.run);
+        let drops_sigchld = self.drops_sigchld;
         let tracker = std::thread::Builder::new()
             .name("assize-tracker".to_owned())
             .spawn(move || {
                 thread::block_signals();
-                thread::drop_signals_of_stops();
+                if drops_sigchld {
+                    thread::drop_signals_of_stops();
+                }
                 match Tracker::seize(run, root, namespaces) {
                     Ok(tracker) => {
                         let _ = tell.send(Ok(thread::id()));

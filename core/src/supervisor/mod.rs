@@ -15,6 +15,7 @@ pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod handlers;
 mod interval;
+mod overdue;
 pub(crate) mod peak;
 pub(crate) mod perform;
 pub(crate) mod process_file;

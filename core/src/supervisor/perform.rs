@@ -74,7 +74,7 @@ impl Call {
                 Ok(opened) => {
                     if let Opened::File(fd) = &opened {
                         self.note_open(fd, folder, request.flags);
-                        self.reads(fd, request.flags);
+                        self.brings(fd, request.flags);
                     }
                     return Answer::Performed(Performed::Opened(opened, cloexec));
                 }
@@ -114,7 +114,7 @@ impl Call {
             return Some(failed(Errno::ESRCH.into()));
         }
         let fd = request.at_once()?;
-        self.reads(&fd, request.flags);
+        self.brings(&fd, request.flags);
         if self.is_shown() {
             self.target = path_of(&fd).ok().map(BytesText);
         }
@@ -182,7 +182,7 @@ impl Call {
     }
 
     /// Whether what was resolved was this guest's: its number may have been given to another meanwhile.
-    fn still_waits(&self) -> bool {
+    pub(super) fn still_waits(&self) -> bool {
         self.run.listener().is_ok_and(|listener| listener.is_waiting(self.notif.id))
     }
 

@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -37,7 +38,7 @@ pub(super) struct Init {
 /// init's number in a pid namespace.
 const INIT: u32 = 1;
 /// So many programs' names are known: then all are forgotten.
-const MOST_EXECUTED: usize = 4096;
+const MOST_BROUGHT: usize = 4096;
 
 /// One run.
 pub(crate) struct Run {
@@ -70,8 +71,10 @@ pub(crate) struct Run {
     /// Who sent a signal to the command, and which: the last.
     sent: Mutex<Option<(i32, Why)>>,
     failure: Mutex<Option<RunError>>,
-    /// What guests have executed, as they call it.
-    executed: Mutex<HashSet<Vec<u8>>>,
+    /// Programs that lie in memory, as guests call them.
+    brought: Mutex<HashSet<Vec<u8>>>,
+    /// In nanoseconds.
+    waited_for_disks: AtomicU64,
     ended: watch::Sender<bool>,
     /// The guests are to end now: whatever takes long is of no use any more.
     to_end: AtomicBool,
@@ -109,7 +112,8 @@ impl Run {
             calling: watch::Sender::new(0),
             sent: Mutex::default(),
             failure: Mutex::default(),
-            executed: Mutex::default(),
+            brought: Mutex::default(),
+            waited_for_disks: AtomicU64::new(0),
             ended: watch::Sender::new(false),
             to_end: AtomicBool::new(false),
         }
@@ -239,13 +243,27 @@ impl Run {
         self.errands.are_served()
     }
 
-    /// A guest executes what is called so: whether none has before.
-    pub(super) fn executes(&self, path: &[u8]) -> bool {
-        let mut executed = self.executed.lock().unwrap_or_else(PoisonError::into_inner);
-        if executed.len() >= MOST_EXECUTED {
-            executed.clear();
+    /// Whether the program that is called so was [brought](Self::brought) into memory.
+    pub(super) fn has_brought(&self, path: &[u8]) -> bool {
+        self.brought.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// So long guests had to wait until something was read for them; how long they had altogether before.
+    pub(super) fn waited_for_disks(&self, more: Duration) -> Duration {
+        let more = u64::try_from(more.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.waited_for_disks.fetch_add(more, Ordering::Relaxed))
+    }
+
+    /// The program that is called so lies in memory, with its interpreter.
+    pub(super) fn brought(&self, path: &[u8]) {
+        // What is named from a folder is another program elsewhere.
+        if path.starts_with(b"/") {
+            let mut brought = self.brought.lock().unwrap_or_else(PoisonError::into_inner);
+            if brought.len() >= MOST_BROUGHT {
+                brought.clear();
+            }
+            brought.insert(path.to_vec());
         }
-        !executed.contains(path) && executed.insert(path.to_vec())
     }
 
     /// Whether the guests run one at a time, and by a clock that need not run as the real one: what waits by that clock then

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use super::Run;
 use super::time::{OwnTime, Time};
@@ -239,6 +240,8 @@ pub(super) struct Underway {
     lent: Vec<(u64, Vec<u8>)>,
     /// It was ended for its sake: its time has come.
     pub(super) cut_short: bool,
+    /// For how long its time has been over while it gave way to others, and all waited.
+    pub(super) gave_way: Duration,
     /// A signal has ended it, and it may still go on.
     pub(super) stands: bool,
 }
@@ -283,7 +286,15 @@ pub(super) fn begin(run: &Run, tid: u32, known: Option<Underway>) -> Result<Opti
                 ptrace::set_registers(tid, &stop.registers)?;
             }
             let lent = std::mem::take(&mut stop.lent);
-            Ok(Some(Underway { syscall, args, at_end, lent, cut_short: false, stands: false }))
+            Ok(Some(Underway {
+                syscall,
+                args,
+                at_end,
+                lent,
+                cut_short: false,
+                gave_way: Duration::ZERO,
+                stands: false,
+            }))
         }
         Err(errno) => {
             stop.registers.set_args(args);

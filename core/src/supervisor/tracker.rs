@@ -8,6 +8,8 @@
 //! measured, or with an observer.
 #![forbid(unsafe_code)]
 
+mod waits;
+
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,15 +17,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::waits::Quiet;
 use super::Run;
-use super::descriptors::{self, Found};
+use super::descriptors::Found;
 use super::exec::ExecStop;
+use super::overdue::Overdue;
 use super::peak::high_water;
 use super::process_status::ProcessStatus;
 use super::quiet::Watch;
 use super::restart;
 use super::stop::{self, Underway, Waits};
-use super::time::{self, Running};
+use super::time;
 use crate::outcome::{Sender, Why};
 use crate::sys::alarm::Alarm;
 use crate::sys::{memory, pid_namespace, ptrace};
@@ -41,10 +45,6 @@ const IDLE_PART: u32 = 16;
 const LONGEST_IDLE: Duration = Duration::from_millis(8);
 /// From when on it is worth looking at all guests.
 const LOOKING: Duration = Duration::from_micros(400);
-/// How long a wait whose time has really passed gives way to an earlier one whose time has not. That one may have begun
-/// later because others computed; what is left of it for longer than this has nothing to do with them.
-const SOON: u64 = 1_000_000_000;
-
 /// A guest whose instruction the processor has refused.
 pub struct FaultStop<'a> {
     tid: u32,
@@ -119,6 +119,8 @@ pub(crate) struct Tracker {
     /// Threads that job control has stopped.
     stopped: HashSet<u32>,
     watch: Watch,
+    overdue: Overdue,
+    quiet: Quiet,
     /// What was found among the descriptors since a guest ran.
     looked: Option<Found>,
     /// Their pid namespace, where it tells their numbers.
@@ -158,6 +160,8 @@ impl Tracker {
             underway: HashMap::new(),
             stopped: HashSet::new(),
             watch: Watch::default(),
+            overdue: Overdue::default(),
+            quiet: Quiet::default(),
             looked: None,
             pids: if namespaces { pids(root) } else { None },
             alarm: OnceCell::new(),
@@ -178,7 +182,11 @@ impl Tracker {
     /// The next stop, if there is one by then. One that came is dealt with at once: else others could run meanwhile, as far as
     /// the host's speed lets them.
     fn next_within(&self, time: Duration) -> Result<Option<(u32, ptrace::Stop)>, Errno> {
-        let Some(alarm) = self.alarm.get_or_init(|| Alarm::new().ok()) else {
+        if let Some(stop) = ptrace::look()? {
+            return Ok(Some(stop));
+        }
+        let alarm = self.alarm.get_or_init(|| Alarm::new().ok()).as_ref().filter(|alarm| alarm.works());
+        let Some(alarm) = alarm else {
             std::thread::sleep(time);
             return ptrace::look();
         };
@@ -192,10 +200,12 @@ impl Tracker {
     fn next(&mut self) -> Result<(u32, ptrace::Stop), Errno> {
         let Some(first) = self.first_end() else { return ptrace::wait() };
         self.watch.disturb();
+        self.quiet.is_interrupted();
         self.looked = None;
         let since = Instant::now();
         let mut pause = BRIEFLY;
         loop {
+            self.end_an_overdue_wait();
             if let Some(stop) = self.next_within(pause)? {
                 return Ok(stop);
             }
@@ -207,91 +217,13 @@ impl Tracker {
             } else if pause < LOOKING {
                 continue;
             } else if self.watch.is_quiet(&self.run, &self.stopped) {
+                self.overdue.begin_anew();
                 self.end_a_wait();
             } else {
+                self.quiet.is_interrupted();
                 self.looked = None;
             }
         }
-    }
-
-    /// Those that wait by a clock which need not run as the real one.
-    fn waiting(&self) -> impl Iterator<Item = (u32, Waits)> {
-        let virtual_time = self.run.time.as_ref().is_some_and(|time| !time.is_real());
-        let underway = self.underway.iter().filter(move |_| virtual_time);
-        underway.filter_map(|(tid, call)| call.waits().map(|waits| (*tid, waits)))
-    }
-
-    /// From when on, in reality, some wait can be ended here; `None`: only the kernel ends those that there are.
-    fn first_end(&self) -> Option<u64> {
-        let ends = |waits: Waits| match waits {
-            Waits { sleeps: true, .. } => Some(0),
-            Waits { lasts: true, really, .. } => Some(really),
-            _ => None,
-        };
-        self.waiting().filter_map(|(_, waits)| ends(waits)).min()
-    }
-
-    /// Nobody can run: the earliest wait ends now, unless something that runs in real time comes first. That is the rest of
-    /// whatever is more than a sleep, and of anything while a timer is set.
-    fn end_a_wait(&mut self) {
-        let place = |tid: u32| self.run.processes().of(tid).map(|(_, process)| process.place.clone());
-        let mut waiting: Vec<_> = self.waiting().collect();
-        // Of several it is the one that is first in the tree, whatever the numbers.
-        waiting.sort_by_cached_key(|(tid, waits)| (waits.until, waits.sleeps, place(*tid), *tid));
-        let is_in_order = self.run.is_in_order();
-        let now = time::real();
-        let mut ends = None;
-        // For how long a wait that is over gives way to one before it.
-        let mut patience = 0;
-        for (at, (tid, waits)) in waiting.iter().enumerate() {
-            // Who sleeps for ever is not woken.
-            if waits.until >= time::NEVER {
-                break;
-            }
-            let has_passed = waits.lasts && waits.really.saturating_add(patience) <= now;
-            if has_passed || (at == 0 && waits.sleeps && !self.some_timer_is_set()) {
-                ends = Some(*tid);
-                break;
-            }
-            if !is_in_order {
-                break;
-            }
-            if waits.really < now.saturating_add(SOON) {
-                // Not for ever: whoever is behind may always begin another.
-                patience = SOON;
-            }
-        }
-        if let Some(tid) = ends
-            && let Some(call) = self.underway.get_mut(&tid)
-            && ptrace::interrupt(tid).is_ok()
-        {
-            call.cut_short = true;
-        }
-    }
-
-    /// Whether a timer is set that runs in real time. Nobody sees a descriptor closed, so these are looked for: once, as
-    /// long as nobody runs, but that one which was found may expire.
-    fn some_timer_is_set(&mut self) -> bool {
-        let running = self.run.processes().running();
-        if running != Running::Descriptors {
-            return running == Running::Certainly;
-        }
-        match &self.looked {
-            Some(Found::Perhaps) => return true,
-            Some(Found::Set(held)) if held.is_still_set() => return true,
-            _ => {}
-        }
-        let processes = self.run.processes().all_threads();
-        let found = descriptors::look(&self.run, &processes);
-        let nothing = found == Found::Nothing;
-        self.looked = Some(found);
-        if !nothing {
-            return true;
-        }
-        // No guest's stop has been seen meanwhile, and so no timer set.
-        let mut processes = self.run.processes();
-        processes.forget_timer_descriptors();
-        processes.running() != Running::Nothing
     }
 
     /// A call begins that was to be stopped.
@@ -435,9 +367,7 @@ impl Tracker {
             return Ok(Newborn { tgid, number: None });
         };
         let number = pid_namespace::tid_in(pids, child)?;
-        let process = pid_namespace::tgid_in(pids, child)?;
-        let tgid = if number == process { child } else { pid_namespace::tgid_from(pids, number)? };
-        Ok(Newborn { tgid, number: Some(number) })
+        Ok(Newborn { tgid: pid_namespace::tgid_from(pids, number)?, number: Some(number) })
     }
 
     fn born(&mut self, parent: u32, child: u32) {

@@ -31,6 +31,12 @@ impl Alarm {
         if made < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(Self { timer }) }
     }
 
+    /// Whether it interrupts: a program may have given its signal another handler.
+    #[allow(clippy::unused_self)] // no other alarm is of interest
+    pub(crate) fn works(&self) -> bool {
+        thread::can_be_interrupted()
+    }
+
     /// Does `work`, whose waiting in the kernel ends with `EINTR` when so much time is over.
     pub(crate) fn within<T>(&self, time: Duration, work: impl FnOnce() -> T) -> T {
         // The first signal may come before the thread waits: there are more.

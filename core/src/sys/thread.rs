@@ -45,42 +45,59 @@ pub(crate) fn block_signals() {
     }
 }
 
+/// Whether nobody in this process is told of the ends of children by SIGCHLD, as far as the calling thread knows: it has no
+/// handler, and the thread doesn't block it, as all must for `signalfd` and `sigwait`.
+pub(crate) fn drops_sigchld() -> bool {
+    // SAFETY: the mask is written to a live set, and no new one given; the set is filled before it is read.
+    let blocked = unsafe {
+        let mut mask = std::mem::zeroed::<libc::sigset_t>();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut mask);
+        libc::sigismember(&raw const mask, libc::SIGCHLD) == 1
+    };
+    !blocked && action(libc::SIGCHLD).is_some_and(|action| action.sa_sigaction == libc::SIG_DFL)
+}
+
 /// Lets the kernel drop the SIGCHLD by which it tells the calling thread of each stop of whom it traces. Blocked, it would be
-/// kept for the process, and wake another thread, often on another processor, to no purpose.
+/// kept for the process, and wake another thread, often on another processor, to no purpose. Only where the process
+/// [drops it](drops_sigchld) anyway.
 pub(crate) fn drop_signals_of_stops() {
-    // SAFETY: the old action is written to a live struct, and no new one given; the set lives on this stack and is filled
-    // before it is read.
+    change_mask(libc::SIG_UNBLOCK, libc::SIGCHLD);
+}
+
+fn change_mask(how: i32, signal: i32) {
+    // SAFETY: the set lives on this stack and is filled before it is read.
     unsafe {
-        let mut action = std::mem::zeroed::<libc::sigaction>();
-        // A handler is the caller's own code, which is not to run in a run's thread.
-        if libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut action) != 0
-            || action.sa_sigaction != libc::SIG_DFL
-        {
-            return;
-        }
         let mut only = std::mem::zeroed::<libc::sigset_t>();
         libc::sigemptyset(&raw mut only);
-        libc::sigaddset(&raw mut only, libc::SIGCHLD);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const only, std::ptr::null_mut());
+        libc::sigaddset(&raw mut only, signal);
+        libc::pthread_sigmask(how, &raw const only, std::ptr::null_mut());
+    }
+}
+
+/// What this process does with a signal; `None`: libc keeps it to itself.
+fn action(signal: i32) -> Option<libc::sigaction> {
+    // SAFETY: the old action is written to a live struct; no new one is given.
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        (libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0).then_some(action)
     }
 }
 
 /// Lets [`interrupt`] interrupt the calling thread while it does `work`, and only then.
 pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> T {
-    let mask = |how| {
-        // SAFETY: the set lives on this stack and is filled before it is read.
-        unsafe {
-            let mut only = std::mem::zeroed::<libc::sigset_t>();
-            libc::sigemptyset(&raw mut only);
-            libc::sigaddset(&raw mut only, INTERRUPTION);
-            libc::pthread_sigmask(how, &raw const only, std::ptr::null_mut());
-        }
-    };
     prepare_interruption();
-    mask(libc::SIG_UNBLOCK);
+    change_mask(libc::SIG_UNBLOCK, INTERRUPTION);
     let result = work();
-    mask(libc::SIG_BLOCK);
+    change_mask(libc::SIG_BLOCK, INTERRUPTION);
     result
+}
+
+/// Whether the signal of [`interrupt`] still interrupts: nobody else has taken it meanwhile.
+pub(crate) fn can_be_interrupted() -> bool {
+    prepare_interruption();
+    action(INTERRUPTION).is_some_and(|action| {
+        action.sa_sigaction == nothing as *const () as usize && action.sa_flags & libc::SA_RESTART == 0
+    })
 }
 
 /// The signal of [`interrupt`], and of an alarm. Nothing happens where it is not handled. A realtime signal would have to be queued, and
@@ -95,12 +112,7 @@ pub(crate) fn ignored_signals() -> Vec<i32> {
             if (32..libc::SIGRTMIN()).contains(signal) {
                 return true;
             }
-            // SAFETY: the old action is written to a live struct; no new one is given.
-            unsafe {
-                let mut action = std::mem::zeroed::<libc::sigaction>();
-                libc::sigaction(*signal, std::ptr::null(), &raw mut action) == 0
-                    && action.sa_sigaction == libc::SIG_IGN
-            }
+            action(*signal).is_some_and(|action| action.sa_sigaction == libc::SIG_IGN)
         })
         .collect()
 }
@@ -111,9 +123,10 @@ pub(crate) fn interrupt(tid: u32) {
     let _ = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, INTERRUPTION) };
 }
 
+extern "C" fn nothing(_: i32) {}
+
 fn prepare_interruption() {
     static HANDLER: std::sync::Once = std::sync::Once::new();
-    extern "C" fn nothing(_: i32) {}
     HANDLER.call_once(|| {
         // SAFETY: the handler does nothing, which is async-signal-safe; without SA_RESTART the call returns EINTR.
         unsafe {

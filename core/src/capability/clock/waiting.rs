@@ -22,8 +22,8 @@ const MILLISECOND: u64 = 1_000_000;
 const FUTEX_COMMAND: i32 = 0x7f;
 
 /// How much longer than asked for the kernel is to wait where the tracker ends waits, so that none ends while some guest
-/// computes. Only who waits for a guest that never does would wait for ever.
-const GRACE: u64 = 3_000_000_000;
+/// computes. The tracker ends it after that as well, by how long guests have computed: this is for when nothing else does.
+const GRACE: u64 = 300_000_000_000;
 
 /// A wait that begins now.
 #[derive(Clone, Copy)]
