@@ -33,6 +33,12 @@ fn add(verdict: &Verdict, seen: &Observation, lacking: &mut Lacking) {
         Origin::Landlock => {
             let Some((list, path)) = wanted(verdict, seen) else { return };
             let path = not_yet_granted(list, path, verdict, seen).to_string();
+            // It may be read: something else decided, such as whose process a file of /proc is.
+            if list == List::Read
+                && seen.granted.covers(&seen.work.join(&path), seen.granted.granting(list)).is_some()
+            {
+                return;
+            }
             let place = if list == List::Write { place_of_change(&path, verdict) } else { &path };
             let place = if is_in(&path, seen) { "$WORK" } else { place };
             lacking.grant(list, &self_of_all(place), &seen.granted);
@@ -149,6 +155,7 @@ mod tests {
     use assize_core::Errno;
     use assize_core::trace::{Args, Body};
 
+    use super::super::granted::GrantedPath;
     use super::super::sample::{open, quiet, verdict};
     use super::*;
 
@@ -183,6 +190,30 @@ mod tests {
         assert_eq!(advice(verdict("mkdir", gone, denied, Origin::Landlock, -13)), fs("", ", /opt/a"));
         let moved = Args(vec![path("oldpath", "/tmp/w1/x"), path("newpath", "/opt/x")]);
         assert_eq!(advice(verdict("rename", moved, denied, Origin::Landlock, -13)), fs("", ", /opt"));
+    }
+
+    #[test]
+    fn what_may_be_read_already_is_not_advised() {
+        let mut seen = quiet();
+        let granted = |path: &str| GrantedPath {
+            list: List::Read,
+            path: path.into(),
+            real: path.into(),
+            item: Some(0),
+            line: Some(2),
+        };
+        seen.granted.paths = vec![granted("/proc")];
+        let told = |path, seen: &Observation| {
+            let Body::Verdict(verdict) =
+                open(path, "O_RDONLY", Action::Deny(Errno::EACCES), Origin::Landlock)
+            else {
+                panic!("a verdict")
+            };
+            to_allow([&*verdict], seen)
+        };
+        // Whose process it is has decided.
+        assert_eq!(told("/proc/1/environ", &seen), None);
+        assert!(told("/etc/x", &seen).is_some());
     }
 
     #[test]
