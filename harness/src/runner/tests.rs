@@ -171,12 +171,12 @@ fn a_link_out_of_the_work_folder_is_not_followed() {
 fn an_unexpected_end_is_run_once_more_to_name_the_denial() {
     let (ran, _kept) = judged("run: [x]\n", |policy, _, log| {
         if policy.observe.denials {
-            events(vec![denied("/etc/shadow")]).iter().for_each(|event| assert!(log.take(event)));
+            events(vec![denied("/srv/data")]).iter().for_each(|event| assert!(log.take(event)));
         }
         ended(1, "")
     });
     let notes = ran.findings[0].notes.join("\n");
-    assert!(notes.contains("denied meanwhile") && notes.contains("read: [$SYSTEM, /etc/shadow]"), "{notes}");
+    assert!(notes.contains("denied meanwhile") && notes.contains("read: [$SYSTEM, /srv/data]"), "{notes}");
     assert!(notes.contains("seen in a second run"), "{notes}");
 }
 
