@@ -277,8 +277,8 @@ pub const ENVELOPE: &[Source] = &[
     loose(
         "timers that run while a guest computes",
         "how far it comes until one expires is for the host's speed, as with `timeout 1 CMD`, setitimer and timerfd; the same holds of \
-         sleeps and time limits where guests don't run one at a time, or compute for three seconds without waiting all at once, of several that began \
-         a second apart in reality, and of time limits of locks with an owner and of sockets",
+         sleeps and time limits where guests don't run one at a time, or compute for three seconds without waiting all at once, \
+         of several that began a second apart in reality, and of time limits of locks with an owner and of sockets",
     ),
     loose(
         "a guest that waits for a disk",

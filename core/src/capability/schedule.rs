@@ -205,7 +205,8 @@ impl Capability for Schedule {
     const PROMISE: &'static str = "The guests of a run share one processor and one real-time priority: each runs until it \
         waits, and none is interrupted for another, at any load. Only where the host gives such priorities; the report says \
         where it doesn't. Before a guest gets a file to read, or executes a program or a script, it is read into memory, \
-        up to 256 MiB of it, if the disk answers soon and its file system tells whether one would have to wait. What waits for a disk otherwise, for the network, for a clock, for a handler of the user's, or for a lock of the kernel's that \
+        up to 256 MiB of it, if the disk answers soon and its file system tells whether one would have to wait. What waits for a disk \
+        otherwise, for the network, for a clock, for a handler of the user's, or for a lock of the kernel's that \
         other processes hold, goes on when that does. Who computes for 2 s without a wait while others are ready runs behind all \
         of them until it waits, and the report says so: their order then depends on how fast the processor is. Only where the \
         caller may give the priority back, as root may: elsewhere it keeps all others from running, also one that a timer wakes, as \

@@ -13,15 +13,13 @@ use std::time::{Duration, Instant};
 
 use super::standing::{back_in_turn, behind_all};
 use super::tree;
-use crate::supervisor::process_stat::ProcessStat;
+use crate::supervisor::process_stat::{ProcessStat, TICKS};
 use crate::supervisor::process_status::ProcessStatus;
 
 /// How often guests are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// For how long a guest may compute without a wait while others are ready, in ticks of the processor's time.
 const LONGEST: u64 = 2 * TICKS;
-/// How many ticks a second has, for whoever reads a `stat` (`USER_HZ`).
-const TICKS: u64 = 100;
 
 /// A thread, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,8 +157,7 @@ fn threads(init: u32) -> HashMap<u32, Thread> {
 fn of(folder: &Path) -> Option<Thread> {
     let text = fs::read(folder.join("stat")).ok()?;
     let stat = ProcessStat::parse(&text)?;
-    // Its own time, and the kernel's on its behalf.
-    let ran = stat.field::<u64>(14)?.saturating_add(stat.field(15)?);
+    let ran = stat.used()?;
     let waits = ProcessStatus::within(folder).ok()?.field("voluntary_ctxt_switches")?.parse().ok()?;
     Some(Thread {
         program: stat.program()?.escape_ascii().to_string(),

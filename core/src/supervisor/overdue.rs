@@ -7,14 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::process_stat::ProcessStat;
+use super::process_stat::{ProcessStat, TICKS};
 
-/// For how long guests may compute after a wait's time, in ticks (`USER_HZ`): 3 s.
-const LONGEST: u64 = 300;
+/// For how long guests may compute after a wait's time, in ticks.
+const LONGEST: u64 = 3 * TICKS;
 /// How often it is looked for how long they have.
 const LOOK: Duration = Duration::from_millis(250);
-/// The times of a process and of its children that were waited for (`man 5 proc_pid_stat`).
-const TIMES: std::ops::RangeInclusive<usize> = 14..=17;
 
 /// How long guests have computed while a wait was over.
 #[derive(Debug, Default)]
@@ -58,7 +56,7 @@ impl Overdue {
 fn computed(pid: u32) -> Option<u64> {
     let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = ProcessStat::parse(&text)?;
-    TIMES.map(|field| stat.field::<u64>(field)).sum()
+    Some(stat.used()?.saturating_add(stat.used_by_children()?))
 }
 
 #[cfg(test)]

@@ -11,6 +11,12 @@ const NICE: usize = 19;
 const RSS: usize = 24;
 const REAL_TIME_PRIORITY: usize = 40;
 const POLICY: usize = 41;
+/// The processor's time that a thread or process has had, its own and the kernel's on its behalf; and that of its children
+/// which were waited for.
+const USED: [usize; 2] = [14, 15];
+const USED_BY_CHILDREN: [usize; 2] = [16, 17];
+/// How many ticks a second has in these fields (`USER_HZ`).
+pub(crate) const TICKS: u64 = 100;
 /// The priority of an ordinary process whose niceness is 0.
 const ORDINARY: i64 = 20;
 
@@ -39,6 +45,23 @@ impl<'a> ProcessStat<'a> {
     /// What stands in this field, where that is so.
     pub(crate) fn field<T: std::str::FromStr>(&self, number: usize) -> Option<T> {
         self.fields.get(number.checked_sub(FIRST)?)?.parse().ok()
+    }
+
+    /// The processor's time that it has had, in ticks.
+    pub(crate) fn used(&self) -> Option<u64> {
+        self.sum(USED)
+    }
+
+    /// The same of its children that were waited for, and theirs.
+    pub(crate) fn used_by_children(&self) -> Option<u64> {
+        self.sum(USED_BY_CHILDREN)
+    }
+
+    fn sum(&self, fields: [usize; 2]) -> Option<u64> {
+        fields
+            .map(|number| self.field(number))
+            .into_iter()
+            .try_fold(0_u64, |sum, field| Some(sum.saturating_add(field?)))
     }
 
     /// Whether it tells of a real-time priority: no guest gives itself one.

@@ -118,10 +118,10 @@ impl Call {
             return false;
         }
         let began = Instant::now();
-        let left = LONGEST.saturating_sub(self.run.waited_for_disks(Duration::ZERO));
+        let left = LONGEST.saturating_sub(self.run.waited_for_disks());
         let goes_on = || began.elapsed() < left && !self.run.is_to_end() && self.still_waits();
         let whole = bring(file, goes_on);
-        self.run.waited_for_disks(began.elapsed());
+        self.run.waits_for_disks(began.elapsed());
         whole
     }
 

@@ -248,10 +248,15 @@ impl Run {
         self.brought.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
-    /// So long guests had to wait until something was read for them; how long they had altogether before.
-    pub(super) fn waited_for_disks(&self, more: Duration) -> Duration {
+    /// How long guests have waited altogether until something was read for them.
+    pub(super) fn waited_for_disks(&self) -> Duration {
+        Duration::from_nanos(self.waited_for_disks.load(Ordering::Relaxed))
+    }
+
+    /// One has waited so long.
+    pub(super) fn waits_for_disks(&self, more: Duration) {
         let more = u64::try_from(more.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(self.waited_for_disks.fetch_add(more, Ordering::Relaxed))
+        self.waited_for_disks.fetch_add(more, Ordering::Relaxed);
     }
 
     /// The program that is called so lies in memory, with its interpreter.

@@ -30,7 +30,7 @@ use super::stop::{self, Underway, Waits};
 use super::time;
 use crate::outcome::{Sender, Why};
 use crate::sys::alarm::Alarm;
-use crate::sys::{memory, pid_namespace, ptrace};
+use crate::sys::{memory, pid_namespace, ptrace, thread};
 use crate::trace::{Body, BytesText, Exit, Place};
 use crate::{Errno, guest};
 
@@ -185,8 +185,8 @@ impl Tracker {
         if let Some(stop) = ptrace::look()? {
             return Ok(Some(stop));
         }
-        let alarm = self.alarm.get_or_init(|| Alarm::new().ok()).as_ref().filter(|alarm| alarm.works());
-        let Some(alarm) = alarm else {
+        let alarm = self.alarm.get_or_init(|| Alarm::new().ok()).as_ref();
+        let Some(alarm) = alarm.filter(|_| thread::can_be_interrupted()) else {
             std::thread::sleep(time);
             return ptrace::look();
         };

@@ -31,13 +31,8 @@ impl Alarm {
         if made < 0 { Err(Errno::of(&std::io::Error::last_os_error())) } else { Ok(Self { timer }) }
     }
 
-    /// Whether it interrupts: a program may have given its signal another handler.
-    #[allow(clippy::unused_self)] // no other alarm is of interest
-    pub(crate) fn works(&self) -> bool {
-        thread::can_be_interrupted()
-    }
-
-    /// Does `work`, whose waiting in the kernel ends with `EINTR` when so much time is over.
+    /// Does `work`, whose waiting in the kernel ends with `EINTR` when so much time is over, as long as the thread
+    /// [can be interrupted](thread::can_be_interrupted).
     pub(crate) fn within<T>(&self, time: Duration, work: impl FnOnce() -> T) -> T {
         // The first signal may come before the thread waits: there are more.
         self.set(time.max(Duration::from_nanos(1)), time.max(AGAIN));

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::Errno;
+use crate::syscall::Sysno;
 
 /// `truncate(2)`.
 pub(crate) fn truncate(path: &CStr, length: i64) -> Result<(), Errno> {
@@ -37,13 +38,14 @@ pub(crate) fn check_open_how(flags: u64, mode: u64, resolve: u64) -> Result<(), 
 
 /// Whether a file lies in memory up to there (`cachestat(2)`, Linux 6.5). Also `false` where that isn't told.
 pub(crate) fn is_in_memory(file: BorrowedFd<'_>, end: u64) -> bool {
-    const CACHESTAT: libc::c_long = 451;
     const PAGE: u64 = 4096;
     let range = [0, end];
     // Pages in memory, dirty, being written, and two counts of those that were there.
     let mut stat = [0_u64; 5];
     // SAFETY: the kernel reads a range of two numbers and writes five, and both live for the call.
-    let done = unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), range.as_ptr(), stat.as_mut_ptr(), 0) };
+    let done = unsafe {
+        libc::syscall(Sysno::cachestat.id().into(), file.as_raw_fd(), range.as_ptr(), stat.as_mut_ptr(), 0)
+    };
     done == 0 && stat[0] >= end.div_ceil(PAGE)
 }
 

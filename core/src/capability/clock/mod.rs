@@ -69,8 +69,8 @@ impl Capability for VirtualClock {
         and CLOCK_TAI is CLOCK_REALTIME, as where nobody has set the difference. Sleeps, time limits and timers end when \
         the guest's own clock says so; of a clock that need not run as the real one, a sleep takes no time while nobody \
         can run and no timer is set, and where guests run one at a time, sleeps and time limits end in its order, each while nobody \
-        can run. Who waits for a guest that never waits goes on when guests have computed for three seconds after its time. A frozen and a logical clock tell of a process that it used the processor for as long as \
-        its readings took, all its threads together, and of nothing else that it used. Such a clock is read without a call, \
+        can run. Who waits for a guest that never waits goes on when guests have computed for three seconds after its time. \
+        A frozen and a logical clock tell of a process that it used the processor for as long as its readings took, all its threads together, and of nothing else that it used. Such a clock is read without a call, \
         from words in the guest's own memory, unless a timer is set, a reading is to be seen, answered by a handler, or denied, \
         or the guests have no namespaces.";
     const RULES: &'static [Rule<Self>] = &[
