@@ -220,19 +220,14 @@ impl Directories {
             return ask_for_nothing(&folder).map(|()| 0);
         }
         let (identity, born) = (stat.identity, stat.generation);
-        let dev = identity.dev;
         let at = seek(&folder, SeekFrom::Current(0))?;
 
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         let found = folders.at(identity, born, at, || Listing::of(&folder, self.order));
         let (listing, base, first) = found.inspect_err(|_| back(&folder, at))?;
-        let bytes = listing.encode(
-            layout,
-            first,
-            room,
-            |index| base + index as u64,
-            |ino| call.number_of_listed(Identity { dev, ino }),
-        );
+        let bytes = call.with_numbers(identity.dev, |number| {
+            listing.encode(layout, first, room, |index| base + index as u64, number)
+        });
         if bytes.is_empty() && first < listing.len() {
             back(&folder, at);
             return Err(Errno::EINVAL);

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | absolute | `openat2`, `fstat` |
 //! | relative to the cwd or a descriptor | the same, one `openat` and one `close` |
-//! | missing | `openat2` twice, `openat`, `fstat` |
+//! | missing | `openat2` twice, `openat`, `fstat`; for each folder that is missing as well one `openat2` more |
 //! | through procfs or a loop of links | two or three per component, more for links of procfs |
 //!
 //! Where the answer could depend on who looks, the path is walked here, component by component, as the guest.
@@ -33,6 +33,9 @@ use crate::Errno;
 
 /// The longest path that the kernel takes, without its zero.
 pub(super) const PATH_LEN: usize = 4095;
+
+/// How many folders may be missing from the end of a path before it is walked from its start.
+const MISSING_FOLDERS: usize = 8;
 
 /// A path of a guest, and how it is to be followed.
 #[derive(Debug, Clone, Copy)]
@@ -191,25 +194,40 @@ fn at_once(lookup: &Lookup<'_>, base: Option<BorrowedFd<'_>>) -> Result<Option<F
     }
 }
 
-/// After `ENOENT`: whether it is only the last component that is missing, from a folder that is everybody's.
+/// After `ENOENT`: whether what is missing is missing from a folder that is everybody's, for whoever looks. Of a path whose
+/// folders are missing as well, that is the first of these.
 fn missing(lookup: &Lookup<'_>, base: Option<BorrowedFd<'_>>) -> Result<Option<Found>, Errno> {
-    let Some((folder, name)) = split_last(lookup.path) else { return Ok(None) };
-    if name.ends_with(b"/") || name == b"." || name == b".." {
+    let Some((mut folder, mut name)) = split_last(lookup.path) else { return Ok(None) };
+    let mut is_last = true;
+    if name.ends_with(b"/") {
         return Ok(None);
     }
-    let folder = if folder.is_empty() { b"." } else { folder };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = lookup.resolve | ResolveFlags::NO_MAGICLINKS;
-    let parent = view::from(base, lookup.scoped(), |base, within| {
-        openat2(base, folder, flags, Mode::empty(), resolve | within)
-    });
-    let Ok(parent) = parent else { return Ok(None) };
-    let parent = Pinned::new(parent)?;
+    let mut levels = 0..MISSING_FOLDERS;
+    let parent = loop {
+        if name == b"." || name == b".." {
+            return Ok(None);
+        }
+        let path = if folder.is_empty() { b"." } else { folder };
+        let parent = view::from(base, lookup.scoped(), |base, within| {
+            openat2(base, path, flags, Mode::empty(), resolve | within)
+        });
+        match parent {
+            Ok(parent) => break Pinned::new(parent)?,
+            Err(rustix::io::Errno::NOENT) => {}
+            Err(_) => return Ok(None),
+        }
+        // From here on it is less work to come from the other end.
+        let (Some(_), Some((before, last))) = (levels.next(), split_last(folder)) else { return Ok(None) };
+        (folder, name) = (before, last.split(|byte| *byte == b'/').next().unwrap_or_default());
+        is_last = false;
+    };
     if parent.on_procfs()? {
         return Ok(None);
     }
     match openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-        Err(rustix::io::Errno::NOENT) if lookup.create => {
+        Err(rustix::io::Errno::NOENT) if lookup.create && is_last => {
             Ok(Some(Found::Missing { parent, name: name.to_vec() }))
         }
         Err(rustix::io::Errno::NOENT) => Err(Errno::ENOENT),

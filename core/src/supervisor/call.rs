@@ -276,9 +276,8 @@ impl Call {
 
     /// The same file with the numbers and times that guests are shown.
     pub(crate) fn show(&self, stat: Stat, looked: Looked) -> Stat {
-        let now = self.own_time();
         let Some(mut files) = self.run.files() else { return stat };
-        let stat = files.show(stat, now, looked);
+        let stat = files.show(stat, || self.own_time(), looked);
         // A touch is something that has happened. What was set to be a file's time need not have come yet.
         let seen = files.has_years().then_some(stat.changed);
         drop(files);
@@ -288,9 +287,12 @@ impl Call {
         stat
     }
 
-    /// The number that a file is shown with which is listed, and not looked at.
-    pub(crate) fn number_of_listed(&self, file: Identity) -> u64 {
-        self.run.files().map_or(file.ino, |mut files| files.number_of_listed(file))
+    /// Works with what tells the number that a file of this device is shown with which is listed, and not looked at.
+    pub(crate) fn with_numbers<T>(&self, dev: u64, work: impl FnOnce(&mut dyn FnMut(u64) -> u64) -> T) -> T {
+        match self.run.files() {
+            Some(mut files) => work(&mut |ino| files.number_of_listed(Identity { dev, ino })),
+            None => work(&mut |ino| ino),
+        }
     }
 
     /// Whether an open for reading wants close-on-exec; the answer to one that is not for reading.

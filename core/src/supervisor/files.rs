@@ -40,7 +40,8 @@ struct Known {
     generation: Option<Timestamp>,
     /// Whether its last name was taken away. What is then found under a name is another file.
     gone: bool,
-    touched: Touched,
+    /// Of one that was looked at, or touched: most are only listed, by the hundred.
+    touched: Option<Box<Touched>>,
 }
 
 /// The first number: `/`, which the probe looks at, has it, as the root of many file systems does.
@@ -48,7 +49,7 @@ const FIRST: u64 = 2;
 
 impl Known {
     fn new(generation: Option<Timestamp>) -> Self {
-        Self { number: None, generation, gone: false, touched: Touched::default() }
+        Self { number: None, generation, gone: false, touched: None }
     }
 
     /// Its number, one that `files` has given or now gives.
@@ -66,14 +67,15 @@ impl Files {
         Self { devices: HashMap::new(), mounts: HashMap::new(), by_identity: HashMap::new(), files: 0, years }
     }
 
-    /// How a file is shown to whoever's clock says `now`.
-    pub(crate) fn show(&mut self, stat: Stat, now: Timestamp, looked: Looked) -> Stat {
+    /// How a file is shown to whoever's clock says `now`, which is seldom asked.
+    pub(crate) fn show(&mut self, stat: Stat, now: impl FnOnce() -> Timestamp, looked: Looked) -> Stat {
         let known = known(&mut self.by_identity, &stat);
         let ino = known.number(&mut self.files);
         let stat = match &mut self.years {
             Some(years) => {
-                known.touched.keeps |= looked == Looked::Module;
-                known.touched.show(stat, years, now, looked != Looked::Descriptor)
+                let touched = known.touched.get_or_insert_default();
+                touched.keeps |= looked == Looked::Module;
+                touched.show(stat, years, now, looked != Looked::Descriptor)
             }
             None => stat,
         };
@@ -106,7 +108,7 @@ impl Files {
     /// This was done to a file, at a time from [`stamp`](Self::stamp).
     pub(crate) fn touch(&mut self, stat: &Stat, touch: Touch, at: Timestamp) {
         let known = known(&mut self.by_identity, stat);
-        known.touched.touch(touch, at);
+        known.touched.get_or_insert_default().touch(touch, at);
         known.gone = stat.nlink == 0;
     }
 }
@@ -156,7 +158,7 @@ mod tests {
     }
 
     fn number(files: &mut Files, file: &Stat) -> u64 {
-        files.show(file.clone(), file.accessed, Looked::Name).identity.ino
+        files.show(file.clone(), || file.accessed, Looked::Name).identity.ino
     }
 
     #[test]
@@ -164,7 +166,7 @@ mod tests {
         let mut files = Files::new(None);
         let seen = [file(900, 1), file(5, 1), file(900, 1), file(70, 1)];
         assert_eq!(seen.each_ref().map(|file| number(&mut files, file)), [2, 3, 2, 4]);
-        let shown = files.show(file(5, 1), seen[0].accessed, Looked::Name);
+        let shown = files.show(file(5, 1), || seen[0].accessed, Looked::Name);
         assert_eq!((shown.identity.dev, shown.mount), (1, 1));
         assert_eq!(files.number_of_listed(Identity { dev: 77, ino: 70 }), 4);
         assert_eq!(files.number_of_listed(Identity { dev: 77, ino: 71 }), 5);

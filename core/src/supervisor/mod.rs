@@ -18,6 +18,7 @@ mod interval;
 mod overdue;
 pub(crate) mod peak;
 pub(crate) mod perform;
+mod placement;
 pub(crate) mod process_file;
 pub(crate) mod process_stat;
 pub(crate) mod process_status;

@@ -95,8 +95,15 @@ impl Touched {
         }
     }
 
-    /// The file's times as they are shown to whoever's clock says `now`, and who looks `by_name` or at a descriptor.
-    pub(crate) fn show(&mut self, stat: Stat, years: &mut Years, now: Timestamp, by_name: bool) -> Stat {
+    /// The file's times as they are shown to whoever's clock says `now`, which is seldom asked, and who looks `by_name` or at a
+    /// descriptor.
+    pub(crate) fn show(
+        &mut self,
+        stat: Stat,
+        years: &mut Years,
+        now: impl FnOnce() -> Timestamp,
+        by_name: bool,
+    ) -> Stat {
         let modified = if stat.kind() == FileType::Directory {
             self.folder_modified(stat.modified, years)
         } else {
@@ -116,7 +123,13 @@ impl Touched {
         }
     }
 
-    fn modified(&mut self, real: Timestamp, years: &mut Years, now: Timestamp, by_name: bool) -> Timestamp {
+    fn modified(
+        &mut self,
+        real: Timestamp,
+        years: &mut Years,
+        now: impl FnOnce() -> Timestamp,
+        by_name: bool,
+    ) -> Timestamp {
         if self.set == Some(real) {
             return real;
         }
@@ -133,6 +146,7 @@ impl Touched {
             Some(touch) => touch,
             // It was changed through a descriptor that was there before.
             None if self.any.is_some() && (self.shown.is_some() || self.set.is_some()) => {
+                let now = now();
                 // Later than the touch that was shown, however little the looker's own clock has gone on.
                 let seen = years.stamp(now).max(self.any.map_or(now, after));
                 self.any = Some(seen);
@@ -269,7 +283,7 @@ mod tests {
     }
 
     fn shown(touched: &mut Touched, modified: Timestamp, years: &mut Years) -> Timestamp {
-        touched.show(file(modified), years, time(1000), true).modified
+        touched.show(file(modified), years, || time(1000), true).modified
     }
 
     #[test]
@@ -281,7 +295,7 @@ mod tests {
         assert_eq!(shown(&mut touched, time(5000), &mut years), time(1000));
         touched.keeps = true;
         assert_eq!(shown(&mut touched, time(4999), &mut years), time(4999));
-        let told = touched.show(file(time(4999)), &mut years, time(1000), true);
+        let told = touched.show(file(time(4999)), &mut years, || time(1000), true);
         assert_eq!((told.changed, told.born), (time(1000), Some(time(900))));
     }
 
@@ -296,7 +310,7 @@ mod tests {
         assert_eq!(shown(&mut touched, time(6000), &mut years), later(1));
         // Changed again, through the descriptor of then.
         assert_eq!(shown(&mut touched, time(6001), &mut years), later(2));
-        assert_eq!(touched.show(file(time(6001)), &mut years, time(1000), true).changed, later(2));
+        assert_eq!(touched.show(file(time(6001)), &mut years, || time(1000), true).changed, later(2));
     }
 
     #[test]
@@ -304,10 +318,13 @@ mod tests {
         let (mut years, mut touched) = (years(), Touched::default());
         touched.touch(Touch::Birth, later(5));
         for modified in [6000, 6001, 6002] {
-            assert_eq!(touched.show(file(time(modified)), &mut years, time(1000), false).modified, later(5));
+            assert_eq!(
+                touched.show(file(time(modified)), &mut years, || time(1000), false).modified,
+                later(5)
+            );
         }
         assert_eq!(shown(&mut touched, time(6003), &mut years), later(5));
-        let young = touched.show(file(time(6004)), &mut years, time(1000), false).modified;
+        let young = touched.show(file(time(6004)), &mut years, || time(1000), false).modified;
         assert_eq!(young, later(6), "later than the touch that was shown");
     }
 
@@ -332,7 +349,7 @@ mod tests {
         }
         let folder = |modified| Stat { mode: 0o40_755, ..file(time(modified)) };
         let mut show = |touched: &mut Touched, modified| {
-            touched.show(folder(modified), &mut years, time(1000), true).modified
+            touched.show(folder(modified), &mut years, || time(1000), true).modified
         };
         let mut touched = Touched::default();
         assert_eq!(show(&mut touched, 6000), time(1000));

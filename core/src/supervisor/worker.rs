@@ -11,6 +11,7 @@ use rustix::io::DupFlags;
 
 use super::answer::{Asked, let_run, pass, settle};
 use super::call::Call;
+use super::placement::Placement;
 use super::run::Init;
 use super::{Run, handlers, perform};
 use crate::guest::view::View;
@@ -246,8 +247,9 @@ fn ask(work: &Work, told: Told) -> Result<(), Failure> {
 fn serve(run: &Arc<Run>, starting: Starting) {
     let Ok(listener) = run.listener() else { return };
     let mut starting = Some(starting);
+    let mut placement = Placement::new(run);
     loop {
-        match listener.receive() {
+        match placement.receive(listener) {
             Ok(notif) => {
                 if starting.as_ref().is_some_and(Starting::has_left) {
                     started(run, starting.take());

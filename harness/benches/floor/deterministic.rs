@@ -3,18 +3,21 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use assize_core::{Policy, Sandbox};
+use assize_core::plan::{Plan, Way as Becomes};
+use assize_core::policy::Schedule;
+use assize_core::syscall::{Sysno, family};
+use assize_core::{Policy, Sandbox, Syscall};
 use assize_harness::scenario::deterministic::Deterministic;
 
 use crate::calls::{executable, figure};
 use crate::measure::{Row, Table, Target, Way, milliseconds};
-use crate::programs::{MAKE, TWENTY_STARTS, bare, boxed, sources};
+use crate::programs::{MAKE, TWENTY_STARTS, bare, boxed, each, raw, sources};
 use crate::start::system;
 
 const ROUNDS: usize = 5;
 const ENTRIES: usize = 1000;
 
-/// As `deterministic: true` has it, but for the schedule: that takes a processor away.
+/// As `deterministic: true` has it: one guest at a time, on one processor.
 fn policy(work: &Path) -> Policy {
     let mut policy = system();
     for path in ["/sys", "/dev/urandom"] {
@@ -25,8 +28,21 @@ fn policy(work: &Path) -> Policy {
     policy.env.insert("PATH".into(), "/usr/bin:/bin".into());
     policy.env.insert("TMPDIR".into(), work.into());
     Deterministic::default().apply(&mut policy);
-    policy.schedule = assize_core::policy::Schedule::Any;
     policy
+}
+
+/// The same with `schedule: any`: on all processors.
+fn at_once(policy: &Policy) -> Policy {
+    Policy { schedule: Schedule::Any, ..policy.clone() }
+}
+
+/// The calls that such a run asks about, whatever their arguments are; but for exec, which the floor itself has to do first.
+fn asked(policy: &Policy) -> Vec<Sysno> {
+    let plan = Plan::of(policy).unwrap();
+    let asks =
+        |call: &Syscall| matches!(plan.way(*call), Becomes::Seen | Becomes::Asked | Becomes::Performed);
+    let asks = |call: &Syscall| asks(call) && !family::EXEC.contains(*call);
+    Syscall::all().filter(asks).map(Syscall::sysno).collect()
 }
 
 /// The library that does the same to clocks from within, where it is installed.
@@ -61,13 +77,6 @@ fn call(name: &str, count: u32, path: &str, policy: &Policy) -> f64 {
     (long - short) / (f64::from(count) * 1.1) * 1e6
 }
 
-/// The cost of one program of a shell's, in the same way.
-fn program(run: impl Fn(&str) -> f64) -> f64 {
-    let script = |count: u32| format!("i=0; while [ $i -lt {count} ]; do /bin/true; i=$((i+1)); done");
-    let (few, many) = (20, 220);
-    (run(&script(many)) - run(&script(few))) / f64::from(many - few)
-}
-
 pub(crate) fn rows(table: &mut Table) {
     let work = tempfile::tempdir().unwrap();
     let work = work.path().canonicalize().unwrap();
@@ -78,7 +87,7 @@ pub(crate) fn rows(table: &mut Table) {
         std::fs::write(folder.join(format!("entry-{nth}")), "").unwrap();
     }
     let policy = policy(&work);
-    let (policy, work) = (&policy, work.as_path());
+    let (policy, at_once, work) = (&policy, &at_once(&policy), work.as_path());
     let folder = folder.to_str().unwrap().to_owned();
     let preload = libfaketime();
     let calls: [(&str, &str, u32, &str, Target); 4] = [
@@ -101,17 +110,20 @@ pub(crate) fn rows(table: &mut Table) {
             .row(Row { name: &format!("deterministic: {title}"), unit: "µs", rounds: ROUNDS, ways, target });
     }
     let ways: Vec<(&str, Way<'_>)> = vec![
-        ("bare", Box::new(move || program(|script| bare(script, work)))),
-        ("Assize", Box::new(move || program(|script| boxed(script, work, policy)))),
+        ("bare", Box::new(move || each(|script| bare(script, work)))),
+        ("Assize", Box::new(move || each(|script| boxed(script, work, policy)))),
     ];
     let name = "deterministic: fork, exec and end of /bin/true in a run";
     table.row(Row { name, unit: "ms", rounds: ROUNDS, ways, target: Target::More(0.3) });
+    let asked = &asked(policy);
+    let (python, make) = (Some("/usr/bin/python3"), Some("/usr/bin/make"));
     let programs = [
-        ("start and end of /bin/true", "exec /bin/true", None, 20, Target::None),
-        ("20 starts of python3", TWENTY_STARTS, Some("/usr/bin/python3"), ROUNDS, Target::Times(1.3)),
-        ("make of 21 C files, -j2", MAKE, Some("/usr/bin/make"), ROUNDS, Target::Times(1.3)),
+        ("start and end of /bin/true", "exec /bin/true", None, 20, Target::None, policy),
+        ("20 starts of python3", TWENTY_STARTS, python, ROUNDS, Target::Times(1.3), policy),
+        ("make of 21 C files, -j2", MAKE, make, ROUNDS, Target::Times(1.3), policy),
+        ("make of 21 C files, -j2, `schedule: any`", MAKE, make, ROUNDS, Target::Times(1.3), at_once),
     ];
-    for (title, script, needs, rounds, target) in programs {
+    for (title, script, needs, rounds, target, policy) in programs {
         let name = format!("deterministic: {title}");
         if let Some(missing) = needs.filter(|path| !Path::new(path).exists()) {
             table.leave_out(&name, &format!("there is no {missing}"));
@@ -121,6 +133,7 @@ pub(crate) fn rows(table: &mut Table) {
         if let Some(library) = &preload {
             ways.push(("libfaketime", Box::new(move || faked(script, work, library))));
         }
+        ways.push(("floor", Box::new(move || raw(script, work, policy, asked))));
         ways.push(("bare", Box::new(move || bare(script, work))));
         ways.push(("Assize", Box::new(move || boxed(script, work, policy))));
         table.row(Row { name: &name, unit: "ms", rounds, ways, target });

@@ -39,9 +39,9 @@ pub(crate) fn bare(script: &str, work: &Path) -> f64 {
     })
 }
 
-/// As the floor does it: every open is asked about, and let run.
-fn raw(script: &str, work: &Path, policy: &Policy) -> f64 {
-    let answers = OPENS.map(|call| (call, Answer::Continue));
+/// As the floor does it: each of these calls is asked about, and let run.
+pub(crate) fn raw(script: &str, work: &Path, policy: &Policy, calls: &[Sysno]) -> f64 {
+    let answers: Vec<_> = calls.iter().map(|call| (*call, Answer::Continue)).collect();
     milliseconds(|| {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]).current_dir(work).env_clear().env("PATH", "/usr/bin:/bin");
@@ -59,6 +59,13 @@ pub(crate) fn boxed(script: &str, work: &Path, policy: &Policy) -> f64 {
         let ended = assize_core::outcome::End::Exit(assize_core::trace::Exit::Code(0));
         assert_eq!(outcome.end, ended, "{}", String::from_utf8_lossy(&outcome.stderr));
     })
+}
+
+/// The cost of one program of a shell's, from two runs of different lengths: a start and its end cancel out.
+pub(crate) fn each(run: impl Fn(&str) -> f64) -> f64 {
+    let script = |count: u32| format!("i=0; while [ $i -lt {count} ]; do /bin/true; i=$((i+1)); done");
+    let (few, many) = (20, 220);
+    (run(&script(many)) - run(&script(few))) / f64::from(many - few)
 }
 
 /// A program of so many C files, and how to make it.
@@ -109,7 +116,7 @@ pub(crate) fn rows(table: &mut Table) {
             unit: "ms",
             rounds: ROUNDS,
             ways: vec![
-                ("floor", Box::new(move || raw(script, work, passing))),
+                ("floor", Box::new(move || raw(script, work, passing, &OPENS))),
                 ("with results", Box::new(move || boxed(script, work, performed))),
                 ("bare", Box::new(move || bare(script, work))),
                 ("Assize", Box::new(move || boxed(script, work, passing))),
@@ -117,4 +124,17 @@ pub(crate) fn rows(table: &mut Table) {
             target: Target::Times(most),
         });
     }
+    let mut measured = system();
+    measured.observe.peak = true;
+    let (measured, work) = (&measured, work.as_path());
+    table.row(Row {
+        name: "fork, exec and end of /bin/true in a run, its peak measured",
+        unit: "ms",
+        rounds: ROUNDS,
+        ways: vec![
+            ("bare", Box::new(move || each(|script| bare(script, work)))),
+            ("Assize", Box::new(move || each(|script| boxed(script, work, measured)))),
+        ],
+        target: Target::None,
+    });
 }

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use crate::Errno;
 use crate::guest::stat::Stat;
-use crate::guest::{Found, Identity, Lookup, is_on_procfs, resolve};
+use crate::guest::{Found, Lookup, is_on_procfs, resolve};
 use crate::supervisor::call::Call;
 use crate::supervisor::files::Looked;
 
@@ -43,7 +43,7 @@ pub(super) fn read(call: &mut Call) -> Result<Option<i64>, Errno> {
         return Ok(None);
     };
     let shown = match kind.file_system() {
-        Some(dev) => call.number_of_listed(Identity { dev, ino }),
+        Some(dev) => call.with_numbers(dev, |number| number(ino)),
         // What can't be followed has the kernel's text.
         None if path.is_empty() => return Ok(None),
         None => {

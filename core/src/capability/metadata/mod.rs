@@ -24,7 +24,7 @@ use rustix::fs::{SeekFrom, Timespec, Timestamps, fstatfs, futimens, seek};
 use super::{Answer, Calls, Capability, Files, Proof, Rule, Stage, StartError, Then};
 use crate::guest::listing::{Layout, Listing, whole};
 use crate::guest::stat::{Stat, encode_file_system};
-use crate::guest::{Attribute, Found, Identity, Lookup, process, resolve};
+use crate::guest::{Attribute, Found, Lookup, process, resolve};
 use crate::policy::Clock;
 use crate::supervisor::call::Call;
 use crate::supervisor::files::Looked;
@@ -223,7 +223,7 @@ fn list(call: &mut Call) -> Result<i64, Errno> {
     let dev = Stat::of(&folder, 0)?.identity.dev;
     let at = seek(&folder, SeekFrom::Current(0)).unwrap_or(0);
     let (listing, positions) = Listing::next(&folder, room)?;
-    let numbers = listing.in_order(|ino| call.number_of_listed(Identity { dev, ino }));
+    let numbers = call.with_numbers(dev, |number| listing.in_order(number));
     let position = |index: usize| positions.get(index.wrapping_sub(1)).copied().unwrap_or(0);
     let number = |ino| numbers.get(&ino).copied().unwrap_or(ino);
     let bytes = listing.encode(layout, 0, room, position, number);

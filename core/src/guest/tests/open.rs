@@ -103,6 +103,15 @@ fn every_open_ends_as_the_kernels_own() {
         "new",
         "new/",
         "new/deep",
+        "new//deep//er/still/",
+        "new/../file",
+        "new/./deep/er",
+        "new/1/2/3/4/5/6/7/8/9/10",
+        "folder-link/new/deep/er",
+        "dangling/deep/er",
+        "loop/deep/er",
+        "shut/new/deep/er",
+        "file/new/deep/er",
         "link",
         "link/",
         "link-to-link",
@@ -133,6 +142,7 @@ fn every_open_ends_as_the_kernels_own() {
         "//",
         "/dev/null",
         "/nothing",
+        "/nothing/at/all",
         "",
     ];
     let flags = [
@@ -193,8 +203,18 @@ fn an_open_through_procfs_ends_as_the_kernels_own() {
         libc::O_CREAT | libc::O_RDWR,
         libc::O_CREAT | libc::O_EXCL | libc::O_RDWR,
     ];
-    let rests =
-        ["file", "new", "folder", "dangling", "dangling-in-folder", "new/", "nowhere/x", "closed", "link"];
+    let rests = [
+        "file",
+        "new",
+        "folder",
+        "dangling",
+        "dangling-in-folder",
+        "new/",
+        "nowhere/x",
+        "no/where/x",
+        "closed",
+        "link",
+    ];
     for flags in flags {
         let (ours, theirs) = (tree(), tree());
         let sleeper = Sleeper::in_folder(theirs.path());
@@ -207,9 +227,15 @@ fn an_open_through_procfs_ends_as_the_kernels_own() {
                 "{rest}"
             );
         }
-        for path in
-            ["/proc/self/status", "/proc/self/nothing", "/proc/self", "/proc/nothing", "/proc/self/fd/1/x"]
-        {
+        for path in [
+            "/proc/self/status",
+            "/proc/self/nothing",
+            "/proc/self/no/thing",
+            "/proc/self",
+            "/proc/nothing",
+            "/proc/no/thing",
+            "/proc/self/fd/1/x",
+        ] {
             let theirs = path.replace("self", &sleeper.guest.tgid.to_string());
             let expected = kernel(Path::new("/"), &theirs, flags, 0o640).map(|seen| seen.0);
             assert_eq!(
