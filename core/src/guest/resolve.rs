@@ -206,9 +206,6 @@ fn missing(lookup: &Lookup<'_>, base: Option<BorrowedFd<'_>>) -> Result<Option<F
     let resolve = lookup.resolve | ResolveFlags::NO_MAGICLINKS;
     let mut levels = 0..MISSING_FOLDERS;
     let parent = loop {
-        if name == b"." || name == b".." {
-            return Ok(None);
-        }
         let path = if folder.is_empty() { b"." } else { folder };
         let parent = view::from(base, lookup.scoped(), |base, within| {
             openat2(base, path, flags, Mode::empty(), resolve | within)
