@@ -5,7 +5,7 @@
 //! run at once would take turns on one processor until the kernel sees that another is idle.
 #![forbid(unsafe_code)]
 
-use std::thread::available_parallelism;
+use rustix::thread::sched_getaffinity;
 
 use super::Run;
 use crate::Errno;
@@ -26,7 +26,7 @@ pub(super) struct Placement {
 impl Placement {
     pub(super) fn new(run: &Run) -> Self {
         let spreads =
-            !run.is_serial() && available_parallelism().is_ok_and(|processors| processors.get() > 1);
+            !run.is_serial() && sched_getaffinity(None).is_ok_and(|processors| processors.count() > 1);
         Self { spreads, last: 0, alternates: false, here: true }
     }
 
