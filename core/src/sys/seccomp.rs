@@ -83,7 +83,7 @@ impl Listener {
     /// Takes over the descriptor that `SECCOMP_FILTER_FLAG_NEW_LISTENER` gave.
     pub(crate) fn new(fd: OwnedFd) -> Self {
         let listener = Self(fd);
-        // Kernels before 6.6 refuse it, and are slower.
+        // Who is refused is slower, and nothing else.
         let _ = listener.wake_here(true);
         listener
     }

@@ -115,7 +115,6 @@ pub(crate) fn rows(table: &mut Table) {
     ];
     let name = "deterministic: fork, exec and end of /bin/true in a run";
     table.row(Row { name, unit: "ms", rounds: ROUNDS, ways, target: Target::More(0.3) });
-    let asked = &asked(policy);
     let (python, make) = (Some("/usr/bin/python3"), Some("/usr/bin/make"));
     let programs = [
         ("start and end of /bin/true", "exec /bin/true", None, 20, Target::None, policy),
@@ -133,7 +132,8 @@ pub(crate) fn rows(table: &mut Table) {
         if let Some(library) = &preload {
             ways.push(("libfaketime", Box::new(move || faked(script, work, library))));
         }
-        ways.push(("floor", Box::new(move || raw(script, work, policy, asked))));
+        let calls = asked(policy);
+        ways.push(("floor", Box::new(move || raw(script, work, policy, &calls))));
         ways.push(("bare", Box::new(move || bare(script, work))));
         ways.push(("Assize", Box::new(move || boxed(script, work, policy))));
         table.row(Row { name: &name, unit: "ms", rounds, ways, target });
